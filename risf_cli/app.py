@@ -1,0 +1,111 @@
+"""The commands and how they are called: loaded lazily, errors as one line, exit codes 0, 1, 2 and 130."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from risf_core.errors import RisfError
+
+# name -> (module, one line for `risf --help`); the module holds a function of the command's name
+COMMANDS: dict[str, tuple[str, str]] = {
+    "rescore": ("rescore", "Re-score saved detections with CLIP: better scores, the same boxes."),
+    "evaluate": ("evaluate", "AP of detections against ground truth, several files side by side."),
+}
+
+
+class _LazyCommand(TyperCommand):
+    """A command known by its name and one line of help; its module is imported when it is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        # Any: the context is click's, which typer carries privately
+        assert self.name is not None
+        return load_command(self.name).make_context(info_name, args, parent, **extra)
+
+
+class _LazyGroup(TyperGroup):
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return _LazyCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        ctx.default_map = _default_map(args[0]) if args and args[0] in COMMANDS else None
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RisfError as error:
+            _say(f"error: {error}")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            _say("interrupted")
+            raise typer.Exit(130) from None
+
+
+def load_command(name: str) -> TyperCommand:
+    """The full command of that name, with its options."""
+    module_name, _ = COMMANDS[name]
+    module = importlib.import_module(f"risf_cli.commands.{module_name}")
+    function: Callable[..., None] = getattr(module, module_name)
+    single = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+    single.command(name, no_args_is_help=False)(function)
+    command = typer.main.get_command(single)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+def _default_map(command: str) -> dict[str, dict[str, Any]]:
+    """The defaults that risf.yaml of the working folder and the published layout hold for a command's options."""
+    from risf_core.project import load_project
+
+    parameters = [parameter.name for parameter in load_command(command).params if parameter.name]
+    return {command: load_project().defaults(command, parameters, commands=list(COMMANDS))}
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201 - the one place where errors are printed
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"risf {version('risf')}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    name="risf",
+    help="Few-shot object detection, and a second opinion from CLIP on any detector's saved detections.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Few-shot object detection, and a second opinion from CLIP on any detector's saved detections."""
+
+
+def main() -> None:
+    """The entry point of the `risf` command."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        _say("interrupted")
+        sys.exit(130)

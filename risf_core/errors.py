@@ -1,0 +1,54 @@
+"""The errors that are the user's to mend: each is one line that names the thing, the value and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+
+class RisfError(Exception):
+    """A failure that the person who called can mend; the command line prints it as one line and exits with 1."""
+
+
+class ConfigError(RisfError):
+    """A setting, an option or a config file is at fault."""
+
+
+class DataError(RisfError):
+    """A file of annotations, detections, classes or splits is at fault."""
+
+
+class ImageError(RisfError):
+    """A photo is missing or cannot be read."""
+
+
+class EncoderError(RisfError):
+    """An image-text encoder cannot be found, loaded or used as asked."""
+
+
+class CheckpointError(RisfError):
+    """A detector's weights cannot be found, read or fitted to the model."""
+
+
+class OutputError(RisfError):
+    """A result cannot be written where it should go."""
+
+
+def did_you_mean(value: str, known: Iterable[str]) -> str:
+    """The clause `` (did you mean 'x'?)`` for the nearest known word, or an empty string.
+
+    >>> did_you_mean("gama", ["alpha", "gamma"])
+    " (did you mean 'gamma'?)"
+    """
+    nearest = get_close_matches(value, list(known), n=2, cutoff=0.6)
+    return f" (did you mean {' or '.join(repr(word) for word in nearest)}?)" if nearest else ""
+
+
+def listing(values: Sequence[object], most: int = 5) -> str:
+    """The values as one readable clause, cut after `most` with the count of the rest.
+
+    >>> listing([1, 2, 3, 4], most=2)
+    '1, 2 and 2 more'
+    """
+    shown = ", ".join(str(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"

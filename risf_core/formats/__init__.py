@@ -1,0 +1,1 @@
+"""Foreign file formats of detections, one file each."""

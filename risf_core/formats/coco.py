@@ -1,0 +1,245 @@
+"""COCO's two forms of detections: the results list, and the dataset dict whose annotations carry a score."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import Detections, Extras, ImageId
+from risf_core.errors import DataError
+from risf_core.files import STANDARD_STREAM, atomic_writer, display_name, read_json
+from risf_core.formats.conventions import (
+    BoxConvention,
+    CategoryConvention,
+    check_boxes,
+    labels_of,
+    to_xywh,
+)
+from risf_core.vocabulary import ClassVocabulary
+
+_CORE_KEYS = frozenset({"image_id", "category_id", "bbox", "score"})
+_ROW_FORM = "each row needs image_id, category_id, bbox [x, y, width, height] and score"
+
+
+@dataclass(frozen=True)
+class DetectionsFile:
+    """What a file of detections said: its table, the classes its labels stand for, and the dict around it, if any."""
+
+    detections: Detections
+    vocabulary: ClassVocabulary
+    envelope: Mapping[str, Any] | None = None  # a dataset dict's other keys (info, images, categories ...)
+
+    def with_detections(self, detections: Detections) -> DetectionsFile:
+        """The same file with other rows."""
+        return replace(self, detections=detections)
+
+
+def read_detections(
+    source: Path | str,
+    vocabulary: ClassVocabulary | None = None,
+    *,
+    image_sizes: Mapping[ImageId, tuple[int, int]] | None = None,
+    boxes: BoxConvention = "xywh",
+    category_ids: CategoryConvention = "dataset",
+    on_unknown_category: Literal["error", "keep"] = "error",
+) -> DetectionsFile:
+    """The detections of a JSON file (``-``: stdin), in the order of its rows.
+
+    Args:
+        vocabulary: the classes; None takes the dataset dict's own `categories`.
+        image_sizes: (height, width) by image id where known: boxes of another convention are then recognised.
+        boxes: how the file states its boxes; anything but xywh is converted, and written as xywh.
+        category_ids: what the file's category ids are; positions are converted, and written as dataset ids.
+        on_unknown_category: "keep" gives rows of an unknown category label -1 and leaves them as they are.
+
+    Raises DataError, in one line, where the file is not what it should be.
+    """
+    name = display_name(source)
+    content = read_json(source, what="detections file")
+    rows, envelope = _rows_of(content, name)
+    if vocabulary is None:
+        vocabulary = _own_vocabulary(envelope, name)
+    if image_sizes is None and envelope is not None:
+        image_sizes = _own_sizes(envelope)
+    columns = _Columns.of(rows, name)
+    labels = labels_of(
+        columns.category_ids, vocabulary, convention=category_ids, unknown=on_unknown_category, name=name
+    )
+    for row in np.flatnonzero(labels < 0).tolist():
+        columns.extras[row] = {**(columns.extras[row] or {}), "category_id": columns.category_ids[row]}
+    check_boxes(columns.boxes, columns.image_ids, image_sizes or {}, convention=boxes, name=name)
+    table = Detections.from_rows(
+        image_ids=columns.image_ids,
+        boxes_xywh=to_xywh(columns.boxes, columns.image_ids, image_sizes or {}, convention=boxes, name=name),
+        scores=columns.scores,
+        labels=labels,
+        extras=columns.extras,
+    )
+    return DetectionsFile(table, vocabulary, envelope)
+
+
+def write_detections(target: Path | str, file: DetectionsFile) -> None:
+    """Write detections in the form they were read in (a list, or the dict around them), one row a line.
+
+    ``-`` is stdout. A file is written beside its target and renamed, so an old one stays whole until the end.
+    """
+    if str(target) == STANDARD_STREAM:
+        _write(sys.stdout, file)
+        sys.stdout.flush()
+        return
+    with atomic_writer(Path(target)) as handle:
+        _write(handle, file)
+
+
+def result_rows(detections: Detections, vocabulary: ClassVocabulary) -> Iterator[dict[str, Any]]:
+    """The COCO results dict of each row, in order; a row's other keys follow the four of COCO."""
+    category_ids = vocabulary.category_ids
+    columns = zip(
+        detections.image_ids.tolist(),
+        detections.labels.tolist(),
+        detections.boxes_xywh.tolist(),
+        detections.scores.tolist(),
+        detections.extras,
+        strict=True,
+    )
+    for image_id, label, box, score, extras in columns:
+        row = {
+            "image_id": image_id,
+            "category_id": category_ids[label] if label >= 0 else None,  # None: extras hold the file's own
+            "bbox": box,
+            "score": score,
+        }
+        if extras:
+            row.update(extras)
+        yield row
+
+
+def _write(handle: IO[str], file: DetectionsFile) -> None:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    if file.envelope is None:
+        opening, closing = "[", "]\n"
+    else:
+        head = encode(dict(file.envelope))
+        opening, closing = f'{head[:-1]}{", " if file.envelope else ""}"annotations": [', "]}\n"
+    handle.write(opening)
+    separator = "\n"
+    for row in result_rows(file.detections, file.vocabulary):
+        handle.write(separator + encode(row))
+        separator = ",\n"
+    handle.write(("\n" if len(file.detections) else "") + closing)
+
+
+def _rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any] | None]:
+    if isinstance(content, list):
+        return content, None
+    if isinstance(content, dict) and isinstance(content.get("annotations"), list):
+        rows = content["annotations"]
+        if rows and not any(isinstance(row, dict) and "score" in row for row in rows):
+            raise DataError(
+                f"{name}: its annotations carry no score, so they are ground truth and not detections; "
+                "pass it with --annotations, and the detector's results as the argument"
+            )
+        return rows, {key: value for key, value in content.items() if key != "annotations"}
+    kind = "an object without a list under 'annotations'" if isinstance(content, dict) else type(content).__name__
+    raise DataError(f"{name}: holds {kind}, not a list of detections; {_ROW_FORM}")
+
+
+def _own_vocabulary(envelope: Mapping[str, Any] | None, name: str) -> ClassVocabulary:
+    if envelope is None or "categories" not in envelope:
+        raise DataError(f"{name}: names no classes; pass --annotations FILE or --classes FILE")
+    return ClassVocabulary.from_categories(envelope["categories"])
+
+
+def _own_sizes(envelope: Mapping[str, Any]) -> dict[ImageId, tuple[int, int]]:
+    images = envelope.get("images") or []
+    return {i["id"]: (i["height"], i["width"]) for i in images if {"id", "height", "width"} <= i.keys()}
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The rows of a file as columns, checked for their types and ranges."""
+
+    image_ids: list[ImageId]
+    category_ids: list[int]
+    boxes: NDArray[np.float64]  # (N, 4) as the file states them
+    scores: NDArray[np.float64]  # (N,)
+    extras: list[Extras | None]
+
+    @classmethod
+    def of(cls, rows: Sequence[Any], name: str) -> _Columns:
+        try:
+            image_ids = [row["image_id"] for row in rows]
+            category_ids = [row["category_id"] for row in rows]
+            boxes = [row["bbox"] for row in rows]
+            scores = [row["score"] for row in rows]
+            sound = (
+                set(map(type, image_ids)) <= {int, str}
+                and set(map(type, category_ids)) <= {int}
+                and set(map(type, scores)) <= {int, float}
+                and set(map(type, boxes)) <= {list}
+                and set(map(len, boxes)) <= {4}
+                and {kind for box in boxes for kind in map(type, box)} <= {int, float}
+            )
+        except (KeyError, TypeError, IndexError):
+            sound = False
+        if not sound:
+            raise DataError(_first_fault(rows, name))
+        table = np.array(boxes, dtype=np.float64).reshape(len(rows), 4)
+        column = np.array(scores, dtype=np.float64)
+        _check_finite(table, column, name)
+        extras: list[Extras | None] = [
+            None if len(row) == len(_CORE_KEYS) else {k: v for k, v in row.items() if k not in _CORE_KEYS}
+            for row in rows
+        ]
+        return cls(image_ids, category_ids, table, column, extras)
+
+
+def _check_finite(boxes: NDArray[np.float64], scores: NDArray[np.float64], name: str) -> None:
+    """Refuse numbers that no detection can have, naming the first row that holds one."""
+    unusable = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
+    if len(unusable):
+        row = unusable[0]
+        raise DataError(
+            f"{name}: row {row}: bbox {boxes[row].tolist()} holds a number that is not finite "
+            f"({len(unusable)} such rows); leave these rows out"
+        )
+    outside = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
+    if len(outside):
+        row = outside[0]
+        percent = " (percentages? divide them by 100)" if scores.max() <= 100 and scores.min() >= 0 else ""
+        raise DataError(
+            f"{name}: row {row}: score {scores[row]:g} is outside 0..1 ({len(outside)} such rows){percent}; "
+            "scores must be probabilities"
+        )
+
+
+def _first_fault(rows: Sequence[Any], name: str) -> str:
+    """What is wrong with the first row that is not of COCO's form."""
+    for position, row in enumerate(rows):
+        where = f"{name}: row {position}"
+        if not isinstance(row, dict):
+            return f"{where} is {type(row).__name__}, not an object; {_ROW_FORM}"
+        for key in ("image_id", "category_id", "bbox", "score"):
+            if key not in row:
+                return f'{where} has no "{key}"; {_ROW_FORM}'
+        box = row["bbox"]
+        if not isinstance(box, list):
+            return f"{where}: bbox is {json.dumps(box)}, not a list of 4 numbers (x, y, width, height)"
+        if len(box) != 4:
+            return f"{where}: bbox {json.dumps(box)} has {len(box)} numbers, not 4 (x, y, width, height)"
+        if not all(type(number) in (int, float) for number in box):
+            return f"{where}: bbox {json.dumps(box)} holds something that is no number (x, y, width, height)"
+        if type(row["image_id"]) not in (int, str):
+            return f"{where}: image_id is {json.dumps(row['image_id'])}, not a whole number or a string"
+        if type(row["category_id"]) is not int:
+            return f"{where}: category_id is {json.dumps(row['category_id'])}, not a whole number"
+        if type(row["score"]) not in (int, float):
+            return f"{where}: score is {json.dumps(row['score'])}, not a number in 0..1"
+    raise AssertionError("called on rows without a fault")

@@ -1,0 +1,148 @@
+"""Conventions of boxes and category ids: converted where a person states them, recognised and refused where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import ImageId
+from risf_core.errors import DataError, listing
+from risf_core.vocabulary import ClassVocabulary
+
+BoxConvention = Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"]
+CategoryConvention = Literal["dataset", "positions", "positions-from-1"]
+BOX_CONVENTIONS: tuple[str, ...] = get_args(BoxConvention)
+CATEGORY_CONVENTIONS: tuple[str, ...] = get_args(CategoryConvention)
+
+ImageSizes = Mapping[ImageId, tuple[int, int]]  # image id -> (height, width)
+
+_SLACK = 0.02  # how far past the image's edge a true box may reach, as a share of the side (padding, rounding)
+_TELLING_SHARE = 0.1  # as many rows past the edge as no detector in COCO's convention writes
+
+
+def labels_of(
+    category_ids: Sequence[int],
+    vocabulary: ClassVocabulary,
+    *,
+    convention: CategoryConvention,
+    unknown: Literal["error", "keep"],
+    name: str,
+) -> NDArray[np.int64]:
+    """The label of each category id, (N,); -1 where it is unknown and `unknown` is "keep".
+
+    Raises DataError with the likely cause where an id is unknown and `unknown` is "error".
+    """
+    if convention == "dataset":
+        label_by_id: Mapping[int, int] = vocabulary.label_by_id
+    else:
+        first = 1 if convention == "positions-from-1" else 0
+        label_by_id = {label + first: label for label in range(len(vocabulary))}
+    labels = np.array([label_by_id.get(category_id, -1) for category_id in category_ids], dtype=np.int64)
+    if unknown == "error" and (labels < 0).any():
+        strangers = sorted(set(category_ids) - set(label_by_id))
+        raise DataError(_unknown_categories(strangers, sorted(set(category_ids)), vocabulary, convention, name))
+    return labels
+
+
+def check_boxes(
+    boxes: NDArray[np.float64],
+    image_ids: Sequence[ImageId],
+    sizes: ImageSizes,
+    *,
+    convention: BoxConvention,
+    name: str,
+) -> None:
+    """Refuse boxes (N, 4) that are plainly of another convention than the stated one.
+
+    Corners read as widths run past the image in many rows while they fit as corners; relative boxes all lie in 0..1.
+    """
+    if not len(boxes):
+        return
+    if convention in ("xywh", "xywh-relative"):
+        negative = np.flatnonzero((boxes[:, 2:] < 0).any(axis=1))
+        if len(negative):
+            row = negative[0]
+            raise DataError(
+                f"{name}: row {row}: bbox {boxes[row].tolist()} has a negative width or height "
+                f"({len(negative)} such rows); a box is [x, y, width, height]"
+            )
+    elif (boxes[:, 2:] < boxes[:, :2]).any():
+        row = np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0]
+        raise DataError(
+            f"{name}: row {row}: bbox {boxes[row].tolist()} ends before it begins, so it is not [x0, y0, x1, y1]; "
+            "without --boxes it is read as [x, y, width, height]"
+        )
+    if convention.endswith("-relative"):
+        if boxes.max() > 1 + _SLACK * 2:
+            row = int(boxes.max(axis=1).argmax())
+            raise DataError(f"{name}: row {row}: bbox {boxes[row].tolist()} is not relative to the image's size (0..1)")
+        return
+    if boxes.max() <= 1 and boxes.max() > 0:
+        form = "xyxy-relative" if _looks_like_corners(boxes, np.ones((len(boxes), 2))) else "xywh-relative"
+        raise DataError(
+            f"{name}: all numbers of all {len(boxes)} boxes lie in 0..1, so they look relative to the image's size; "
+            f"pass --boxes {form} (or convert them to pixels)"
+        )
+    if convention == "xywh" and sizes:
+        known = np.array([image_id in sizes for image_id in image_ids])
+        sides = np.array([sizes[i][::-1] for i in image_ids if i in sizes], dtype=np.float64).reshape(-1, 2)
+        if known.any() and _looks_like_corners(boxes[known], sides):
+            raise DataError(
+                f"{name}: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
+                "many run past their images; pass --boxes xyxy"
+            )
+
+
+def to_xywh(
+    boxes: NDArray[np.float64],
+    image_ids: Sequence[ImageId],
+    sizes: ImageSizes,
+    *,
+    convention: BoxConvention,
+    name: str,
+) -> NDArray[np.float64]:
+    """Boxes (N, 4) in any convention as x, y, width, height in pixels; xywh comes back digit for digit."""
+    if convention == "xywh":
+        return boxes
+    converted: NDArray[np.float64] = boxes.copy()
+    if convention.startswith("xyxy"):
+        converted[:, 2:] -= converted[:, :2]
+    if convention.endswith("-relative") and len(boxes):
+        missing = sorted({str(image_id) for image_id in image_ids if image_id not in sizes})
+        if missing:
+            raise DataError(
+                f"{name}: relative boxes need the size of each image, and none is known for {listing(missing)}; "
+                "pass --annotations with height and width"
+            )
+        sides = np.array([sizes[image_id][::-1] for image_id in image_ids], dtype=np.float64)  # (N, 2) width, height
+        converted *= np.tile(sides, 2)
+    return converted
+
+
+def _looks_like_corners(boxes: NDArray[np.float64], sides: NDArray[np.float64]) -> bool:
+    """Whether boxes (N, 4) fit images of `sides` (N, 2) as corners, and in telling numbers not as widths."""
+    reach = sides * (1 + _SLACK) + 1
+    ordered = (boxes[:, 2:] >= boxes[:, :2]).all()
+    fits_as_corners = (boxes[:, 2:] <= reach).all()
+    past_the_edge = ((boxes[:, :2] + boxes[:, 2:]) > reach).any(axis=1)
+    return bool(ordered and fits_as_corners and past_the_edge.mean() > _TELLING_SHARE)
+
+
+def _unknown_categories(
+    strangers: Sequence[int],
+    present: Sequence[int],
+    vocabulary: ClassVocabulary,
+    convention: CategoryConvention,
+    name: str,
+) -> str:
+    count = len(vocabulary)
+    ids = f"{min(vocabulary.category_ids)}..{max(vocabulary.category_ids)}" if count else "none"
+    message = f"{name}: category_id {listing(strangers)} unknown to the {count} classes (ids {ids})"
+    if convention == "dataset" and present[0] >= 0 and present[-1] < count:
+        return f"{message}; the ids look like positions from 0: pass --category-ids positions"
+    if convention == "dataset" and present[0] >= 1 and present[-1] <= count:
+        return f"{message}; the ids look like positions from 1: pass --category-ids positions-from-1"
+    return f"{message}; pass the detector's own annotations, or --on-unmatched skip to leave such rows as they are"

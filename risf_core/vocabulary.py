@@ -1,0 +1,157 @@
+"""The classes of a dataset: their names, their ids in files, and which of them are novel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.errors import ConfigError, DataError, did_you_mean, listing
+from risf_core.files import read_text
+
+Group = Literal["all", "base", "novel"]
+
+# The 20 classes that COCO shares with Pascal VOC, under COCO's names: the novel classes of few-shot COCO (TFA).
+COCO_NOVEL: tuple[str, ...] = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "boat", "bird", "cat",
+    "dog", "horse", "sheep", "cow", "bottle", "chair", "couch", "potted plant", "dining table", "tv",
+)  # fmt: skip
+# Pascal VOC's classes and the three novel sets of few-shot VOC (TFA).
+VOC_CLASSES: tuple[str, ...] = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+NOVEL_SETS: Mapping[str, tuple[str, ...]] = {
+    "coco20": COCO_NOVEL,
+    "voc1": ("bird", "bus", "cow", "motorbike", "sofa"),
+    "voc2": ("aeroplane", "bottle", "cow", "horse", "sofa"),
+    "voc3": ("boat", "cat", "motorbike", "sheep", "sofa"),
+}
+
+
+@dataclass(frozen=True)
+class ClassVocabulary:
+    """The classes in order. A *label* is a position in `names`; a *category id* is what a file calls the class.
+
+    Raises DataError where the two lists differ in length, an id stands twice, or a novel name is unknown.
+    """
+
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    novel: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        if len(self.names) != len(self.category_ids):
+            raise DataError(f"{len(self.names)} class names and {len(self.category_ids)} category ids: one id a name")
+        if len(set(self.category_ids)) != len(self.category_ids):
+            twice = sorted({i for i in self.category_ids if self.category_ids.count(i) > 1})
+            raise DataError(f"category id {listing(twice)} stands for more than one class; give each its own id")
+        for name in sorted(self.novel):
+            if name not in self.names:
+                raise DataError(f"novel class {name!r} is not among the classes{did_you_mean(name, self.names)}")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @classmethod
+    def from_categories(cls, categories: Iterable[Mapping[str, Any]], *, novel: Iterable[str] = ()) -> ClassVocabulary:
+        """The vocabulary of a COCO file's `categories`, in ascending order of their ids."""
+        ordered = sorted(categories, key=lambda category: int(category["id"]))
+        return cls(
+            names=tuple(str(category["name"]) for category in ordered),
+            category_ids=tuple(int(category["id"]) for category in ordered),
+            novel=frozenset(novel),
+        )
+
+    @classmethod
+    def from_names(cls, names: Sequence[str], *, first_id: int = 1, novel: Iterable[str] = ()) -> ClassVocabulary:
+        """The vocabulary of a plain list of names, numbered from `first_id`."""
+        return cls(tuple(names), tuple(range(first_id, first_id + len(names))), frozenset(novel))
+
+    def labels(self, group: Group = "all") -> NDArray[np.int64]:
+        """The labels of a group, ascending, (C,)."""
+        wanted = {"all": (True, False), "novel": (True,), "base": (False,)}[group]
+        return np.array([i for i, name in enumerate(self.names) if (name in self.novel) in wanted], dtype=np.int64)
+
+    def restrict(self, group: Group) -> ClassVocabulary:
+        """The vocabulary of one group alone, order and ids kept."""
+        kept = self.labels(group)
+        names = tuple(self.names[i] for i in kept)
+        return ClassVocabulary(names, tuple(self.category_ids[i] for i in kept), self.novel.intersection(names))
+
+    def with_novel(self, novel: Iterable[str]) -> ClassVocabulary:
+        """The same classes with another set of novel ones."""
+        return ClassVocabulary(self.names, self.category_ids, frozenset(novel))
+
+    def label_of(self, category_id: int) -> int:
+        """The label of a file's category id. Raises DataError where the id is unknown."""
+        try:
+            return self.label_by_id[category_id]
+        except KeyError:
+            raise DataError(f"category id {category_id} is not among the classes' ids") from None
+
+    @cached_property
+    def label_by_id(self) -> Mapping[int, int]:
+        """Category id -> label."""
+        return {category_id: label for label, category_id in enumerate(self.category_ids)}
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The class names of a text file (one a line) or of a YAML file with `names:` (a list or an id -> name map)."""
+    text = read_text(path, what="class list")
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        names = [line.strip() for line in text.splitlines() if line.strip()]
+    else:
+        names = _names_of_yaml(path, text)
+    if not names:
+        raise DataError(f"{path}: holds no class name; write one a line")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: class {listing([repr(n) for n in twice])} stands there twice; keep one")
+    return tuple(names)
+
+
+def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
+    """The novel classes a person chose: a published set, names with commas, or a file with one name a line.
+
+    Raises ConfigError where a name is not among the classes (the nearest ones are offered).
+    """
+    if choice in NOVEL_SETS:
+        chosen: Sequence[str] = NOVEL_SETS[choice]
+    elif Path(choice).is_file():
+        chosen = read_class_names(Path(choice))
+    else:
+        chosen = [name.strip() for name in choice.split(",") if name.strip()]
+    if not chosen:
+        raise ConfigError("--novel names no class; give coco20, voc1, voc2, voc3, names with commas, or a file")
+    twice = sorted({name for name in chosen if list(chosen).count(name) > 1})
+    if twice:
+        raise ConfigError(f"--novel names {listing([repr(n) for n in twice])} twice; keep one")
+    unknown = [name for name in chosen if name not in vocabulary.names]
+    if unknown:
+        sets = f"; published sets are {', '.join(NOVEL_SETS)}" if len(chosen) == 1 else ""
+        raise ConfigError(
+            f"--novel: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
+            f"{did_you_mean(unknown[0], [*vocabulary.names, *NOVEL_SETS])}{sets}"
+        )
+    return tuple(chosen)
+
+
+def _names_of_yaml(path: Path, text: str) -> list[str]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    names = content.get("names") if isinstance(content, dict) else content
+    if isinstance(names, dict):
+        names = [names[key] for key in sorted(names)]
+    if not isinstance(names, list):
+        raise DataError(f"{path}: has no list under 'names:'; write names: [first, second, ...]")
+    return [str(name) for name in names]
