@@ -1,0 +1,70 @@
+"""Which device and which number format heavy work runs in; chosen from what the hardware supports, never by timing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal, get_args
+
+from risf_core.errors import ConfigError, did_you_mean
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[str, ...] = ("auto", *get_args(Precision))
+
+_BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")  # x86 instructions that multiply bfloat16 natively
+
+
+def choose_device(name: str = "auto") -> str:
+    """The torch device string for `name`: auto takes a CUDA GPU (under torchrun its own), Apple's, the CPU.
+
+    Raises ConfigError where the device is not on this machine.
+    """
+    import torch
+
+    if name == "auto":
+        if torch.cuda.is_available():
+            return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise ConfigError(f"--device {name!r} is no device; give auto, cpu, cuda, cuda:N or mps")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"--device {name}: torch sees no CUDA GPU here; give --device cpu or auto")
+    if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
+        raise ConfigError(f"--device {name}: this machine has {torch.cuda.device_count()} GPU(s), counted from cuda:0")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"--device {name}: torch sees no Apple GPU here; give --device cpu or auto")
+    return name
+
+
+def choose_precision(name: str, device: str) -> Precision:
+    """The number format for `name` on `device`.
+
+    auto: bfloat16 where the hardware multiplies it natively (a GPU of compute capability 8 or more; a CPU with
+    AVX512-BF16 or AMX), else float16 on other GPUs and float32 on other CPUs, where half formats are slower.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(
+            f"--precision {name!r} is unknown{did_you_mean(name, PRECISIONS)}; give {', '.join(PRECISIONS)}"
+        )
+    if name != "auto":
+        return name  # type: ignore[return-value]  # one of PRECISIONS, checked above
+    if device.startswith("cuda"):
+        import torch
+
+        return "bf16" if torch.cuda.get_device_capability(device)[0] >= 8 else "fp16"
+    if device == "mps":
+        return "fp16"
+    return "bf16" if cpu_has_bfloat16() else "fp32"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        flags = listing.read_text(encoding="utf-8", errors="replace").split()
+        return any(flag in flags for flag in _BF16_CPU_FLAGS)
+    import torch
+
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch's own test, where the release has it
+    return bool(supported()) if supported is not None else False

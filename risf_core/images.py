@@ -1,0 +1,201 @@
+"""Photos: finding the file of an image id, and decoding it to upright RGB."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from risf_core.datasets import DatasetIndex, ImageInfo
+from risf_core.detections import ImageId
+from risf_core.errors import DataError, ImageError, listing
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+
+_ORIENTATION_TAG = 0x0112  # EXIF
+_SIDEWAYS = (5, 6, 7, 8)  # the orientations that swap height and width
+_TRAILING_NUMBER = re.compile(r"(?:^|_)0*(\d+)$")  # 000000000139, COCO_val2014_000000000139
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The file of an image, and the size (height, width) that the annotations state for it, if any."""
+
+    path: Path
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class FoundPhotos:
+    """Which image ids have a file, which have none, and how the files were found."""
+
+    photos: Mapping[ImageId, Photo]
+    missing: Sequence[ImageId]  # in the annotations (or there are none), but no file is there
+    unknown: Sequence[ImageId]  # not in the annotations
+    ways: Mapping[str, int]  # "file name" | "file stem" | "number in the file name" -> images
+
+
+def find_photos(image_ids: Iterable[ImageId], *, index: DatasetIndex | None, folders: Sequence[Path]) -> FoundPhotos:
+    """The photo of each image id: by the file name in the annotations, without them by the file's stem.
+
+    A stem is the id itself, the id with leading zeros, or either behind a prefix (COCO_val2014_000000000139). Folders
+    are searched in order, with their subfolders. Raises DataError where a folder is missing or two photos answer to
+    the same id.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataError(f"{folder}: there is no such folder of images; check --images")
+    stems = _Stems(folders)
+    photos: dict[ImageId, Photo] = {}
+    missing: list[ImageId] = []
+    unknown: list[ImageId] = []
+    ways: Counter[str] = Counter()
+    for image_id in image_ids:
+        info = index.images.get(image_id) if index is not None else None
+        if index is not None and info is None:
+            unknown.append(image_id)
+            continue
+        path, way = _find(image_id, info, folders, stems)
+        if path is None:
+            missing.append(image_id)
+            continue
+        photos[image_id] = Photo(path, info.size if info is not None else None)
+        ways[way] += 1
+    return FoundPhotos(photos, missing, unknown, dict(ways))
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """Every photo below a folder, sorted by path. Raises DataError where there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder of images; check --images")
+    found = sorted(_walk(folder))
+    if not found:
+        raise DataError(f"{folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
+    return found
+
+
+def decode_rgb(path: Path, expected_size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """The photo as RGB, (H, W, 3), turned as its EXIF orientation says.
+
+    Args:
+        expected_size: (height, width) that the annotations state. A photo that fits only unturned is left unturned.
+
+    Raises ImageError where the file is missing, is no whole image, or fits `expected_size` neither way.
+    """
+    try:
+        with Image.open(path) as opened:
+            turn = _should_turn(_stored_size(opened), _orientation(opened), expected_size, path)
+            upright = ImageOps.exif_transpose(opened) if turn else opened
+            return np.asarray(_to_rgb(upright))
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such photo") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: is no image that can be decoded; replace the file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: the image is damaged and cannot be decoded ({error}); replace the file") from None
+
+
+def upright_size(path: Path) -> tuple[int, int]:
+    """(height, width) that `decode_rgb` would give, read from the file's head alone."""
+    try:
+        with Image.open(path) as opened:
+            height, width = _stored_size(opened)
+            return (width, height) if _orientation(opened) in _SIDEWAYS else (height, width)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such photo") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise ImageError(f"{path}: is no image that can be decoded; replace the file") from None
+
+
+def _find(image_id: ImageId, info: ImageInfo | None, folders: Sequence[Path], stems: _Stems) -> tuple[Path | None, str]:
+    if info is not None and info.file_name is not None:
+        names = dict.fromkeys([info.file_name, Path(info.file_name).name])
+        for folder in folders:
+            for name in names:
+                if (folder / name).is_file():
+                    return folder / name, "file name"
+        return stems.get(Path(info.file_name).stem), "file stem"
+    exact = stems.get(str(image_id))
+    if exact is not None:
+        return exact, "file stem"
+    number = str(image_id).lstrip("0") or "0"
+    return (stems.get_number(number) if number.isdigit() else None), "number in the file name"
+
+
+class _Stems:
+    """The photos of some folders by stem and by the number that a stem ends in; listed on first use."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._by_stem: dict[str, list[Path]] | None = None
+        self._by_number: dict[str, list[Path]] = {}
+
+    def get(self, stem: str) -> Path | None:
+        return self._only(self._listed().get(stem, []), stem)
+
+    def get_number(self, number: str) -> Path | None:
+        self._listed()
+        return self._only(self._by_number.get(number, []), number)
+
+    def _listed(self) -> dict[str, list[Path]]:
+        if self._by_stem is None:
+            self._by_stem = {}
+            for folder in self._folders:
+                for path in sorted(_walk(folder)):
+                    self._by_stem.setdefault(path.stem, []).append(path)
+                    ending = _TRAILING_NUMBER.search(path.stem)
+                    if ending:
+                        self._by_number.setdefault(ending.group(1), []).append(path)
+        return self._by_stem
+
+    @staticmethod
+    def _only(paths: Sequence[Path], asked: str) -> Path | None:
+        if len(paths) > 1:
+            raise DataError(
+                f"image id {asked}: {len(paths)} photos answer to it ({listing(paths, most=2)}); "
+                "pass --annotations, whose file names tell them apart, or one folder"
+            )
+        return paths[0] if paths else None
+
+
+def _walk(folder: Path) -> Iterable[Path]:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            if os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield Path(root, name)
+
+
+def _stored_size(opened: Image.Image) -> tuple[int, int]:
+    return opened.height, opened.width
+
+
+def _orientation(opened: Image.Image) -> int:
+    return int(opened.getexif().get(_ORIENTATION_TAG, 1))
+
+
+def _should_turn(stored: tuple[int, int], orientation: int, expected: tuple[int, int] | None, path: Path) -> bool:
+    turned = stored[::-1] if orientation in _SIDEWAYS else stored
+    if expected is None or turned == expected:
+        return True
+    if stored == expected:
+        return False
+    raise ImageError(
+        f"{path}: is {turned[1]}x{turned[0]} pixels, but the annotations say {expected[1]}x{expected[0]}; "
+        "boxes and photo belong to different versions of the image"
+    )
+
+
+def _to_rgb(opened: Image.Image) -> Image.Image:
+    if opened.mode == "I" or opened.mode.startswith("I;16"):  # 16-bit grey: Pillow would clip instead of scaling
+        grey = np.asarray(opened).astype(np.uint16) >> 8
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    return opened.convert("RGB")

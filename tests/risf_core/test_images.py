@@ -1,0 +1,143 @@
+"""Photos of every odd kind decode to upright RGB; ids find their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from risf_core.datasets import DatasetIndex, ImageInfo
+from risf_core.errors import DataError, ImageError
+from risf_core.images import decode_rgb, find_photos, list_photos, upright_size
+from risf_core.vocabulary import ClassVocabulary
+
+CLASSES = ClassVocabulary.from_names(["cat"])
+
+
+def save(path: Path, pixels: np.ndarray, **options: object) -> Path:
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def rotated(tmp_path: Path, orientation: int) -> Path:
+    """A stored 20 wide, 10 high photo, red on its left half, with an EXIF orientation."""
+    pixels = np.zeros((10, 20, 3), dtype=np.uint8)
+    pixels[:, :10, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return save(tmp_path / "turned.png", pixels, exif=exif)
+
+
+def test_grayscale_photo_repeats_its_channel(tmp_path: Path) -> None:
+    path = save(tmp_path / "grey.png", np.array([[0, 90], [180, 255]], dtype=np.uint8))
+    assert decode_rgb(path).tolist() == [[[0] * 3, [90] * 3], [[180] * 3, [255] * 3]]
+
+
+def test_sixteen_bit_photo_is_scaled_not_clipped(tmp_path: Path) -> None:
+    path = save(tmp_path / "deep.png", np.array([[0, 256 * 90], [256 * 180 + 7, 65535]], dtype=np.uint16))
+    assert decode_rgb(path)[..., 1].tolist() == [[0, 90], [180, 255]]
+
+
+def test_cmyk_photo_becomes_rgb(tmp_path: Path) -> None:
+    path = tmp_path / "print.tif"
+    Image.new("CMYK", (2, 1), (0, 255, 255, 0)).save(path)  # magenta and yellow ink: red
+    assert decode_rgb(path).tolist() == [[[255, 0, 0], [255, 0, 0]]]
+
+
+def test_exif_turned_photo_is_upright_without_annotations(tmp_path: Path) -> None:
+    path = rotated(tmp_path, 6)  # the stored left side is the top
+    image = decode_rgb(path)
+    assert image.shape == (20, 10, 3)
+    assert (image[:10, :, 0] == 255).all()
+    assert (image[10:, :, 0] == 0).all()
+    assert upright_size(path) == (20, 10)
+
+
+def test_exif_turned_photo_is_turned_when_that_gives_the_annotated_size(tmp_path: Path) -> None:
+    assert decode_rgb(rotated(tmp_path, 6), expected_size=(20, 10)).shape == (20, 10, 3)
+
+
+def test_exif_turned_photo_is_left_when_the_annotations_mean_the_stored_pixels(tmp_path: Path) -> None:
+    image = decode_rgb(rotated(tmp_path, 6), expected_size=(10, 20))
+    assert (image[:, :10, 0] == 255).all()
+
+
+def test_photo_of_another_size_than_annotated_is_refused(tmp_path: Path) -> None:
+    path = rotated(tmp_path, 1)
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(path, expected_size=(11, 20))
+    assert str(caught.value) == (
+        f"{path}: is 20x10 pixels, but the annotations say 20x11; "
+        "boxes and photo belong to different versions of the image"
+    )
+
+
+def test_corrupt_jpeg_is_named(tmp_path: Path) -> None:
+    path = save(tmp_path / "cut.jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(path)
+    assert str(caught.value).startswith(f"{path}: the image is damaged and cannot be decoded (")
+    assert str(caught.value).endswith("; replace the file")
+
+
+def test_text_under_an_image_name_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "page.jpg"
+    path.write_text("<html>404</html>")
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(path)
+    assert str(caught.value) == f"{path}: is no image that can be decoded; replace the file"
+
+
+@pytest.mark.parametrize(
+    ("image_id", "file_name", "way"),
+    [
+        (139, "139.jpg", "file stem"),
+        ("cat_7", "cat_7.png", "file stem"),
+        (139, "000000000139.jpg", "number in the file name"),
+        (139, "COCO_val2014_000000000139.jpg", "number in the file name"),
+        ("000139", "139.jpeg", "number in the file name"),
+        (0, "0000.jpg", "number in the file name"),
+    ],
+)
+def test_id_finds_its_photo_without_annotations(tmp_path: Path, image_id: int | str, file_name: str, way: str) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / file_name).touch()
+    found = find_photos([image_id], index=None, folders=[tmp_path])
+    assert found.photos[image_id].path == tmp_path / "deep" / file_name
+    assert found.ways == {way: 1}
+
+
+def test_id_does_not_find_a_longer_number(tmp_path: Path) -> None:
+    (tmp_path / "1139.jpg").touch()
+    assert find_photos([139], index=None, folders=[tmp_path]).missing == [139]
+
+
+def test_two_photos_for_one_id_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "7.jpg").touch()
+    with pytest.raises(DataError, match="image id 7: 2 photos answer to it"):
+        find_photos([7], index=None, folders=[tmp_path])
+
+
+def test_annotations_find_photos_by_file_name_in_the_first_folder_that_has_it(tmp_path: Path) -> None:
+    for folder in ("val2014", "train2014"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "train2014" / "x.jpg").touch()
+    images = {1: ImageInfo(1, "val2014/x.jpg", 4, 5), 2: ImageInfo(2, "y.jpg"), 3: ImageInfo(3, "z.jpg")}
+    index = DatasetIndex(CLASSES, images)
+    found = find_photos([1, 2, 9], index=index, folders=[tmp_path / "val2014", tmp_path / "train2014"])
+    assert found.photos[1].path == tmp_path / "train2014" / "x.jpg"
+    assert found.photos[1].size == (4, 5)
+    assert found.missing == [2]
+    assert found.unknown == [9]
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such folder of images"):
+        find_photos([1], index=None, folders=[tmp_path / "nowhere"])
+    with pytest.raises(DataError, match="holds no photo"):
+        list_photos(tmp_path)
