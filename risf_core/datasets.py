@@ -64,10 +64,14 @@ def read_coco_document(path: Path | str) -> dict[str, Any]:
 
 def read_coco_index(path: Path | str) -> DatasetIndex:
     """The images and categories of a COCO JSON; its boxes are not looked at."""
-    content = read_coco_document(path)
+    return index_of(read_coco_document(path))
+
+
+def index_of(document: Mapping[str, Any]) -> DatasetIndex:
+    """The images and categories of a COCO dataset that `read_coco_document` has checked."""
     return DatasetIndex(
-        vocabulary=ClassVocabulary.from_categories(content["categories"]),
-        images={image["id"]: _image_info(image) for image in content["images"]},
+        vocabulary=ClassVocabulary.from_categories(document["categories"]),
+        images={image["id"]: _image_info(image) for image in document["images"]},
     )
 
 

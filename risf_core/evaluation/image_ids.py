@@ -1,0 +1,97 @@
+"""How image ids of detections lead to those of the ground truth, and what is said where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Literal, get_args
+
+import numpy as np
+
+from risf_core.datasets import ImageInfo
+from risf_core.detections import Detections, ImageId, factorize, image_id_array
+from risf_core.errors import DataError, listing
+
+ImageIdConvention = Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"]
+IMAGE_ID_CONVENTIONS: tuple[str, ...] = get_args(ImageIdConvention)
+
+_CAUSES: Mapping[ImageIdConvention, str] = {
+    "text": "the ids are the same written differently (numbers as text, or text as numbers)",
+    "file-names": "the ids look like file names",
+    "stems": "the ids look like file names without their ending",
+    "positions": "the ids look like positions from 0",
+    "positions-from-1": "the ids look like positions from 1",
+}
+
+
+def image_ids_by_file_id(images: Mapping[ImageId, ImageInfo], convention: ImageIdConvention) -> dict[ImageId, ImageId]:
+    """What a detections file of that convention calls an image -> the image's id in the dataset.
+
+    `stems` also knows a stem of digits as its number (``0001.jpg`` -> 1); positions count in the order of the file.
+    """
+    if convention == "dataset":
+        return {image_id: image_id for image_id in images}
+    if convention == "text":
+        texts: dict[ImageId, ImageId] = {str(image_id): image_id for image_id in images}
+        return texts | {int(i): i for i in images if isinstance(i, str) and i.isdecimal()}
+    if convention in ("positions", "positions-from-1"):
+        return dict(enumerate(images, start=1 if convention == "positions-from-1" else 0))
+    found: dict[ImageId, ImageId] = {}
+    for image_id, info in images.items():
+        if info.file_name is None:
+            continue
+        path = PurePosixPath(info.file_name.replace("\\", "/"))
+        names: list[ImageId] = [info.file_name, path.name] if convention == "file-names" else [path.stem]
+        if convention == "stems" and path.stem.isdecimal():
+            names.append(int(path.stem))
+        found |= dict.fromkeys(names, image_id)
+    return found
+
+
+def fit_image_ids(
+    detections: Detections,
+    images: Mapping[ImageId, ImageInfo],
+    *,
+    convention: ImageIdConvention = "dataset",
+    on_unmatched: Literal["error", "skip"] = "error",
+    name: str = "detections",
+) -> Detections:
+    """The detections under the dataset's own image ids.
+
+    Raises DataError that names both sets and the likely cause where an id fits no image; `on_unmatched` "skip" leaves
+    such rows out instead.
+    """
+    known = image_ids_by_file_id(images, convention)
+    codes, present = factorize(detections.image_ids)
+    strangers = [image_id for image_id in present if image_id not in known]
+    if strangers and on_unmatched == "error":
+        raise DataError(_unmatched(strangers, present, images, convention, name))
+    if strangers:
+        kept = np.array([image_id in known for image_id in present])[codes]
+        detections, codes = detections[kept], codes[kept]
+    if convention == "dataset":
+        return detections
+    own = image_id_array([known.get(image_id, -1) for image_id in present])[codes]
+    return Detections(own, detections.boxes_xywh, detections.scores, detections.labels, detections.extras)
+
+
+def _unmatched(
+    strangers: Sequence[ImageId],
+    present: Sequence[ImageId],
+    images: Mapping[ImageId, ImageInfo],
+    convention: ImageIdConvention,
+    name: str,
+) -> str:
+    message = (
+        f"{name}: image_id {listing([repr(i) for i in strangers])} not among the {len(images)} images of "
+        f"the annotations ({listing([repr(i) for i in images])})"
+    )
+    if convention == "dataset":
+        for other, cause in _CAUSES.items():
+            if set(present) <= image_ids_by_file_id(images, other).keys():
+                return f"{message}; {cause}: pass --image-ids {other}"
+    fitting = len(present) - len(strangers)
+    return (
+        f"{message}; {fitting} of the {len(present)} ids fit: pass the annotations the detector ran on, "
+        "or --on-unmatched skip to leave such rows out"
+    )

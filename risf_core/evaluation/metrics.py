@@ -1,0 +1,77 @@
+"""Metrics: the figures of one evaluation, over all classes, of each class and of groups of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from risf_core.evaluation.ground_truth import GroundTruth
+
+UNDEFINED = -1.0  # pycocotools' value where there is no ground truth to measure against
+
+GROUP_PREFIXES: Mapping[str, str] = {"base": "b", "novel": "n"}  # as few-shot papers write them: bAP, nAP
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Figures in 0..1, or -1 where there is no ground truth to measure against (of that class, group or size)."""
+
+    overall: Mapping[str, float]  # "AP", "AP50" ... -> value
+    per_class: Mapping[str, Mapping[str, float]]  # class name -> the same figures of it alone
+    groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "base", "novel" -> the same figures
+    protocol: str = "coco"
+    evaluator: str = ""  # the library that made them
+
+    def flat(self) -> dict[str, float]:
+        """The overall figures, then those of the groups under their prefixes: AP ... bAP ... nAP ..."""
+        named = dict(self.overall)
+        for group, figures in self.groups.items():
+            named |= {f"{GROUP_PREFIXES[group]}{name}": value for name, value in figures.items()}
+        return named
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """What `risf evaluate --json` says of one detections file."""
+        return {
+            "protocol": self.protocol,
+            "evaluator": self.evaluator,
+            "metrics": self.flat(),
+            "per_class": {name: dict(figures) for name, figures in self.per_class.items()},
+        }
+
+
+def differences(figures: Mapping[str, float], first: Mapping[str, float]) -> dict[str, float | None]:
+    """Each figure minus the first's; None where either of the two is undefined."""
+    return {
+        name: None if UNDEFINED in (value, first[name]) else value - first[name]
+        for name, value in figures.items()
+        if name in first
+    }
+
+
+@dataclass(frozen=True)
+class EvaluatedFile:
+    """The metrics of one detections file."""
+
+    name: str
+    rows: int  # detections that were evaluated
+    metrics: Metrics
+
+
+def comparison_json(files: Sequence[EvaluatedFile], ground_truth: GroundTruth) -> dict[str, Any]:  # Any: JSON
+    """What `risf evaluate --json` says of files: each with its metrics, and its differences to the first."""
+    first = files[0].metrics.flat()
+    return {
+        "images": len(ground_truth.images),
+        "boxes": int(ground_truth.boxes_per_class().sum()),
+        "novel": [name for name in ground_truth.vocabulary.names if name in ground_truth.vocabulary.novel],
+        "results": [
+            {
+                "detections": file.name,
+                "rows": file.rows,
+                **file.metrics.to_json(),
+                **({"difference": differences(file.metrics.flat(), first)} if number else {}),
+            }
+            for number, file in enumerate(files)
+        ],
+    }

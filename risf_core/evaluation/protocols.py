@@ -1,0 +1,43 @@
+"""From detections to metrics by a protocol."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from risf_core.detections import Detections
+from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, evaluate_coco
+from risf_core.evaluation.coco_evaluators import EvaluatorName
+from risf_core.evaluation.ground_truth import GroundTruth
+from risf_core.evaluation.image_ids import fit_image_ids
+from risf_core.evaluation.metrics import Metrics
+from risf_core.vocabulary import ClassVocabulary
+
+_log = logging.getLogger(__name__)
+
+
+def evaluate(
+    detections: Detections,
+    ground_truth: GroundTruth,
+    *,
+    vocabulary: ClassVocabulary | None = None,
+    max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
+    evaluator: EvaluatorName = "ultrafast",
+) -> Metrics:
+    """The metrics of detections whose image ids and labels are those of the ground truth.
+
+    Args:
+        vocabulary: the ground truth's classes, with novel names where base and novel groups are wanted.
+        max_detections: how many detections of an image and class count, ascending: one AR each, the last for all else.
+        evaluator: the library that computes; where `ultrafast` fails, pycocotools takes over with a warning.
+
+    Raises DataError where an image id is not among the ground truth's. No detections: AP 0, with a warning.
+    """
+    if vocabulary is not None:
+        ground_truth = ground_truth.with_vocabulary(vocabulary)
+    detections = fit_image_ids(detections, ground_truth.images)
+    if (detections.labels < 0).any():
+        detections = detections[detections.labels >= 0]  # rows of categories that the vocabulary does not know
+    if not len(detections):
+        _log.warning("there are no detections: every AP is 0")
+    return evaluate_coco(detections, ground_truth, max_detections=max_detections, evaluator=evaluator)

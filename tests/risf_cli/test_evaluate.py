@@ -1,0 +1,215 @@
+"""`risf evaluate` as a person runs it: tables, JSON, files, pipes and errors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+IMAGES = [{"id": i, "file_name": f"{i:012d}.jpg", "height": 100, "width": 100} for i in (5, 9)]
+CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 4, "name": "dog"}]
+TRUTH = {
+    "images": IMAGES,
+    "categories": CATEGORIES,
+    "annotations": [
+        {"id": 1, "image_id": 5, "category_id": 2, "bbox": [10, 10, 30, 30]},
+        {"id": 2, "image_id": 9, "category_id": 4, "bbox": [20, 20, 40, 40]},
+    ],
+}
+HIT = {"image_id": 5, "category_id": 2, "bbox": [10, 10, 30, 30], "score": 0.9}
+OTHER_HIT = {"image_id": 9, "category_id": 4, "bbox": [20, 20, 40, 40], "score": 0.8}
+MISS = {"image_id": 9, "category_id": 4, "bbox": [60, 60, 30, 30], "score": 0.7}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An empty working folder with ground truth and three detections files of known AP: 1, 0.5 and none."""
+    for name, content in {"gt": TRUTH, "both": [HIT, OTHER_HIT], "half": [HIT, MISS], "none": []}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_json_holds_raw_values_of_every_class_and_group(risf, folder):
+    done = risf("evaluate", "half.json", "--annotations", "gt.json", "--novel", "dog", "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    content = json.loads(done.stdout)
+    assert (content["annotations"], content["images"], content["boxes"]) == ("gt.json", 2, 2)
+    assert (content["novel"], content["max_dets"]) == (["dog"], [1, 10, 100])
+    (result,) = content["results"]
+    assert (result["detections"], result["rows"], result["evaluator"]) == ("half.json", 2, "ultrafast-pycocotools")
+    metrics = result["metrics"]
+    # by hand: the small cat is found, the middle-sized dog is not, and nothing is large
+    assert [round(metrics[name], 12) for name in ("AP", "bAP", "nAP", "nAP50", "AR")] == [0.5, 1, 0, 0, 0.5]
+    assert [round(metrics[name], 12) for name in ("APs", "APm", "APl")] == [1, 0, -1]
+    assert round(result["per_class"]["cat"]["AP75"], 12) == 1
+    assert "difference" not in result
+
+
+def test_several_files_stand_side_by_side_with_their_differences(risf, folder):
+    arguments = ("evaluate", "half.json", "both.json", "none.json", "--annotations", "gt.json")
+    content = json.loads(risf(*arguments, "--json").stdout)
+    assert [round(result["metrics"]["AP"], 12) for result in content["results"]] == [0.5, 1, 0]
+    assert [round(result["difference"]["AP"], 12) for result in content["results"][1:]] == [0.5, -0.5]
+    assert content["results"][1]["difference"]["APl"] is None
+    lines = risf(*arguments).stdout.splitlines()
+    assert next(line.split() for line in lines if line.split()[:1] == ["AP"] and "by" not in line) == [
+        "AP", "50.00", "100.00", "+50.00", "0.00", "-50.00",
+    ]  # fmt: skip
+    assert next(line.split() for line in lines if line.split()[:1] == ["dog"]) == [
+        "dog", "1", "0.00", "100.00", "+100.00", "0.00", "+0.00",
+    ]  # fmt: skip
+
+
+def test_one_file_is_shown_with_its_groups_as_columns(risf, folder):
+    lines = risf("evaluate", "half.json", "--annotations", "gt.json", "--novel", "dog").stdout.splitlines()
+    assert [line.split() for line in lines if "all classes" in line] == [["all", "classes", "base", "novel"]]
+    assert [line.split() for line in lines if line.split()[:1] == ["AP50"]] == [["AP50", "50.00", "100.00", "0.00"]]
+    assert lines[0] == "AP by class: novel, 1 of 1 classes have boxes"
+
+
+def test_out_writes_the_json_and_the_table_is_still_printed(risf, folder):
+    done = risf("evaluate", "both.json", "--annotations", "gt.json", "--out", "metrics/val.json")
+    assert "AP75" in done.stdout
+    written = json.loads((folder / "metrics" / "val.json").read_text())
+    assert written == json.loads(risf("evaluate", "both.json", "--annotations", "gt.json", "--json").stdout)
+    assert written == json.loads(risf("evaluate", "both.json", "--annotations", "gt.json", "--out", "-").stdout)
+
+
+def test_detections_come_from_stdin_also_as_a_dataset_with_scores(risf, folder):
+    listed = risf("evaluate", "-", "--annotations", "gt.json", "--json", stdin=json.dumps([HIT, MISS]))
+    assert json.loads(listed.stdout)["results"][0]["detections"] == "stdin"
+    scored = {**TRUTH, "annotations": [HIT, MISS]}
+    enveloped = risf("evaluate", "-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
+    assert enveloped.stdout == listed.stdout
+
+
+def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(risf, folder):
+    scored = {**TRUTH, "categories": [{"id": 2, "name": "dog"}, {"id": 4, "name": "dog"}], "annotations": [HIT]}
+    done = risf("evaluate", "-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
+    assert done.returncode == 0
+    assert done.stderr == (
+        "warning: stdin: its categories have other names under the same ids: "
+        "2 is 'dog' there and 'cat' in the annotations\n"
+    )
+
+
+def test_no_detections_are_ap_zero_and_a_warning(risf, folder):
+    done = risf("evaluate", "none.json", "--annotations", "gt.json", "--json")
+    assert done.returncode == 0
+    assert done.stderr == "warning: there are no detections: every AP is 0\n"
+    assert json.loads(done.stdout)["results"][0]["metrics"]["AP"] == 0
+
+
+def test_the_reference_evaluator_gives_the_same_values(risf, folder):
+    arguments = ("evaluate", "half.json", "--annotations", "gt.json", "--json")
+    reference = risf(*arguments, "--evaluator", "pycocotools")
+    assert reference.stdout == risf(*arguments).stdout.replace("ultrafast-pycocotools", "pycocotools")
+
+
+@pytest.mark.parametrize(
+    ("given", "caps"),
+    [("100", [1, 10, 100]), ("300", [1, 10, 300]), ("5", [1, 5]), ("1", [1]), ("100,1000", [100, 1000])],
+)
+def test_max_dets_is_the_last_cap_or_all_of_them(risf, folder, given, caps):
+    done = risf("evaluate", "half.json", "--annotations", "gt.json", "--json", "--max-dets", given)
+    content = json.loads(done.stdout)
+    assert content["max_dets"] == caps
+    assert [f"AR{cap}" in content["results"][0]["metrics"] for cap in caps] == [True] * len(caps)
+
+
+def test_annotations_come_from_risf_yaml_and_from_the_published_layout(risf, folder):
+    expected = risf("evaluate", "half.json", "--annotations", "gt.json", "--json", "--novel", "cat")
+    (folder / "risf.yaml").write_text("annotations: gt.json\nnovel: cat\n")
+    assert risf("evaluate", "half.json", "--json").stdout == expected.stdout
+    (folder / "risf.yaml").unlink()
+    layout = folder / "datasets" / "cocosplit" / "datasplit"
+    layout.mkdir(parents=True)
+    (layout / "5k.json").write_text(json.dumps(TRUTH))
+    assert json.loads(risf("evaluate", "half.json", "--json").stdout)["annotations"] == str(
+        (layout / "5k.json").relative_to(folder)
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["half.json"],
+            "risf evaluate needs --annotations; pass it, or write `annotations: ...` into risf.yaml of the working "
+            "folder",
+        ),
+        ([], "risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)"),
+        (
+            ["-", "-", "--annotations", "gt.json"],
+            "- (stdin) can be read once only; write the other detections to files",
+        ),
+        (["gone.json", "--annotations", "gt.json"], "gone.json: there is no such detections file; check the path"),
+        (["half.json", "--annotations", "gone.json"], "gone.json: there is no such annotations file; check the path"),
+        (
+            ["half.json", "--annotations", "both.json"],
+            "both.json: holds list, not a COCO dataset (an object with images, annotations and categories); "
+            "a list is a detections file",
+        ),
+        (
+            ["gt.json", "--annotations", "gt.json"],
+            "gt.json: its annotations carry no score, so they are ground truth and not detections; "
+            "pass it with --annotations, and the detector's results as the argument",
+        ),
+        (
+            ["half.json", "--annotations", "gt.json", "--max-dets", "0"],
+            "--max-dets takes whole numbers from 1 with commas, got '0'; COCO's are 1,10,100",
+        ),
+        (
+            ["half.json", "--annotations", "gt.json", "--novel", "dgo"],
+            "--novel: 'dgo' not among the 2 classes (did you mean 'dog'?); published sets are coco20, voc1, voc2, voc3",
+        ),
+        (
+            ["half.json", "--annotations", "gt.json", "--out", "gt.json/metrics.json"],
+            "gt.json/metrics.json: cannot be written, because gt.json is a file and not a folder; choose another path",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line_and_exit_code_one(risf, folder, arguments, message):
+    done = risf("evaluate", *arguments, stdin="[]")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({**HIT, "image_id": 0}, "stdin: image_id 0 not among the 2 images of the annotations (5, 9); the ids look "
+            "like positions from 0: pass --image-ids positions"),
+        ({**HIT, "image_id": "000000000005.jpg"}, "stdin: image_id '000000000005.jpg' not among the 2 images of the "
+            "annotations (5, 9); the ids look like file names: pass --image-ids file-names"),
+        ({**HIT, "category_id": 0}, "stdin: category_id 0 unknown to the 2 classes (ids 2..4); the ids look like "
+            "positions from 0: pass --category-ids positions"),
+        ({**HIT, "bbox": [1, 2, 3]}, "stdin: row 0: bbox [1, 2, 3] has 3 numbers, not 4 (x, y, width, height)"),
+        ({**HIT, "score": 1.5}, "stdin: row 0: score 1.5 is outside 0..1 (1 such rows) (percentages? divide them by "
+            "100); scores must be probabilities"),
+    ],
+)  # fmt: skip
+def test_rows_that_do_not_fit_are_named_with_the_way_out(risf, folder, row, message):
+    done = risf("evaluate", "-", "--annotations", "gt.json", stdin=json.dumps([row]))
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
+
+
+def test_the_ways_out_that_errors_name_do_work(risf, folder):
+    rows = [{**HIT, "image_id": 0, "category_id": 0}, {**OTHER_HIT, "image_id": 1, "category_id": 1}]
+    done = risf(
+        "evaluate", "-", "--annotations", "gt.json", "--json", "--image-ids", "positions",
+        "--category-ids", "positions", stdin=json.dumps(rows),
+    )  # fmt: skip
+    assert round(json.loads(done.stdout)["results"][0]["metrics"]["AP"], 12) == 1
+    stray = [HIT, OTHER_HIT, {**HIT, "image_id": 77}, {**HIT, "category_id": 77}]
+    done = risf(
+        "evaluate", "-", "--annotations", "gt.json", "--json", "--on-unmatched", "skip", stdin=json.dumps(stray)
+    )
+    assert round(json.loads(done.stdout)["results"][0]["metrics"]["AP"], 12) == 1
+    assert done.stderr == (
+        "warning: stdin: 2 of 4 rows belong to images or categories that the annotations lack; they are left out\n"
+    )
+
+
+def test_an_unknown_evaluator_is_wrong_usage(risf, folder):
+    assert risf("evaluate", "half.json", "--annotations", "gt.json", "--evaluator", "slow").returncode == 2

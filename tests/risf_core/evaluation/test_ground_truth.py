@@ -1,0 +1,100 @@
+"""Ground truth files: what may be missing, what is left out, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from risf_core.errors import DataError
+from risf_core.evaluation import read_ground_truth
+
+IMAGES = [{"id": 7, "file_name": "a.jpg", "height": 60, "width": 80}]
+CATEGORIES = [{"id": 3, "name": "cat"}]
+BOX = {"image_id": 7, "category_id": 3, "bbox": [1, 2, 10, 20]}
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def write(**content: object) -> str:
+        (tmp_path / "gt.json").write_text(json.dumps(content))
+        return "gt.json"
+
+    return write
+
+
+def test_missing_info_area_iscrowd_and_ids_are_filled(write):
+    truth = read_ground_truth(write(images=IMAGES, categories=CATEGORIES, annotations=[BOX, {**BOX, "area": None}]))
+    assert truth.areas.tolist() == [200, 200]
+    assert truth.crowd.tolist() == [False, False]
+    assert truth.image_sizes == {7: (60, 80)}
+
+
+def test_area_and_crowd_are_taken_from_the_file_where_it_states_them(write):
+    boxes = [{**BOX, "area": 33.5, "iscrowd": 1}, {**BOX, "area": 0}]
+    truth = read_ground_truth(write(images=IMAGES, categories=CATEGORIES, annotations=boxes))
+    assert truth.areas.tolist() == [33.5, 0]
+    assert truth.crowd.tolist() == [True, False]
+    assert truth.boxes_per_class().tolist() == [1]
+
+
+def test_boxes_of_unlisted_images_and_categories_are_left_out_with_a_warning(write, caplog):
+    boxes = [{**BOX, "image_id": 8}, BOX, {**BOX, "category_id": 4}]
+    truth = read_ground_truth(write(images=IMAGES, categories=CATEGORIES, annotations=boxes))
+    assert np.array_equal(truth.boxes_xywh, [[1, 2, 10, 20]])
+    assert caplog.messages == [
+        "gt.json: 2 of 3 boxes belong to images or categories that the file does not list; they are left out"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"annotations": None},
+            "gt.json: has no list of annotations, so there is nothing to evaluate against",
+        ),
+        (
+            {"annotations": [BOX, {"image_id": 7, "category_id": 3}]},
+            'gt.json: annotation 1 has no "bbox"; an evaluation needs image_id, category_id and bbox of each',
+        ),
+        (
+            {"annotations": [[1, 2]]},
+            "gt.json: annotation 0 is list, not an object with image_id, category_id and bbox",
+        ),
+        (
+            {"annotations": [{**BOX, "bbox": [1, 2, 3]}]},
+            "gt.json: annotation 0: bbox [1, 2, 3] is not a list of 4 numbers (x, y, width, height)",
+        ),
+        (
+            {"annotations": [BOX, {**BOX, "bbox": [1, 2, -3, 4]}]},
+            "gt.json: annotation 1: bbox [1.0, 2.0, -3.0, 4.0] has a negative size or a number that is not finite "
+            "(1 such boxes); a box is [x, y, width, height]",
+        ),
+        (
+            {"annotations": [{**BOX, "area": "large"}]},
+            'gt.json: annotation 0: area is "large", not a number of square pixels',
+        ),
+        (
+            {"images": None},
+            "gt.json: has no list of images; a COCO dataset has images, annotations and categories",
+        ),
+    ],
+)  # fmt: skip
+def test_faults_of_the_file_are_named_in_one_line(write, content, message):
+    with pytest.raises(DataError) as caught:
+        read_ground_truth(write(**{"images": IMAGES, "categories": CATEGORIES, "annotations": [BOX], **content}))
+    assert str(caught.value) == message
+
+
+def test_a_vocabulary_of_other_classes_is_refused(write):
+    truth = read_ground_truth(write(images=IMAGES, categories=CATEGORIES, annotations=[BOX]))
+    other = type(truth.vocabulary).from_names(["cat"])
+    with pytest.raises(DataError) as caught:
+        truth.with_vocabulary(other)
+    assert str(caught.value) == (
+        "the vocabulary has other category ids than the ground truth; derive it with with_novel"
+    )

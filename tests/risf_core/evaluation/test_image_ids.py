@@ -1,0 +1,67 @@
+"""Image ids that do not fit: the error names both sets and the cause, an explicit convention maps them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from risf_core.datasets import ImageInfo
+from risf_core.detections import Detections
+from risf_core.errors import DataError
+from risf_core.evaluation import fit_image_ids
+
+NAMES = {40: "val/0012.jpg", 10: "val/0007.jpg", 30: "val/cat.png"}
+IMAGES = {image_id: ImageInfo(image_id, name) for image_id, name in NAMES.items()}
+
+
+def table(*image_ids: int | str) -> Detections:
+    count = len(image_ids)
+    return Detections.from_rows(list(image_ids), np.full((count, 4), 5.0), [0.5] * count, [0] * count)
+
+
+def test_ids_of_the_dataset_are_left_as_they_are():
+    detections = table(10, 40)
+    assert fit_image_ids(detections, IMAGES) == detections
+
+
+@pytest.mark.parametrize(
+    ("image_ids", "convention", "cause"),
+    [
+        (["40", "10", "40"], "text", "the ids are the same written differently (numbers as text, or text as numbers)"),
+        (["0012.jpg", "0007.jpg", "0012.jpg"], "file-names", "the ids look like file names"),
+        (["val/0012.jpg", "val/0007.jpg", "val/0012.jpg"], "file-names", "the ids look like file names"),
+        (["0012", "0007", "0012"], "stems", "the ids look like file names without their ending"),
+        ([12, 7, 12], "stems", "the ids look like file names without their ending"),
+        ([0, 1, 0], "positions", "the ids look like positions from 0"),
+        ([1, 2, 1], "positions-from-1", "the ids look like positions from 1"),
+    ],
+)  # fmt: skip
+def test_each_likely_cause_is_named_and_its_convention_maps_the_ids(image_ids, convention, cause):
+    if convention == "positions-from-1":
+        image_ids = [1, 2, 3, 1]
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(*image_ids), IMAGES, name="dets.json")
+    assert str(caught.value).endswith(f"(40, 10, 30); {cause}: pass --image-ids {convention}")
+    mapped = fit_image_ids(table(*image_ids), IMAGES, convention=convention).image_ids.tolist()
+    assert mapped[:2] == [40, 10]
+    assert mapped[-1] == 40
+
+
+def test_text_ids_of_a_dataset_are_found_by_number():
+    images = {"139": ImageInfo("139"), "photo": ImageInfo("photo")}
+    assert fit_image_ids(table(139), images, convention="text").image_ids.tolist() == ["139"]
+
+
+def test_ids_of_another_dataset_are_named_with_those_of_the_annotations():
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(10, 990, 991), IMAGES, name="dets.json")
+    assert str(caught.value) == (
+        "dets.json: image_id 990, 991 not among the 3 images of the annotations (40, 10, 30); 1 of the 3 ids fit: "
+        "pass the annotations the detector ran on, or --on-unmatched skip to leave such rows out"
+    )
+
+
+def test_rows_of_other_images_are_left_out_on_demand():
+    assert fit_image_ids(table(10, 990, 40), IMAGES, on_unmatched="skip") == table(10, 40)
+    positions = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="skip")
+    assert positions == table(40, 30)
