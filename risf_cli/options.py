@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,7 +20,125 @@ Novel = Annotated[
         help="The novel classes: coco20, voc1, voc2, voc3, names with commas, or a file with one name a line.",
     ),
 ]
+Boxes = Annotated[
+    Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"],
+    typer.Option(metavar="FORM", help="How the detections state boxes: xywh, xyxy, xywh-relative, xyxy-relative."),
+]
+CategoryIds = Annotated[
+    Literal["dataset", "positions", "positions-from-1"],
+    typer.Option(
+        metavar="FORM",
+        help="What the detections' category ids are: dataset (the annotations' own), positions, positions-from-1.",
+    ),
+]
+ImageIds = Annotated[
+    Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"],
+    typer.Option(
+        metavar="FORM",
+        help="What the detections' image ids are: dataset (the annotations' own), text, file-names, stems, "
+        "positions, positions-from-1.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of tables.")]
+
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but warnings and errors.")]
+
+
+def _option(name: str | None = None, /, *, help: str, metavar: str, panel: str, **more: Any) -> Any:
+    """An option in a panel of `--help`. Any: what typer.Option takes and gives."""
+    return typer.Option(*([name] if name else []), help=help, metavar=metavar, rich_help_panel=panel, **more)
+
+
+# What a command that runs an image-text encoder shares with the others that do.
+_DATA, _ENCODER, _FORMULA, _RUN = "Photos and classes", "Encoder", "Formula", "Speed"
+
+Classes = Annotated[
+    Path | None, _option(help="Class names instead: one a line, or YAML with names:.", metavar="FILE", panel=_DATA)
+]
+FirstId = Annotated[
+    int | None,
+    _option(
+        help="The category id of the first name of --classes. (default: 1)", metavar="0|1", panel=_DATA, min=0, max=1
+    ),
+]
+Images = Annotated[
+    list[Path] | None,
+    _option(help="A folder of photos, with its subfolders; may be given again.", metavar="DIR", panel=_DATA),
+]
+Clip = Annotated[
+    str,
+    _option(help="A model of open_clip, hf-hub:ORG/REPO or local-dir:FOLDER.", metavar="NAME[:TAG]", panel=_ENCODER),
+]
+ClipWeights = Annotated[
+    Path | None, _option(help="Local weights of the model (safetensors, pt).", metavar="FILE", panel=_ENCODER)
+]
+ClipConfig = Annotated[
+    Path | None, _option(help="The config of a model of your own, in open_clip's form.", metavar="JSON", panel=_ENCODER)
+]
+Crop = Annotated[
+    Literal["squash", "pad", "context"],
+    _option(
+        help="squash: box to square; pad: longer side to square; context: 10 % more a side, then squash.",
+        metavar="RULE",
+        panel=_ENCODER,
+    ),
+]
+Compat = Annotated[
+    Literal["released"] | None,
+    _option(
+        help="Crops as the authors' code makes them: BGR in 0..1 by RoIAlign, an image a batch, fp16 on a GPU.",
+        metavar="released",
+        panel=_ENCODER,
+    ),
+]
+Alpha = Annotated[float, _option(help="The detector's share, 0..1.", metavar="A", panel=_FORMULA)]
+Fusion = Annotated[
+    Literal["linear", "geometric", "log-odds"],
+    _option(
+        help="linear: a*s + (1-a)*q; geometric: s^a * q^(1-a); log-odds: mean of logits.",
+        metavar="RULE",
+        panel=_FORMULA,
+    ),
+]
+Temperature = Annotated[float, _option(help="The factor of the cosine in the softmax.", metavar="T", panel=_FORMULA)]
+Template = Annotated[
+    list[str] | None,
+    _option(
+        help="A prompt with {} for the name; given again, an ensemble. (default: a photo of {})",
+        metavar="TEXT",
+        panel=_FORMULA,
+    ),
+]
+Background = Annotated[
+    str, _option(help="The background's name in the softmax; none leaves it out.", metavar="NAME", panel=_FORMULA)
+]
+Alias = Annotated[
+    list[str] | None,
+    _option(help="What the prompt calls a class; may be given again.", metavar="NAME=TEXT", panel=_FORMULA),
+]
+RescoreClasses = Annotated[
+    str, _option(help="Whose rows are re-scored: all, novel, or names with commas.", metavar="SET", panel=_FORMULA)
+]
+SoftmaxOver = Annotated[
+    Literal["rescored", "all"],
+    _option(help="The names in the softmax: those of the re-scored classes, or all.", metavar="SET", panel=_FORMULA),
+]
+MinScore = Annotated[float, _option(help="Rows above this score are re-scored ...", metavar="S", panel=_FORMULA)]
+MaxScore = Annotated[float, _option(help="... up to this one.", metavar="S", panel=_FORMULA)]
+BatchSize = Annotated[
+    int | None,
+    _option(help="Crops a forward pass. (default: 256 on a GPU, 64 on a CPU)", metavar="N", panel=_RUN, min=1),
+]
+Workers = Annotated[
+    int | None,
+    _option(help="Threads that decode and cut. (default: 2, on a GPU up to 8)", metavar="N", panel=_RUN, min=0),
+]
+Device = Annotated[str, _option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME", panel=_RUN)]
+PrecisionChoice = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    _option(help="auto (what the hardware supports), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),
+]
 
 
 def required(value: Path | None, option: str, command: str) -> Path:

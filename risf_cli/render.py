@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -50,6 +61,62 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
+def say(line: str) -> None:
+    """One line of talk on stderr."""
+    console(stderr=True).print(line, markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def progress_of(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+    """A function (done, total) that shows progress on stderr: a bar on a terminal, a line each tenth elsewhere."""
+    if quiet:
+        yield lambda done, total: None
+        return
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield _TenthLines(what, unit)
+        return
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(unit),
+        TimeRemainingColumn(compact=True),
+        console=screen,
+    ) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class _RateColumn(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:.1f} {self._unit}/s" if speed else f"- {self._unit}/s")
+
+
+class _TenthLines:
+    """Progress as plain lines: one for every tenth, with rate and time left, and at most one in two seconds."""
+
+    def __init__(self, what: str, unit: str) -> None:
+        self._what, self._unit = what, unit
+        self._start = self._last = time.monotonic()
+        self._tenth = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 10
+        now = time.monotonic()
+        if tenth == self._tenth or (now - self._last < 2 and done < total):
+            return
+        self._tenth, self._last = tenth, now
+        rate = done / max(now - self._start, 1e-9)
+        left = (total - done) / rate if rate else 0.0
+        say(f"{self._what}: {done}/{total} {self._unit}, {rate:.1f} {self._unit}/s, {left:.0f} s left")
+
+
 def print_warnings() -> None:
     """From now on, warnings of the core are lines on stderr: ``warning: ...``."""
     logger = logging.getLogger("risf_core")
@@ -59,7 +126,7 @@ def print_warnings() -> None:
 
 class _WarningLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        console(stderr=True).print(f"warning: {record.getMessage()}", markup=False, soft_wrap=True)
+        say(f"warning: {record.getMessage()}")
 
 
 def _cell(text: str, column: Column) -> Text:

@@ -19,6 +19,7 @@ HEAVY = {
 TORCH = {"torch", "scipy", "safetensors"}
 OWNERS = {
     "risf_core.rescore.encoder": TORCH | {"torchvision", "open_clip", "timm"},
+    "risf_core.rescore.open_clip_model": TORCH | {"torchvision", "open_clip", "timm"},
     "risf_core.rescore.crops": TORCH | {"torchvision"},
     "risf_core.losses": TORCH,
     "risf_core.heads": TORCH,

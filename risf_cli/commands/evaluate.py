@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from risf_cli.options import Annotations, Json, Novel, required
+from risf_cli.options import Annotations, Boxes, CategoryIds, ImageIds, Json, Novel, required
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -38,25 +38,9 @@ def evaluate(
         Literal["ultrafast", "pycocotools"],
         typer.Option(metavar="NAME", help="The library that computes: ultrafast or pycocotools, with the same values."),
     ] = "ultrafast",
-    boxes: Annotated[
-        Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"],
-        typer.Option(metavar="FORM", help="How the detections state boxes: xywh, xyxy, xywh-relative, xyxy-relative."),
-    ] = "xywh",
-    category_ids: Annotated[
-        Literal["dataset", "positions", "positions-from-1"],
-        typer.Option(
-            metavar="FORM",
-            help="What the detections' category ids are: dataset (the annotations' own), positions, positions-from-1.",
-        ),
-    ] = "dataset",
-    image_ids: Annotated[
-        Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"],
-        typer.Option(
-            metavar="FORM",
-            help="What the detections' image ids are: dataset (the annotations' own), text, file-names, stems, "
-            "positions, positions-from-1.",
-        ),
-    ] = "dataset",
+    boxes: Boxes = "xywh",
+    category_ids: CategoryIds = "dataset",
+    image_ids: ImageIds = "dataset",
     on_unmatched: Annotated[
         Literal["error", "skip"],
         typer.Option(

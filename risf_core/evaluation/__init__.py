@@ -1,7 +1,6 @@
 """AP of detections against ground truth."""
 
 from risf_core.evaluation.ground_truth import GroundTruth, read_ground_truth
-from risf_core.evaluation.image_ids import fit_image_ids
 from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.metrics import UNDEFINED, EvaluatedFile, Metrics, comparison_json, differences
 from risf_core.evaluation.protocols import evaluate
@@ -14,7 +13,6 @@ __all__ = [
     "comparison_json",
     "differences",
     "evaluate",
-    "fit_image_ids",
     "read_detections_for",
     "read_ground_truth",
 ]

@@ -10,10 +10,10 @@ from typing import Any, Literal
 from risf_core.detections import Detections
 from risf_core.errors import listing
 from risf_core.evaluation.ground_truth import GroundTruth
-from risf_core.evaluation.image_ids import ImageIdConvention, fit_image_ids, image_ids_by_file_id
 from risf_core.files import display_name
 from risf_core.formats.coco import read_detections
 from risf_core.formats.conventions import BoxConvention, CategoryConvention
+from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids, image_ids_by_file_id
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,8 @@ def read_detections_for(
     if category_ids == "dataset":
         _compare_names(file.envelope or {}, ground_truth, name)
     table = file.detections[file.detections.labels >= 0]
-    table = fit_image_ids(table, ground_truth.images, convention=image_ids, on_unmatched=on_unmatched, name=name)
+    unmatched: Literal["error", "drop"] = "drop" if on_unmatched == "skip" else "error"
+    table = fit_image_ids(table, ground_truth.images, convention=image_ids, on_unmatched=unmatched, name=name)
     left_out = len(file.detections) - len(table)
     if left_out:
         _log.warning(

@@ -9,8 +9,8 @@ from risf_core.detections import Detections
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, evaluate_coco
 from risf_core.evaluation.coco_evaluators import EvaluatorName
 from risf_core.evaluation.ground_truth import GroundTruth
-from risf_core.evaluation.image_ids import fit_image_ids
 from risf_core.evaluation.metrics import Metrics
+from risf_core.formats.image_ids import fit_image_ids
 from risf_core.vocabulary import ClassVocabulary
 
 _log = logging.getLogger(__name__)

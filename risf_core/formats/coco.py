@@ -49,6 +49,7 @@ def read_detections(
     boxes: BoxConvention = "xywh",
     category_ids: CategoryConvention = "dataset",
     on_unknown_category: Literal["error", "keep"] = "error",
+    zero_based_option: str = "--category-ids positions",
 ) -> DetectionsFile:
     """The detections of a JSON file (``-``: stdin), in the order of its rows.
 
@@ -58,6 +59,7 @@ def read_detections(
         boxes: how the file states its boxes; anything but xywh is converted, and written as xywh.
         category_ids: what the file's category ids are; positions are converted, and written as dataset ids.
         on_unknown_category: "keep" gives rows of an unknown category label -1 and leaves them as they are.
+        zero_based_option: what the error offers where the category ids look like positions from 0.
 
     Raises DataError, in one line, where the file is not what it should be.
     """
@@ -70,7 +72,12 @@ def read_detections(
         image_sizes = _own_sizes(envelope)
     columns = _Columns.of(rows, name)
     labels = labels_of(
-        columns.category_ids, vocabulary, convention=category_ids, unknown=on_unknown_category, name=name
+        columns.category_ids,
+        vocabulary,
+        convention=category_ids,
+        unknown=on_unknown_category,
+        name=name,
+        zero_based_option=zero_based_option,
     )
     for row in np.flatnonzero(labels < 0).tolist():
         columns.extras[row] = {**(columns.extras[row] or {}), "category_id": columns.category_ids[row]}
@@ -153,7 +160,9 @@ def _rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, An
 
 def _own_vocabulary(envelope: Mapping[str, Any] | None, name: str) -> ClassVocabulary:
     if envelope is None or "categories" not in envelope:
-        raise DataError(f"{name}: names no classes; pass --annotations FILE or --classes FILE")
+        raise DataError(
+            f"{name}: names no classes; pass --annotations FILE or --classes FILE (or set one in risf.yaml)"
+        )
     return ClassVocabulary.from_categories(envelope["categories"])
 
 

@@ -30,10 +30,12 @@ def labels_of(
     convention: CategoryConvention,
     unknown: Literal["error", "keep"],
     name: str,
+    zero_based_option: str = "--category-ids positions",
 ) -> NDArray[np.int64]:
     """The label of each category id, (N,); -1 where it is unknown and `unknown` is "keep".
 
-    Raises DataError with the likely cause where an id is unknown and `unknown` is "error".
+    Raises DataError with the likely cause where an id is unknown and `unknown` is "error"; `zero_based_option` is what
+    it then offers for ids that count from 0.
     """
     if convention == "dataset":
         label_by_id: Mapping[int, int] = vocabulary.label_by_id
@@ -43,7 +45,8 @@ def labels_of(
     labels = np.array([label_by_id.get(category_id, -1) for category_id in category_ids], dtype=np.int64)
     if unknown == "error" and (labels < 0).any():
         strangers = sorted(set(category_ids) - set(label_by_id))
-        raise DataError(_unknown_categories(strangers, sorted(set(category_ids)), vocabulary, convention, name))
+        present = sorted(set(category_ids))
+        raise DataError(_unknown_categories(strangers, present, vocabulary, convention, name, zero_based_option))
     return labels
 
 
@@ -137,12 +140,13 @@ def _unknown_categories(
     vocabulary: ClassVocabulary,
     convention: CategoryConvention,
     name: str,
+    zero_based_option: str,
 ) -> str:
     count = len(vocabulary)
     ids = f"{min(vocabulary.category_ids)}..{max(vocabulary.category_ids)}" if count else "none"
     message = f"{name}: category_id {listing(strangers)} unknown to the {count} classes (ids {ids})"
     if convention == "dataset" and present[0] >= 0 and present[-1] < count:
-        return f"{message}; the ids look like positions from 0: pass --category-ids positions"
+        return f"{message}; the ids look like positions from 0: pass {zero_based_option}"
     if convention == "dataset" and present[0] >= 1 and present[-1] <= count:
         return f"{message}; the ids look like positions from 1: pass --category-ids positions-from-1"
     return f"{message}; pass the detector's own annotations, or --on-unmatched skip to leave such rows as they are"

@@ -8,7 +8,7 @@ import pytest
 from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections
 from risf_core.errors import DataError
-from risf_core.evaluation import fit_image_ids
+from risf_core.formats.image_ids import fit_image_ids
 
 NAMES = {40: "val/0012.jpg", 10: "val/0007.jpg", 30: "val/cat.png"}
 IMAGES = {image_id: ImageInfo(image_id, name) for image_id, name in NAMES.items()}
@@ -57,11 +57,16 @@ def test_ids_of_another_dataset_are_named_with_those_of_the_annotations():
         fit_image_ids(table(10, 990, 991), IMAGES, name="dets.json")
     assert str(caught.value) == (
         "dets.json: image_id 990, 991 not among the 3 images of the annotations (40, 10, 30); 1 of the 3 ids fit: "
-        "pass the annotations the detector ran on, or --on-unmatched skip to leave such rows out"
+        "pass the annotations the detector ran on, or --on-unmatched skip to pass over such rows"
     )
 
 
 def test_rows_of_other_images_are_left_out_on_demand():
-    assert fit_image_ids(table(10, 990, 40), IMAGES, on_unmatched="skip") == table(10, 40)
-    positions = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="skip")
+    assert fit_image_ids(table(10, 990, 40), IMAGES, on_unmatched="drop") == table(10, 40)
+    positions = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="drop")
     assert positions == table(40, 30)
+
+
+def test_rows_of_other_images_keep_their_ids_on_demand():
+    kept = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="keep")
+    assert kept == table(40, 990, 30)

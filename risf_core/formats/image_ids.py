@@ -53,25 +53,25 @@ def fit_image_ids(
     images: Mapping[ImageId, ImageInfo],
     *,
     convention: ImageIdConvention = "dataset",
-    on_unmatched: Literal["error", "skip"] = "error",
+    on_unmatched: Literal["error", "drop", "keep"] = "error",
     name: str = "detections",
 ) -> Detections:
     """The detections under the dataset's own image ids.
 
-    Raises DataError that names both sets and the likely cause where an id fits no image; `on_unmatched` "skip" leaves
-    such rows out instead.
+    Raises DataError that names both sets and the likely cause where an id fits no image; `on_unmatched` "drop" leaves
+    such rows out instead, and "keep" leaves them as they are.
     """
     known = image_ids_by_file_id(images, convention)
     codes, present = factorize(detections.image_ids)
     strangers = [image_id for image_id in present if image_id not in known]
     if strangers and on_unmatched == "error":
         raise DataError(_unmatched(strangers, present, images, convention, name))
-    if strangers:
+    if strangers and on_unmatched == "drop":
         kept = np.array([image_id in known for image_id in present])[codes]
         detections, codes = detections[kept], codes[kept]
     if convention == "dataset":
         return detections
-    own = image_id_array([known.get(image_id, -1) for image_id in present])[codes]
+    own = image_id_array([known.get(image_id, image_id) for image_id in present])[codes]
     return Detections(own, detections.boxes_xywh, detections.scores, detections.labels, detections.extras)
 
 
@@ -93,5 +93,5 @@ def _unmatched(
     fitting = len(present) - len(strangers)
     return (
         f"{message}; {fitting} of the {len(present)} ids fit: pass the annotations the detector ran on, "
-        "or --on-unmatched skip to leave such rows out"
+        "or --on-unmatched skip to pass over such rows"
     )

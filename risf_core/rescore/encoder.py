@@ -1,0 +1,261 @@
+"""The image-text encoder of open_clip: crops are cut in threads while the model runs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from risf_core.devices import Precision
+from risf_core.errors import ConfigError
+from risf_core.files import sha256_of
+from risf_core.images import decode_rgb
+from risf_core.rescore.crop_encoder import ImageCrops
+from risf_core.rescore.crops import CropRule, cut_crops, cut_released_crops
+from risf_core.rescore.open_clip_model import (
+    Tokenizer,
+    build_model,
+    build_tokenizer,
+    check_prompt_lengths,
+    preprocessing_of,
+)
+from risf_core.rescore.weights import EncoderSource
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class OpenClipEncoder:
+    """Embeddings of crops and texts by a model of open_clip, built when the first one is asked for.
+
+    Crops of many images share a batch; batches are the same whatever the number of workers.
+    """
+
+    def __init__(
+        self,
+        source: EncoderSource,
+        *,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+        crop: CropRule = "squash",
+        batch_size: int | None = None,
+        workers: int | None = None,
+        compat_released: bool = False,
+    ) -> None:
+        """
+        Args:
+            batch_size: crops a forward pass; None: 256 on a GPU, 64 on a CPU.
+            workers: threads that decode and cut while the model runs; 0 does both in turn; None: 2, on a GPU up to 8.
+            compat_released: crops as the authors' public code makes them, one image a batch (`crop` is ignored).
+        """
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"--batch-size must be 1 or more, got {batch_size}")
+        if workers is not None and workers < 0:
+            raise ConfigError(f"--workers must be 0 or more, got {workers}")
+        self.source = source
+        self.device = device
+        self.precision = precision
+        self.batch_size = batch_size or (64 if device == "cpu" else 256)
+        self.workers = _default_workers(device) if workers is None else workers
+        self.compat_released = compat_released
+        self.preprocessing = preprocessing_of(source, "released" if compat_released else crop)
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The hash of the weights' bytes."""
+        return sha256_of(self.source.weights)
+
+    @cached_property
+    def key(self) -> str:
+        """Model, weights, precision and preprocessing as one line of JSON; needs no model to be built."""
+        return json.dumps(
+            {
+                "model": self.source.name,
+                "weights": self.weights_sha256,
+                "precision": self.precision,
+                "preprocessing": vars(self.preprocessing),
+            },
+            sort_keys=True,
+        )
+
+    def encode_crops(self, images: Iterable[ImageCrops]) -> Iterator[NDArray[np.float32]]:
+        """For each photo the embeddings of its boxes, (n, D), of unit length.
+
+        Memory stays bounded whatever the number of photos and of boxes in one. Raises ImageError for a bad photo.
+        """
+        waiting: deque[_Gathered] = deque()  # photos whose embeddings are not complete, in order
+        running: tuple[torch.Tensor, list[_Share]] | None = None  # a GPU works on it while the next batch is laid out
+        for batch, shares in self._batches(images, waiting):
+            started = (self._forward(batch), shares)
+            if running is not None:
+                _hand_out(*running)
+            running = started
+            while waiting and waiting[0].complete:
+                yield waiting.popleft().joined()
+        if running is not None:
+            _hand_out(*running)
+        while waiting:
+            yield waiting.popleft().joined()
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The embedding of each text, (T, D), in float32, of unit length."""
+        check_prompt_lengths(self.source, self._tokenizer, texts)
+        parts = []
+        with torch.inference_mode():
+            for start in range(0, len(texts), 256):
+                tokens = self._tokenizer(list(texts[start : start + 256])).to(self.device)
+                parts.append(self._model.encode_text(tokens, normalize=True).float().cpu())
+        embeddings: NDArray[np.float32] = torch.cat(parts).numpy()
+        return embeddings
+
+    def _batches(
+        self, images: Iterable[ImageCrops], waiting: deque[_Gathered]
+    ) -> Iterator[tuple[torch.Tensor, list[_Share]]]:
+        """Full batches of crops in order, each with the photos that it holds crops of."""
+        pieces: list[NDArray[Any]] = []
+        shares: list[_Share] = []
+        room = self.batch_size
+        for piece, crops in self._cut_ahead(images, waiting):
+            while len(crops):
+                pieces.append(crops[:room])
+                shares.append(_Share(piece.gathered, len(pieces[-1])))
+                crops = crops[room:]
+                room -= shares[-1].count
+                # the authors' public code takes one image at a time; ours fills batches across images
+                if room == 0 or (self.compat_released and piece.last and not len(crops)):
+                    yield torch.from_numpy(np.concatenate(pieces)), shares
+                    pieces, shares, room = [], [], self.batch_size
+        if pieces:
+            yield torch.from_numpy(np.concatenate(pieces)), shares
+
+    def _cut_ahead(
+        self, images: Iterable[ImageCrops], waiting: deque[_Gathered]
+    ) -> Iterator[tuple[_Piece, NDArray[Any]]]:
+        """The crops of each photo in order, in pieces of at most a batch, cut by threads two batches ahead."""
+        pieces = self._pieces(images, waiting)
+        if self.workers == 0:
+            for piece in pieces:
+                yield piece, self._cut(piece.job)
+            return
+        ahead: deque[tuple[_Piece, Future[NDArray[Any]]]] = deque()
+        crops_ahead = 0
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="crops") as pool:
+            try:
+                for piece in pieces:
+                    ahead.append((piece, pool.submit(self._cut, piece.job)))
+                    crops_ahead += len(piece.job.boxes)
+                    while crops_ahead > 2 * self.batch_size:
+                        first, future = ahead.popleft()
+                        crops_ahead -= len(first.job.boxes)
+                        yield first, future.result()
+                while ahead:
+                    first, future = ahead.popleft()
+                    yield first, future.result()
+            finally:
+                for _, future in ahead:
+                    future.cancel()
+
+    def _pieces(self, images: Iterable[ImageCrops], waiting: deque[_Gathered]) -> Iterator[_Piece]:
+        for image in images:
+            gathered = _Gathered(len(image.boxes), int(self.source.model_config["embed_dim"]))
+            waiting.append(gathered)
+            for start in range(0, len(image.boxes), self.batch_size):
+                boxes = image.boxes[start : start + self.batch_size]
+                last = start + len(boxes) == len(image.boxes)
+                yield _Piece(gathered, ImageCrops(image.photo, boxes), last)
+
+    def _cut(self, job: ImageCrops) -> NDArray[Any]:
+        image = decode_rgb(job.photo.path, job.photo.size)
+        preprocessing = self.preprocessing
+        if self.compat_released:
+            return cut_released_crops(image, job.boxes, side=preprocessing.side)
+        red, green, blue = (round(255 * value) for value in preprocessing.mean)
+        return cut_crops(
+            image,
+            job.boxes,
+            side=preprocessing.side,
+            rule=preprocessing.crop,  # type: ignore[arg-type]  # a CropRule where it is not "released"
+            fill=(red, green, blue),
+            resampling=preprocessing.interpolation,  # type: ignore[arg-type]  # checked in preprocessing_of
+        )
+
+    @torch.inference_mode()
+    def _forward(self, crops: torch.Tensor) -> torch.Tensor:
+        """Embeddings (n, D) of crops (n, 3, side, side): uint8 RGB, or float as the released code feeds them."""
+        if self.device.startswith("cuda"):
+            crops = crops.pin_memory()
+        pixels = crops.to(self.device, non_blocking=True)
+        if not self.compat_released:
+            mean = torch.tensor(self.preprocessing.mean, device=self.device).view(3, 1, 1)
+            std = torch.tensor(self.preprocessing.std, device=self.device).view(3, 1, 1)
+            pixels = (pixels.float() / 255 - mean) / std
+        pixels = pixels.to(_DTYPES[self.precision], memory_format=torch.channels_last)
+        features: torch.Tensor = self._model.encode_image(pixels)
+        return torch.nn.functional.normalize(features.float(), dim=-1)
+
+    @cached_property
+    def _model(self) -> Any:  # Any: open_clip is not typed
+        model = build_model(self.source)
+        # channels last: half as long again for convolutional towers, no difference for transformers
+        model.visual.to(_DTYPES[self.precision], memory_format=torch.channels_last)
+        # the text tower stays in float32: it is run once
+        return model.to(self.device).eval()
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return build_tokenizer(self.source)
+
+
+@dataclass
+class _Gathered:
+    """The embeddings of one photo as they come in."""
+
+    expected: int
+    width: int
+    parts: list[NDArray[np.float32]] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return sum(map(len, self.parts)) == self.expected
+
+    def joined(self) -> NDArray[np.float32]:
+        return np.concatenate(self.parts) if self.parts else np.empty((0, self.width), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Some boxes of one photo: as many as fit into a batch."""
+
+    gathered: _Gathered
+    job: ImageCrops
+    last: bool  # of its photo
+
+
+@dataclass(frozen=True)
+class _Share:
+    """How many crops of a batch are of one photo."""
+
+    gathered: _Gathered
+    count: int
+
+
+def _hand_out(embeddings: torch.Tensor, shares: Sequence[_Share]) -> None:
+    """Give each photo its rows of a batch's embeddings (n, D)."""
+    rows = embeddings.cpu().numpy()
+    start = 0
+    for share in shares:
+        share.gathered.parts.append(rows[start : start + share.count])
+        start += share.count
+
+
+def _default_workers(device: str) -> int:
+    """On a CPU the model itself wants the cores; a GPU wants to be fed."""
+    return 2 if device == "cpu" else min(8, os.cpu_count() or 2)

@@ -1,0 +1,134 @@
+"""What `rescore` reads: detections under a dataset's own ids, and the photos they are of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from risf_core.datasets import DatasetIndex, index_of, read_coco_index
+from risf_core.detections import ImageId, factorize
+from risf_core.errors import ConfigError, DataError, listing
+from risf_core.files import display_name
+from risf_core.formats.coco import DetectionsFile, read_detections
+from risf_core.formats.conventions import BoxConvention, CategoryConvention
+from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids, image_ids_by_file_id
+from risf_core.images import FoundPhotos, Photo, find_photos
+from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_names
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RescoreInputs:
+    """A detections file, its classes, and where its photos are."""
+
+    file: DetectionsFile
+    found: FoundPhotos
+    folders: Sequence[Path]
+
+    @property
+    def vocabulary(self) -> ClassVocabulary:
+        """The classes, novel ones marked."""
+        return self.file.vocabulary
+
+    @property
+    def photos(self) -> Mapping[ImageId, Photo]:
+        """The photo of each image id that has one."""
+        return self.found.photos
+
+    def matching(self) -> dict[str, Any]:
+        """What was matched and what was not, as plain JSON values."""
+        return {
+            "folders": [str(folder) for folder in self.folders],
+            "images_found": len(self.found.photos),
+            "found_by": dict(self.found.ways),
+            "images_without_photo": list(self.found.missing),
+            "images_not_in_annotations": list(self.found.unknown),
+            "rows_of_unknown_category": int((self.file.detections.labels < 0).sum()),
+        }
+
+
+def read_inputs(
+    detections: Path | str,
+    *,
+    annotations: Path | None = None,
+    classes: Path | None = None,
+    first_id: int | None = None,
+    images: Sequence[Path] = (),
+    novel: str | None = None,
+    boxes: BoxConvention = "xywh",
+    category_ids: CategoryConvention = "dataset",
+    image_ids: ImageIdConvention = "dataset",
+    on_unmatched: Literal["error", "skip"] = "error",
+) -> RescoreInputs:
+    """Detections (``-``: stdin) with their classes and photos.
+
+    Classes come from `annotations` (COCO JSON; its boxes are not looked at), from `classes` (a list of names, whose ids
+    count from `first_id`, by default 1), or from the detections file itself where it is a COCO dataset dict. Photos are
+    looked for in the folders `images`. Rows whose category, image or photo is unknown raise an error that names the
+    likely cause, or stay as they are where `on_unmatched` is "skip".
+    """
+    if annotations is not None and classes is not None:
+        raise ConfigError("--annotations and --classes both name the classes; pass one of them")
+    if first_id is not None and classes is None:
+        raise ConfigError("--first-id counts the names of --classes; pass it together with --classes FILE")
+    if not images:
+        raise ConfigError("risf rescore needs --images; pass it, or write `images: ...` into risf.yaml")
+    index = read_coco_index(annotations) if annotations is not None else None
+    vocabulary = index.vocabulary if index is not None else None
+    if classes is not None:
+        vocabulary = ClassVocabulary.from_names(read_class_names(classes), first_id=1 if first_id is None else first_id)
+    file = read_detections(
+        detections,
+        vocabulary,
+        image_sizes=_sizes_by_file_id(index, image_ids),
+        boxes=boxes,
+        category_ids=category_ids,
+        on_unknown_category="keep" if on_unmatched == "skip" else "error",
+        zero_based_option="--first-id 0" if classes is not None else "--category-ids positions",
+    )
+    if novel is not None:
+        named = file.vocabulary.with_novel(novel_names(novel, file.vocabulary))
+        file = DetectionsFile(file.detections, named, file.envelope)
+    if index is None and "images" in (file.envelope or {}):
+        index = index_of(file.envelope or {})  # a dataset dict knows its own images
+    if index is not None:
+        table = fit_image_ids(
+            file.detections,
+            index.images,
+            convention=image_ids,
+            on_unmatched="keep" if on_unmatched == "skip" else "error",
+            name=display_name(detections),
+        )
+        file = file.with_detections(table)
+    elif image_ids != "dataset":
+        raise ConfigError(f"--image-ids {image_ids} needs --annotations, whose images the ids are to be matched with")
+    found = find_photos(factorize(file.detections.image_ids)[1], index=index, folders=images)
+    if found.missing:
+        _report_missing(found, images, on_unmatched)
+    return RescoreInputs(file, found, images)
+
+
+def _sizes_by_file_id(
+    index: DatasetIndex | None, convention: ImageIdConvention
+) -> dict[ImageId, tuple[int, int]] | None:
+    if index is None:
+        return None
+    own_ids = image_ids_by_file_id(index.images, convention)
+    return {file_id: index.image_sizes[own] for file_id, own in own_ids.items() if own in index.image_sizes}
+
+
+def _report_missing(found: FoundPhotos, folders: Sequence[Path], on_unmatched: Literal["error", "skip"]) -> None:
+    count = len(found.missing) + len(found.photos)
+    message = (
+        f"{len(found.missing)} of {count} images have no photo in {listing(folders)}: "
+        f"image_id {listing([repr(image_id) for image_id in found.missing])}"
+    )
+    if on_unmatched == "error":
+        raise DataError(
+            f"{message}; pass every folder with --images, or --on-unmatched skip to leave their rows as they are"
+        )
+    _log.warning("%s; their rows stay as they are", message)

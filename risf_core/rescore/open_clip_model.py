@@ -1,0 +1,170 @@
+"""open_clip's models: built with the weights a person means, checked to belong together."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import pickle
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import open_clip
+import torch
+from safetensors import SafetensorError
+
+from risf_core.errors import EncoderError
+from risf_core.rescore.weights import EncoderSource, is_torchscript
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a crop becomes the model's input; taken from the model, except for `crop`."""
+
+    side: int  # pixels
+    mean: tuple[float, float, float]  # of RGB in 0..1
+    std: tuple[float, float, float]
+    interpolation: str  # bicubic | bilinear, with antialiasing
+    crop: str  # squash | pad | context | released
+
+
+def preprocessing_of(source: EncoderSource, crop: str) -> Preprocessing:
+    """The model's own preprocessing: open_clip's defaults under what its tag or config states."""
+    stated = {**vars(open_clip.transform.PreprocessCfg()), **source.preprocess}
+    side = source.model_config["vision_cfg"].get("image_size", 224)
+    if not isinstance(side, int):
+        height, width = side
+        if height != width:
+            raise EncoderError(f"{source.name} wants crops of {width}x{height}; only square inputs are supported")
+        side = int(height)
+    if stated["interpolation"] not in ("bicubic", "bilinear"):
+        raise EncoderError(f"{source.name} wants {stated['interpolation']!r} interpolation, not bicubic or bilinear")
+    return Preprocessing(side, tuple(stated["mean"]), tuple(stated["std"]), stated["interpolation"], crop)
+
+
+def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
+    """The model with its weights, in float32 on the CPU. Raises EncoderError where the weights do not fit."""
+    try:
+        with _without_log("No pretrained weights loaded"):  # they are loaded below, where a misfit can be named
+            model = open_clip.create_model(_open_clip_name(source), load_weights=False, pretrained_text=False)
+    except (TypeError, RuntimeError, KeyError) as error:
+        raise EncoderError(f"{source.name} cannot be built by open_clip: {error}") from error
+    misfit = f"{source.weights}: these weights are not of the model {source.name}"
+    try:
+        if is_torchscript(source.weights):
+            stored = torch.jit.load(  # type: ignore[no-untyped-call]
+                str(source.weights), map_location="cpu"
+            ).state_dict()
+            extra = ("input_resolution", "context_length", "vocab_size")  # OpenAI's archives hold these as tensors
+            model.load_state_dict({key: value.float() for key, value in stored.items() if key not in extra})
+        else:
+            _check_position_embedding(source, model, misfit)
+            open_clip.load_checkpoint(model, str(source.weights), weights_only=True)
+    except RuntimeError as error:
+        if "state_dict" not in str(error):
+            raise EncoderError(f"{source.weights}: cannot be read as weights ({_first_line(error)})") from error
+        raise EncoderError(
+            f"{misfit} ({_misfit(error)}); pass the --clip NAME or --clip-config they belong to"
+        ) from error
+    except (OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise EncoderError(
+            f"{source.weights}: cannot be read as weights ({_first_line(error)}); fetch the file again"
+        ) from error
+    return model
+
+
+class Tokenizer(Protocol):
+    """What open_clip's tokenizers have in common."""
+
+    def __call__(self, texts: list[str], /) -> torch.Tensor:
+        """Token ids, (T, context length)."""
+        ...
+
+
+def build_tokenizer(source: EncoderSource) -> Tokenizer:
+    """The tokenizer that belongs to a model."""
+    own = source.folder is not None and source.model_config["text_cfg"].get("hf_tokenizer_name")
+    try:
+        tokenizer: Tokenizer = open_clip.get_tokenizer(f"local-dir:{source.folder}" if own else _open_clip_name(source))
+    except (ImportError, OSError) as error:
+        raise EncoderError(f"the tokenizer of {source.name} cannot be loaded: {error}") from error
+    return tokenizer
+
+
+def check_prompt_lengths(source: EncoderSource, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
+    """Refuse texts that the encoder would cut short. Raises EncoderError."""
+    most = int(source.model_config["text_cfg"].get("context_length", 77))
+    for text in texts:
+        length = _token_count(tokenizer, text)
+        if length is not None and length > most:
+            raise EncoderError(
+                f"the prompt {text!r} is {length} tokens long and {source.name} reads {most}; "
+                "shorten --template or give the class a shorter --alias"
+            )
+
+
+def _open_clip_name(source: EncoderSource) -> str:
+    """The name under which open_clip builds the model; a config that is not open_clip's own is registered for it."""
+    if open_clip.get_model_config(source.name) == source.model_config:
+        return source.name
+    content = json.dumps(source.model_config, sort_keys=True)
+    name = f"{Path(source.name).name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    if open_clip.get_model_config(name) is None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"{name}.json")
+            path.write_text(content, encoding="utf-8")
+            open_clip.add_model_config(path)
+    return name
+
+
+@contextlib.contextmanager
+def _without_log(opening: str) -> Iterator[None]:
+    """Silence the records of the root logger, where open_clip writes, that open with these words."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(opening)
+
+    root = logging.getLogger()
+    root.addFilter(keep)
+    try:
+        yield
+    finally:
+        root.removeFilter(keep)
+
+
+def _check_position_embedding(source: EncoderSource, model: Any, misfit: str) -> None:
+    """Refuse weights of another input size, which open_clip would stretch without a word."""
+    name = "visual.positional_embedding"
+    wanted = model.state_dict().get(name)
+    stored = open_clip.factory.load_state_dict(str(source.weights)).get(name)
+    if wanted is not None and stored is not None and stored.shape != wanted.shape:
+        raise EncoderError(
+            f"{misfit} ({name} is {tuple(stored.shape)}, the model's {tuple(wanted.shape)}: another input size); "
+            "pass the --clip NAME or --clip-config they belong to"
+        )
+
+
+def _misfit(error: RuntimeError) -> str:
+    """The gist of torch's account of keys that do not fit."""
+    lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
+    return _shortened(lines[0]) + (f", and {len(lines) - 1} more faults" if len(lines) > 1 else "")
+
+
+def _first_line(error: Exception) -> str:
+    return _shortened((str(error) or type(error).__name__).splitlines()[0])
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= 160 else line[:157] + "..."
+
+
+def _token_count(tokenizer: Tokenizer, text: str) -> int | None:
+    """How many tokens a text has, its two marks included, uncut; None where the tokenizer does not tell."""
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):
+        return len(tokenizer.encode(text)) + 2
+    inner = getattr(tokenizer, "tokenizer", None)  # a tokenizer of transformers
+    return len(inner(text)["input_ids"]) if callable(inner) else None

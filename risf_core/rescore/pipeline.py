@@ -1,0 +1,252 @@
+"""CM-CLIP over a table: which rows, their crops, the encoder's probabilities, the fused scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import Detections, ImageId
+from risf_core.errors import ConfigError, EncoderError, did_you_mean, listing
+from risf_core.images import Photo, upright_size
+from risf_core.rescore.boxes import clip_boxes, has_area
+from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
+from risf_core.rescore.fusion import FUSION_RULES, FusionRule, class_probabilities, fuse
+from risf_core.rescore.prompts import DEFAULT_BACKGROUND, DEFAULT_TEMPLATE, Prompts, make_prompts
+from risf_core.vocabulary import ClassVocabulary
+
+SoftmaxOver = Literal["rescored", "all"]
+SOFTMAX_OVER: tuple[str, ...] = get_args(SoftmaxOver)
+
+THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
+
+Progress = Callable[[int, int], None]  # crops done, crops in all
+
+
+@dataclass(frozen=True)
+class RescoreSettings:
+    """How CM-CLIP is to be applied; the defaults are the paper's. Raises ConfigError, all faults at once."""
+
+    alpha: float = 0.7  # the detector's share
+    fusion: FusionRule = "linear"
+    temperature: float = 100.0
+    templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
+    background: str | None = DEFAULT_BACKGROUND
+    aliases: Mapping[str, str] = field(default_factory=dict)  # class name -> what the prompt says
+    classes: Literal["all", "novel"] | tuple[str, ...] = "all"  # whose rows are re-scored
+    softmax_over: SoftmaxOver = "rescored"
+    min_score: float = 0.05  # rows with min_score < score <= max_score are re-scored
+    max_score: float = 1.0
+    keep_parts: bool = True  # each re-scored row also keeps score_detector and score_clip
+
+    def __post_init__(self) -> None:
+        faults = []
+        if not 0 <= self.alpha <= 1:
+            faults.append(f"--alpha must be in 0..1, got {self.alpha:g}")
+        if self.fusion not in FUSION_RULES:
+            known = ", ".join(FUSION_RULES)
+            faults.append(f"--fusion {self.fusion!r} is unknown{did_you_mean(self.fusion, FUSION_RULES)}; give {known}")
+        if not 0 < self.temperature < float("inf"):
+            faults.append(f"--temperature must be above 0, got {self.temperature:g}")
+        if not 0 <= self.min_score <= self.max_score <= 1:
+            faults.append(
+                f"--min-score {self.min_score:g} and --max-score {self.max_score:g} must be ordered and in 0..1"
+            )
+        if self.softmax_over not in SOFTMAX_OVER:
+            faults.append(f"--softmax-over {self.softmax_over!r} is unknown; give {' or '.join(SOFTMAX_OVER)}")
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+
+@dataclass(frozen=True)
+class RescoreCounts:
+    """What happened to the rows of a table."""
+
+    read: int
+    rescored: int
+    outside_score_range: int
+    outside_classes: int  # of other classes, or of a category that the vocabulary does not know
+    without_photo: int
+    degenerate: int  # no area inside the photo
+    unique_crops: int  # encoded: rows that share a box share a crop
+    above_before: Mapping[str, int]  # threshold -> rows of the table over it
+    above_after: Mapping[str, int]
+
+    @property
+    def eligible(self) -> int:
+        """Rows in the score range and of the classes."""
+        return self.rescored + self.without_photo + self.degenerate
+
+
+@dataclass(frozen=True)
+class RescoreResult:
+    """The re-scored table, what happened to its rows, and what the encoder was asked."""
+
+    detections: Detections
+    counts: RescoreCounts
+    prompts: Prompts
+
+
+def rescore(
+    detections: Detections,
+    *,
+    vocabulary: ClassVocabulary,
+    encoder: CropEncoder,
+    photos: Mapping[ImageId, Photo],
+    settings: RescoreSettings | None = None,
+    progress: Progress | None = None,
+) -> RescoreResult:
+    """The same detections with new scores: CM-CLIP (RISF, CVIU 2024, section 3.3).
+
+    q = softmax_c(temperature * cos(E_image(crop), E_text("a photo of {name_c}"))); s' = alpha s + (1 - alpha) q[label].
+    Boxes, labels, order and all rows outside the range or the classes stay as they are. Rows of an image that has no
+    entry in `photos`, or whose box has no area inside its photo, stay untouched and are counted.
+    """
+    settings = settings or RescoreSettings()
+    rescored_labels = labels_to_rescore(vocabulary, settings)
+    prompts, columns = _prompts(vocabulary, rescored_labels, settings)
+    in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
+    of_classes = np.isin(detections.labels, rescored_labels)  # (N,)
+    plan = _plan(detections, np.flatnonzero(in_range & of_classes), photos)
+
+    probabilities = np.full(len(detections), np.nan)  # (N,) of each row's own class
+    if plan.jobs:
+        text = _text_embeddings(encoder, prompts)  # (C, D)
+        for rows, per_class in _per_class(plan, encoder, text, settings.temperature, progress):
+            probabilities[rows] = per_class[np.arange(len(rows)), columns[detections.labels[rows]]]
+    chosen = np.flatnonzero(~np.isnan(probabilities))
+    scores = detections.scores.copy()
+    scores[chosen] = fuse(scores[chosen], probabilities[chosen], alpha=settings.alpha, rule=settings.fusion)
+    result = detections.with_scores(scores)
+    if settings.keep_parts:
+        parts = {"score_detector": detections.scores[chosen], "score_clip": probabilities[chosen]}
+        result = result.with_extras(chosen, parts)
+    counts = RescoreCounts(
+        read=len(detections),
+        rescored=len(chosen),
+        outside_score_range=int((~in_range).sum()),
+        outside_classes=int((in_range & ~of_classes).sum()),
+        without_photo=plan.without_photo,
+        degenerate=plan.degenerate,
+        unique_crops=plan.crop_count,
+        above_before=_above(detections.scores),
+        above_after=_above(scores),
+    )
+    return RescoreResult(result, counts, prompts)
+
+
+def labels_to_rescore(vocabulary: ClassVocabulary, settings: RescoreSettings) -> NDArray[np.int64]:
+    """The labels whose rows are re-scored, ascending. Raises ConfigError where a class is unknown or none is novel."""
+    if settings.classes == "all":
+        return vocabulary.labels("all")
+    if settings.classes == "novel":
+        if not vocabulary.novel:
+            raise ConfigError("--rescore-classes novel needs --novel (coco20, voc1, voc2, voc3, names or a file)")
+        return vocabulary.labels("novel")
+    unknown = [name for name in settings.classes if name not in vocabulary.names]
+    if unknown:
+        raise ConfigError(
+            f"--rescore-classes: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
+            f"{did_you_mean(unknown[0], vocabulary.names)}"
+        )
+    return np.array([label for label, name in enumerate(vocabulary.names) if name in settings.classes], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The eligible rows of one photo and the distinct boxes they share."""
+
+    rows: NDArray[np.int64]  # (r,) positions in the table
+    crop_of_row: NDArray[np.int64]  # (r,) positions in `crops.boxes`
+    crops: ImageCrops
+
+
+@dataclass(frozen=True)
+class _Plan:
+    jobs: Sequence[_Job]
+    without_photo: int
+    degenerate: int
+
+    @property
+    def crop_count(self) -> int:
+        return sum(len(job.crops.boxes) for job in self.jobs)
+
+
+def _plan(detections: Detections, eligible: NDArray[np.int64], photos: Mapping[ImageId, Photo]) -> _Plan:
+    jobs = []
+    without_photo = degenerate = 0
+    table = detections[eligible]
+    corners = table.boxes
+    for image_id, positions in table.by_image():
+        photo = photos.get(image_id)
+        if photo is None:
+            without_photo += len(positions)
+            continue
+        clipped = clip_boxes(corners[positions], photo.size or upright_size(photo.path))
+        sound = has_area(clipped)
+        degenerate += int((~sound).sum())
+        if not sound.any():
+            continue
+        boxes, crop_of_row = np.unique(clipped[sound], axis=0, return_inverse=True)
+        jobs.append(_Job(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes)))
+    return _Plan(jobs, without_photo, degenerate)
+
+
+def _prompts(
+    vocabulary: ClassVocabulary, rescored: NDArray[np.int64], settings: RescoreSettings
+) -> tuple[Prompts, NDArray[np.int64]]:
+    """The prompts of the names in the softmax, and the column of every label there (K,), -1 where it has none."""
+    labels = vocabulary.labels("all") if settings.softmax_over == "all" else rescored
+    unknown = [name for name in settings.aliases if name not in vocabulary.names]
+    if unknown:
+        raise ConfigError(
+            f"--alias names the class {unknown[0]!r}, which is not among the {len(vocabulary)} classes"
+            f"{did_you_mean(unknown[0], vocabulary.names)}"
+        )
+    prompts, column_of = make_prompts(
+        [vocabulary.names[label] for label in labels],
+        aliases=settings.aliases,
+        templates=settings.templates,
+        background=settings.background,
+    )
+    columns = np.full(len(vocabulary), -1, dtype=np.int64)
+    columns[labels] = column_of
+    return prompts, columns
+
+
+def _text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float32]:
+    """One unit vector a name, (C, D): the mean over the templates, renormalised."""
+    groups = prompts.groups
+    flat = encoder.encode_texts([text for group in groups for text in group])
+    mean = flat.reshape(len(groups), len(prompts.templates), -1).mean(axis=1)
+    unit: NDArray[np.float32] = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+    return unit
+
+
+def _per_class(
+    plan: _Plan,
+    encoder: CropEncoder,
+    text: NDArray[np.float32],
+    temperature: float,
+    progress: Progress | None,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    """Photo by photo: positions of rows (r,) and the probabilities of every name there (r, C)."""
+    done, total = 0, plan.crop_count
+    embedded = encoder.encode_crops(job.crops for job in plan.jobs)
+    for job, embeddings in zip(plan.jobs, embedded, strict=True):
+        if not np.isfinite(embeddings).all():
+            raise EncoderError(
+                f"{job.crops.photo.path}: the encoder's embeddings are not finite numbers; "
+                "use --precision fp32, and check the weights"
+            )
+        yield job.rows, class_probabilities(embeddings, text, temperature)[job.crop_of_row]
+        done += len(embeddings)
+        if progress is not None:
+            progress(done, total)
+
+
+def _above(scores: NDArray[np.float64]) -> dict[str, int]:
+    return {f"{threshold:g}": int((scores > threshold).sum()) for threshold in THRESHOLDS}

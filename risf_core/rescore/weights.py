@@ -1,0 +1,245 @@
+"""Which model and weights a person means: a tag of open_clip, a local file, a folder or a config of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from risf_core.errors import EncoderError, did_you_mean, listing
+from risf_core.files import read_json
+
+DEFAULT_CLIP = "ViT-L-14-336-quickgelu:openai"  # the paper's encoder
+
+_WEIGHT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+_CONFIG_NAME = "open_clip_config.json"
+_PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """A model with its weights on this machine, checked as far as can be without building it."""
+
+    name: str  # open_clip's name of the model, or the name of a config file
+    tag: str | None
+    model_config: Mapping[str, Any]  # open_clip's embed_dim, vision_cfg, text_cfg ...
+    weights: Path
+    preprocess: Mapping[str, Any] = field(default_factory=dict)  # mean, std, interpolation where they are stated
+    folder: Path | None = None  # where a tokenizer of the model's own lies
+
+
+def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, config: Path | None = None) -> EncoderSource:
+    """The model that ``NAME[:TAG]``, ``hf-hub:ORG/REPO`` or ``local-dir:FOLDER`` means, weights found or downloaded.
+
+    Args:
+        weights: a local file of weights (safetensors, pt, bin), instead of a tag's.
+        config: a model config of open_clip's form, or the open_clip_config.json of a model repository.
+
+    Raises EncoderError, with the file to fetch and how to pass it, where the weights are neither here nor in reach.
+    """
+    if weights is not None and not weights.is_file():
+        raise EncoderError(f"--clip-weights {weights}: there is no such file")
+    if config is not None:
+        source = _from_config(config, weights)
+    elif clip.startswith(("local-dir:", "hf-hub:")):
+        source = _from_folder(clip, weights)
+    else:
+        source = _from_name(clip, weights)
+    _check_quick_gelu(source)
+    return source
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, the form in which OpenAI published CLIP."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in name for name in archive.namelist())
+
+
+def _from_config(config: Path, weights: Path | None) -> EncoderSource:
+    if weights is None:
+        raise EncoderError(f"--clip-config {config} names a model without weights; pass --clip-weights FILE too")
+    content = read_json(config, what="model config")
+    model_config, preprocess = _parts_of_config(content, config)
+    return EncoderSource(config.stem, None, model_config, weights, preprocess, config.parent)
+
+
+def _from_folder(clip: str, weights: Path | None) -> EncoderSource:
+    schema, _, place = clip.partition(":")
+    folder = Path(place) if schema == "local-dir" else _repository_snapshot(place)
+    config = folder / _CONFIG_NAME
+    if not config.is_file():
+        raise EncoderError(f"--clip {clip}: {folder} has no {_CONFIG_NAME}; name a folder in open_clip's form")
+    model_config, preprocess = _parts_of_config(read_json(config, what="model config"), config)
+    if weights is None:
+        candidates = [folder / name for name in _WEIGHT_NAMES] + sorted(folder.glob("*.safetensors"))
+        weights = next((path for path in candidates if path.is_file()), None)
+    if weights is None:
+        raise EncoderError(f"--clip {clip}: {folder} has no weights ({' or '.join(_WEIGHT_NAMES)})")
+    return EncoderSource(place, None, model_config, weights, preprocess, folder)
+
+
+def _from_name(clip: str, weights: Path | None) -> EncoderSource:
+    import open_clip
+
+    name, _, tag = clip.partition(":")
+    model_config = open_clip.get_model_config(name)
+    if model_config is None:
+        raise EncoderError(
+            f"--clip {name!r} is no model of open_clip{did_you_mean(name, open_clip.list_models())}; "
+            "a model of your own needs --clip-config JSON"
+        )
+    if weights is not None:
+        return EncoderSource(name, None, model_config, weights, _preprocess_of_tag(name, tag))
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if not tag:
+        raise EncoderError(
+            f"--clip {name} names no weights; add a tag ({name}:{tags[0] if tags else 'TAG'}) or --clip-weights"
+        )
+    pretrained = open_clip.get_pretrained_cfg(name, tag)
+    if not pretrained:
+        raise EncoderError(
+            f"--clip {clip}: {name} has no weights tagged {tag!r}{did_you_mean(tag, tags)}; "
+            f"tags: {listing(tags, most=12)}"
+        )
+    if bool(pretrained.get("quick_gelu")) != bool(model_config.get("quick_gelu")):
+        raise EncoderError(_quick_gelu_fault(name, f"the tag {tag!r}", bool(pretrained.get("quick_gelu"))))
+    return EncoderSource(name, tag, model_config, _weights_of_tag(clip, pretrained), _preprocess_of_tag(name, tag))
+
+
+def _preprocess_of_tag(name: str, tag: str) -> dict[str, Any]:
+    import open_clip
+
+    stated = (open_clip.get_pretrained_cfg(name, tag) if tag else None) or {}
+    return {key: stated[key] for key in _PREPROCESS_KEYS if key in stated}
+
+
+def _parts_of_config(content: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A model's config and preprocessing, from either form that open_clip writes."""
+    preprocess = {}
+    if isinstance(content, dict) and isinstance(content.get("model_cfg"), dict):
+        stated = content.get("preprocess_cfg") or {}
+        preprocess = {key: stated[key] for key in _PREPROCESS_KEYS if key in stated}
+        content = content["model_cfg"]
+    missing = [
+        key for key in ("embed_dim", "vision_cfg", "text_cfg") if not isinstance(content, dict) or key not in content
+    ]
+    if missing:
+        raise EncoderError(f"{path}: is no model config of open_clip: it lacks {', '.join(missing)}")
+    return content, preprocess
+
+
+def _weights_of_tag(clip: str, pretrained: Mapping[str, Any]) -> Path:
+    """The local file of a tag's weights, downloaded by open_clip where it is not here yet."""
+    import open_clip
+
+    repository, _, file_name = str(pretrained.get("hf_hub") or "").rpartition("/")
+    names = (file_name,) if file_name else _WEIGHT_NAMES
+    if repository:
+        here = _in_hub_cache(repository, names)
+        if here is not None:
+            return here
+        place = f"{names[0]} from https://huggingface.co/{repository}"
+        address = _hub_endpoint()
+    else:
+        url = str(pretrained["url"])
+        cached = Path("~/.cache/clip").expanduser() / url.rsplit("/", 1)[1]  # open_clip's own folder
+        if cached.is_file():
+            return cached
+        place = address = url
+    advice = f"fetch {place} on a machine with network and pass it with --clip-weights FILE"
+    if not _in_reach(address):
+        raise EncoderError(f"{clip}: its weights are not on this machine and there is no network; {advice}")
+    try:
+        return Path(open_clip.pretrained.download_pretrained(dict(pretrained)))
+    except Exception as error:  # urllib, requests, httpx, hub: each has its own family
+        raise EncoderError(f"{clip}: its weights cannot be downloaded ({error}); {advice}") from error
+
+
+def _repository_snapshot(repository: str) -> Path:
+    """The local folder of a model repository's config and weights."""
+    from huggingface_hub import hf_hub_download
+
+    config = _in_hub_cache(repository, (_CONFIG_NAME,))
+    weights = _in_hub_cache(repository, _WEIGHT_NAMES)
+    if config is not None and weights is not None:
+        return config.parent
+    advice = (
+        f"fetch {_CONFIG_NAME} and {_WEIGHT_NAMES[0]} from https://huggingface.co/{repository} "
+        "on a machine with network and pass their folder with --clip local-dir:FOLDER"
+    )
+    if not _in_reach(_hub_endpoint()):
+        raise EncoderError(f"hf-hub:{repository} is not on this machine and there is no network; {advice}")
+    try:
+        config = Path(hf_hub_download(repository, _CONFIG_NAME))
+        hf_hub_download(repository, _WEIGHT_NAMES[0])
+    except Exception as error:  # the hub's errors share no base that all its releases have
+        raise EncoderError(f"hf-hub:{repository} cannot be downloaded ({error}); {advice}") from error
+    return config.parent
+
+
+def _in_hub_cache(repository: str, names: tuple[str, ...]) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = (try_to_load_from_cache(repository, name) for name in names)
+    return next((Path(path) for path in found if isinstance(path, str)), None)
+
+
+def _hub_endpoint() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+
+
+def _in_reach(address: str) -> bool:
+    """Whether a server answers at all: asked once and briefly, where the hub would retry for half a minute."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+        return False
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=10).close()
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _check_quick_gelu(source: EncoderSource) -> None:
+    """Refuse local weights that show they were trained with another activation than the model has.
+
+    Activations have no weights, so such a pair loads without a word and gives wrong numbers (open_clip's own check
+    only warns, and only for tags).
+    """
+    if source.tag is not None:
+        return  # compared with the tag's own statement
+    has_it = bool(source.model_config.get("quick_gelu"))
+    if is_torchscript(source.weights):
+        wants_it, sign = True, f"{source.weights} (a TorchScript archive, as OpenAI publishes CLIP)"
+    else:
+        beside = source.weights.parent / _CONFIG_NAME
+        if not beside.is_file():
+            return
+        try:
+            stated = json.loads(beside.read_text(encoding="utf-8")).get("model_cfg", {})
+        except (ValueError, AttributeError):
+            return
+        wants_it, sign = bool(stated.get("quick_gelu")), f"{source.weights} ({_CONFIG_NAME} beside it says so)"
+    if wants_it != has_it:
+        raise EncoderError(_quick_gelu_fault(source.name, sign, wants_it))
+
+
+def _quick_gelu_fault(name: str, sign: str, wants_it: bool) -> str:
+    if wants_it:
+        return (
+            f"--clip {name} lacks QuickGELU, with which {sign} was trained, so its numbers would be silently wrong; "
+            f"use --clip {name}-quickgelu"
+        )
+    return (
+        f"--clip {name} has QuickGELU, without which {sign} was trained, so its numbers would be silently wrong; "
+        f"use --clip {name.removesuffix('-quickgelu')}"
+    )
