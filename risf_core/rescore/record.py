@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from risf_core.files import sha256_of
-from risf_core.rescore.encoder import OpenClipEncoder
 from risf_core.rescore.pipeline import RescoreResult, RescoreSettings
+
+if TYPE_CHECKING:
+    from risf_core.rescore.encoder import OpenClipEncoder
 
 _PACKAGES = ("risf", "torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 
