@@ -34,3 +34,11 @@ def risf(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Config and weights of a tiny encoder."""
+    from tests.tiny_encoder import TINY, save_tiny
+
+    return save_tiny(tmp_path_factory.mktemp("tiny"), "tiny-clip", TINY)

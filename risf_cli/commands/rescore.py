@@ -115,15 +115,12 @@ def rescore(
       risf rescore detections.json --rescore-classes novel --novel coco20 ... | risf evaluate - --annotations ...
     """
     from risf_cli.render import print_warnings, progress_of, say
-    from risf_core.devices import choose_device, choose_precision
     from risf_core.files import STANDARD_STREAM, display_name, write_json
     from risf_core.formats.coco import write_detections
-    from risf_core.rescore.encoder import OpenClipEncoder
     from risf_core.rescore.inputs import read_inputs
     from risf_core.rescore.pipeline import RescoreSettings
     from risf_core.rescore.pipeline import rescore as rescored
     from risf_core.rescore.record import make_record
-    from risf_core.rescore.weights import find_encoder
 
     print_warnings()
     if json_ and out == STANDARD_STREAM:
@@ -153,6 +150,11 @@ def rescore(
         image_ids=image_ids,
         on_unmatched=on_unmatched,
     )
+    # torch and open_clip take seconds to import: faults of the input above are told without them
+    from risf_core.devices import choose_device, choose_precision
+    from risf_core.rescore.encoder import OpenClipEncoder
+    from risf_core.rescore.weights import find_encoder
+
     chosen_device = choose_device(device)
     encoder = OpenClipEncoder(
         find_encoder(clip, weights=clip_weights, config=clip_config),

@@ -17,7 +17,7 @@ import open_clip
 import torch
 from safetensors import SafetensorError
 
-from risf_core.errors import EncoderError
+from risf_core.errors import EncoderError, listing
 from risf_core.rescore.weights import EncoderSource, is_torchscript
 
 
@@ -149,9 +149,14 @@ def _check_position_embedding(source: EncoderSource, model: Any, misfit: str) ->
 
 
 def _misfit(error: RuntimeError) -> str:
-    """The gist of torch's account of keys that do not fit."""
-    lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
-    return _shortened(lines[0]) + (f", and {len(lines) - 1} more faults" if len(lines) > 1 else "")
+    """The gist of torch's account of keys that do not fit: a clause for those missing, for those too many ..."""
+    clauses = []
+    for line in str(error).splitlines()[1:]:
+        what, colon, keys = line.strip().partition(" in state_dict: ")
+        clauses.append(
+            f"{what}: {listing(keys.strip('. ').split(', '), most=1)}" if colon else _shortened(line.strip())
+        )
+    return listing(clauses, most=2)
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,385 @@
+"""`risf rescore` as a person runs it: files, pipes, records, and one clear line for every fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from risf_cli.app import app
+from risf_core.files import sha256_of
+
+CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "tvmonitor"}]
+ROWS = [
+    {"image_id": 5, "category_id": 7, "bbox": [4.25, 10, 30.5, 30], "score": 0.625, "note": "kept"},
+    {"image_id": 9, "category_id": 2, "bbox": [20, 20, 40, 40], "score": 0.8},
+    {"image_id": 9, "category_id": 7, "bbox": [20, 20, 40, 40], "score": 0.3},
+    {"image_id": 5, "category_id": 2, "bbox": [1, 1, 5, 5], "score": 0.01},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with two photos, their annotations and four detections; the commands run in it."""
+    rng = np.random.default_rng(3)
+    (tmp_path / "photos").mkdir()
+    images = []
+    for image_id, (height, width) in {5: (60, 80), 9: (90, 70)}.items():
+        name = f"{image_id:012d}.jpg"
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(tmp_path / "photos" / name)
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+    dataset = {"images": images, "categories": CATEGORIES, "annotations": [{"bbox": "never read"}]}
+    (tmp_path / "gt.json").write_text(json.dumps(dataset))
+    (tmp_path / "dets.json").write_text(json.dumps(ROWS))
+    (tmp_path / "names.txt").write_text("cat\ntvmonitor\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, tiny: tuple[Path, Path]):
+    """Runs `risf rescore` with the tiny encoder in this process."""
+    encoder = ["--clip-config", tiny[0], "--clip-weights", tiny[1], "--device", "cpu", "--precision", "fp32"]
+
+    def call(*arguments: object, stdin: str | None = None, annotations: str | None = "gt.json"):
+        given = ["--annotations", annotations] if annotations else []
+        words = ["rescore", *arguments, *given, "--images", "photos", *encoder]
+        return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
+
+    return call
+
+
+def error_of(result) -> str:
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: "), result.stderr
+    return last.removeprefix("error: ")
+
+
+def test_the_result_goes_to_stdout_with_only_scores_and_parts_changed(run):
+    result = run("dets.json")
+    assert result.exit_code == 0
+    after = json.loads(result.stdout)
+    assert [{**row, "score": 0} for row in ROWS] == [
+        {key: row[key] for key in before} | {"score": 0} for row, before in zip(after, ROWS, strict=True)
+    ]
+    assert after[3] == ROWS[3]
+    for row, before in zip(after[:3], ROWS, strict=False):
+        assert row["score_detector"] == before["score"]
+        assert row["score"] == pytest.approx(0.7 * before["score"] + 0.3 * row["score_clip"], abs=1e-12)
+
+
+def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny):
+    result = run("dets.json", "--out", "new/after.json", "--alpha", 0.5)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "new/after.json\n"
+    assert len(json.loads((folder / "new/after.json").read_text())) == 4
+    record = json.loads((folder / "new/after.json.record.json").read_text())
+    assert record["settings"]["alpha"] == 0.5
+    assert record["settings"]["temperature"] == 100
+    assert record["prompts"]["texts"] == [["a photo of cat"], ["a photo of tv"], ["a photo of background"]]
+    assert record["encoder"]["weights_sha256"] == sha256_of(tiny[1])
+    assert record["encoder"]["preprocessing"]["side"] == 32
+    assert record["inputs"]["detections"] == {"path": "dets.json", "sha256": sha256_of(folder / "dets.json")}
+    assert record["inputs"]["annotations"]["sha256"] == sha256_of(folder / "gt.json")
+    counts = record["counts"]
+    assert (counts["read"], counts["eligible"], counts["unique_crops"], counts["rescored"]) == (4, 3, 2, 3)
+    assert counts["above_before"] == {"0.05": 3, "0.3": 2, "0.5": 2}
+    assert record["matching"]["found_by"] == {"file name": 2}
+    assert {"risf", "torch", "open_clip_torch", "python"} <= record["versions"].keys()
+    assert record["seconds"] > 0 < record["crops_per_second"]
+
+
+def test_talk_on_stderr_says_what_was_matched_and_done(run):
+    talk = run("dets.json").stderr.splitlines()
+    assert talk[0] == "read 4 detections of 2 classes"
+    assert talk[1] == "found 2 photos by file name"
+    assert talk[3].startswith("crops 32x32 squash, RGB, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758")
+    assert talk[4] == "in prompts: tvmonitor -> tv (--alias NAME=TEXT changes that)"
+    assert any(line.startswith("re-scored 3 of 4 rows: 2 crops, ") for line in talk)
+    assert "left as they are: 1 outside the score range" in talk
+    assert talk[-1] == "dets.json -> stdout"
+
+
+def test_quiet_says_nothing(run):
+    assert run("dets.json", "--quiet").stderr == ""
+
+
+def test_json_prints_the_record(run):
+    result = run("dets.json", "--out", "after.json", "--json", "--quiet")
+    assert json.loads(result.stdout)["counts"]["rescored"] == 3
+
+
+def test_json_without_a_file_is_refused(run):
+    assert error_of(run("dets.json", "--json")) == (
+        "--json prints the record to stdout, where the detections go too; pass --out FILE"
+    )
+
+
+def test_plain_leaves_the_parts_out(run):
+    assert [row.keys() for row in json.loads(run("dets.json", "--plain").stdout)] == [row.keys() for row in ROWS]
+
+
+def test_stdin_is_read_and_the_same_input_gives_the_same_bytes(run):
+    assert run("-", stdin=json.dumps(ROWS)).stdout == run("dets.json", "--workers", 0).stdout
+
+
+def test_classes_alone_find_photos_by_number(run):
+    rows = [{**row, "category_id": {2: 1, 7: 2}[row["category_id"]]} for row in ROWS]
+    result = run("-", "--classes", "names.txt", stdin=json.dumps(rows), annotations=None)
+    assert result.exit_code == 0, result.output
+    by_names = [row["score"] for row in json.loads(result.stdout)]
+    assert by_names == [row["score"] for row in json.loads(run("dets.json").stdout)]
+    assert "found 2 photos by number in the file name" in result.stderr
+
+
+def test_first_id_says_where_the_names_count_from(run, folder):
+    (folder / "names.yaml").write_text("names: {0: cat, 1: tvmonitor}\n")
+    rows = [{**row, "category_id": {2: 0, 7: 1}[row["category_id"]]} for row in ROWS]
+    result = run("-", "--classes", "names.yaml", "--first-id", 0, stdin=json.dumps(rows), annotations=None)
+    assert [row["category_id"] for row in json.loads(result.stdout)] == [1, 0, 1, 0]
+
+
+def test_a_dataset_dict_with_scores_brings_its_own_classes_and_stays_a_dict(run, folder):
+    dataset = json.loads((folder / "gt.json").read_text())
+    dataset["annotations"] = [{**row, "id": number} for number, row in enumerate(ROWS)]
+    result = run("-", stdin=json.dumps(dataset), annotations=None)
+    after = json.loads(result.stdout)
+    assert after["images"] == dataset["images"]
+    assert [row["id"] for row in after["annotations"]] == [0, 1, 2, 3]
+    assert "score_clip" in after["annotations"][0]
+
+
+def test_conventions_that_a_person_states_are_converted(run, folder):
+    corners = [
+        {**row, "bbox": [*row["bbox"][:2], row["bbox"][0] + row["bbox"][2], row["bbox"][1] + row["bbox"][3]]}
+        for row in ROWS
+    ]
+    positions = [{**row, "category_id": {2: 0, 7: 1}[row["category_id"]]} for row in corners]
+    names = [{**row, "image_id": f"{row['image_id']:012d}.jpg"} for row in positions]
+    options = ["--boxes", "xyxy", "--category-ids", "positions", "--image-ids", "file-names"]
+    assert json.loads(run("-", *options, stdin=json.dumps(names)).stdout) == json.loads(run("dets.json").stdout)
+
+
+def test_an_empty_list_stays_an_empty_list(run):
+    result = run("-", stdin="[]")
+    assert (result.exit_code, json.loads(result.stdout)) == (0, [])
+
+
+def test_novel_classes_alone_can_be_rescored(run):
+    after = json.loads(run("dets.json", "--rescore-classes", "novel", "--novel", "tvmonitor").stdout)
+    assert ["score_clip" in row for row in after] == [True, False, True, False]
+
+
+def test_alias_template_and_background_reach_the_prompts(run, folder):
+    options = [
+        "--alias",
+        "tvmonitor=a tv screen",
+        "--template",
+        "photo: {}",
+        "--template",
+        "{}",
+        "--background",
+        "none",
+    ]
+    run("dets.json", "--out", "after.json", *options)
+    assert json.loads((folder / "after.json.record.json").read_text())["prompts"]["texts"] == [
+        ["photo: cat", "cat"],
+        ["photo: a tv screen", "a tv screen"],
+    ]
+
+
+def test_the_released_quirks_are_named_in_the_record(run, folder):
+    run("dets.json", "--out", "after.json", "--compat", "released")
+    record = json.loads((folder / "after.json.record.json").read_text())
+    assert record["encoder"]["preprocessing"]["crop"] == "released"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda row: row.update(image_id=77),
+            "stdin: image_id 77 not among the 2 images of the annotations (5, 9); 2 of the 3 ids fit: "
+            "pass the annotations the detector ran on, or --on-unmatched skip to pass over such rows",
+        ),
+        (
+            lambda row: row.update(category_id=3),
+            "stdin: category_id 3 unknown to the 2 classes (ids 2..7); "
+            "pass the detector's own annotations, or --on-unmatched skip to leave such rows as they are",
+        ),
+        (
+            lambda row: row.update(score=1.5),
+            "stdin: row 0: score 1.5 is outside 0..1 (1 such rows) (percentages? divide them by 100); "
+            "scores must be probabilities",
+        ),
+    ],
+)
+def test_rows_that_do_not_fit_are_named(run, change, message):
+    rows = json.loads(json.dumps(ROWS))
+    change(rows[0])
+    assert error_of(run("-", stdin=json.dumps(rows))) == message
+
+
+def test_rows_that_do_not_fit_stay_as_they_are_on_demand(run):
+    strangers = [{**ROWS[0], "image_id": 77}, {**ROWS[0], "category_id": 3}]
+    result = run("-", "--on-unmatched", "skip", stdin=json.dumps([*ROWS, *strangers]))
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)[4:] == strangers
+    assert "1 images are not in the annotations; their rows stay as they are" in result.stderr
+
+
+def test_a_missing_photo_is_named_or_passed_over(run, folder):
+    (folder / "photos" / "000000000009.jpg").unlink()
+    assert error_of(run("dets.json")) == (
+        "1 of 2 images have no photo in photos: image_id 9; pass every folder with --images, "
+        "or --on-unmatched skip to leave their rows as they are"
+    )
+    result = run("dets.json", "--on-unmatched", "skip")
+    assert [("score_clip" in row) for row in json.loads(result.stdout)] == [True, False, False, False]
+    assert "warning: 1 of 2 images have no photo in photos: image_id 9; their rows stay as they are" in result.stderr
+
+
+def test_a_corrupt_jpeg_is_named_and_nothing_is_written(run, folder):
+    photo = folder / "photos" / "000000000009.jpg"
+    photo.write_bytes(photo.read_bytes()[:400])
+    (folder / "after.json").write_text("old")
+    message = error_of(run("dets.json", "--out", "after.json"))
+    assert message.startswith("photos/000000000009.jpg: ")
+    assert message.endswith("replace the file")
+    assert (folder / "after.json").read_text() == "old"
+
+
+def test_corners_are_recognised_and_named(run):
+    rows = [{"image_id": 5, "category_id": 2, "bbox": [40, 30, 75, 55], "score": 0.5}] * 4
+    assert error_of(run("-", stdin=json.dumps(rows))) == (
+        "stdin: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
+        "many run past their images; pass --boxes xyxy"
+    )
+
+
+def test_positions_in_place_of_ids_are_recognised_and_named(run):
+    rows = [{**ROWS[0], "category_id": 0}]
+    assert error_of(run("-", stdin=json.dumps(rows))) == (
+        "stdin: category_id 0 unknown to the 2 classes (ids 2..7); "
+        "the ids look like positions from 0: pass --category-ids positions"
+    )
+    assert error_of(run("-", "--classes", "names.txt", stdin=json.dumps(rows), annotations=None)).endswith(
+        "the ids look like positions from 0: pass --first-id 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes", "names.txt"], "--annotations and --classes both name the classes; pass one of them"),
+        (["--first-id", 0], "--first-id counts the names of --classes; pass it together with --classes FILE"),
+        (["--alias", "cat"], "--alias 'cat' is not NAME=TEXT, as in tvmonitor='tv screen'"),
+        (["--alpha", 2], "--alpha must be in 0..1, got 2"),
+    ],
+)
+def test_options_that_contradict_or_make_no_sense_are_refused(run, arguments, message):
+    assert error_of(run("dets.json", *arguments)) == message
+
+
+def test_what_is_missing_is_named_in_one_line(risf, folder):
+    nothing = risf("rescore", "dets.json", cwd=folder)
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert nothing.stderr == "error: risf rescore needs --images; pass it, or write `images: ...` into risf.yaml\n"
+    no_classes = risf("rescore", "dets.json", "--images", "photos", cwd=folder)
+    assert no_classes.stderr == (
+        "error: dets.json: names no classes; pass --annotations FILE or --classes FILE (or set one in risf.yaml)\n"
+    )
+
+
+def test_bare_rescore_takes_the_rest_from_risf_yaml(risf, folder, tiny):
+    (folder / "risf.yaml").write_text(
+        f"annotations: gt.json\nimages: [photos]\nclip-config: {tiny[0]}\nclip_weights: {tiny[1]}\nprecision: fp32\n"
+        "rescore:\n  alpha: 0.25\n"
+    )
+    done = risf("rescore", "dets.json", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    row = json.loads(done.stdout)[1]
+    assert row["score"] == pytest.approx(0.25 * 0.8 + 0.75 * row["score_clip"], abs=1e-12)
+
+
+def test_an_interrupt_ends_with_130_and_leaves_the_old_output(folder, tiny):
+    (folder / "after.json").write_text("old")
+    code = (
+        "import sys, time\n"
+        "from risf_core.rescore import encoder\n"
+        "decode = encoder.decode_rgb\n"
+        "def slow(*arguments):\n"
+        "    print('decoding', flush=True)\n"
+        "    time.sleep(1.5)\n"
+        "    return decode(*arguments)\n"
+        "encoder.decode_rgb = slow\n"
+        "from risf_cli.app import main\n"
+        "main()\n"
+    )
+    options = ["--annotations", "gt.json", "--images", "photos", "--clip-config", str(tiny[0])]
+    command = [sys.executable, "-c", code, "rescore", "dets.json", *options, "--clip-weights", str(tiny[1])]
+    process = subprocess.Popen(
+        [*command, "--out", "after.json"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "decoding\n"
+    process.send_signal(signal.SIGINT)
+    _, talk = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert talk.splitlines()[-1] == "interrupted"
+    assert sorted(os.listdir(folder)) == ["after.json", "dets.json", "gt.json", "names.txt", "photos"]
+    assert (folder / "after.json").read_text() == "old"
+
+
+def test_a_progress_line_comes_every_tenth_away_from_a_terminal(capsys, monkeypatch):
+    from risf_cli.render import progress_of
+
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with progress_of("re-scoring", "crops") as progress:
+        for done in range(1, 101):
+            now[0] += 1.0
+            progress(done, 100)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 10
+    assert lines[4] == "re-scoring: 50/100 crops, 1.0 crops/s, 50 s left"
+
+
+def test_choices_of_the_command_line_are_those_of_the_core():
+    from typing import get_args
+
+    from risf_cli import options
+    from risf_core.devices import PRECISIONS
+    from risf_core.formats.conventions import BOX_CONVENTIONS, CATEGORY_CONVENTIONS
+    from risf_core.formats.image_ids import IMAGE_ID_CONVENTIONS
+    from risf_core.rescore.crops import CROP_RULES
+    from risf_core.rescore.fusion import FUSION_RULES
+    from risf_core.rescore.pipeline import SOFTMAX_OVER
+    from risf_core.rescore.weights import DEFAULT_CLIP
+
+    def choices(annotated: object) -> tuple[str, ...]:
+        return get_args(get_args(annotated)[0])
+
+    assert choices(options.Boxes) == BOX_CONVENTIONS
+    assert choices(options.CategoryIds) == CATEGORY_CONVENTIONS
+    assert choices(options.ImageIds) == IMAGE_ID_CONVENTIONS
+    assert choices(options.Crop) == CROP_RULES
+    assert choices(options.Fusion) == FUSION_RULES
+    assert choices(options.SoftmaxOver) == SOFTMAX_OVER
+    assert choices(options.PrecisionChoice) == PRECISIONS
+    from inspect import signature
+
+    from risf_cli.commands.rescore import rescore
+
+    assert signature(rescore).parameters["clip"].default == DEFAULT_CLIP
