@@ -25,6 +25,9 @@ lint: setup
 types: setup
 	$(BIN)/mypy
 
+demo: setup
+	$(BIN)/risf demo
+
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url \
 		pyproject.toml requirements/dev.in --output-file requirements/dev.txt

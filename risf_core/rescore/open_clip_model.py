@@ -49,8 +49,7 @@ def preprocessing_of(source: EncoderSource, crop: str) -> Preprocessing:
 def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
     """The model with its weights, in float32 on the CPU. Raises EncoderError where the weights do not fit."""
     try:
-        with _without_log("No pretrained weights loaded"):  # they are loaded below, where a misfit can be named
-            model = open_clip.create_model(_open_clip_name(source), load_weights=False, pretrained_text=False)
+        model = create_untrained(_open_clip_name(source))
     except (TypeError, RuntimeError, KeyError) as error:
         raise EncoderError(f"{source.name} cannot be built by open_clip: {error}") from error
     misfit = f"{source.weights}: these weights are not of the model {source.name}"
@@ -75,6 +74,12 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
             f"{source.weights}: cannot be read as weights ({_first_line(error)}); fetch the file again"
         ) from error
     return model
+
+
+def create_untrained(name: str) -> Any:  # Any: open_clip is not typed
+    """A model that open_clip knows by name, with random weights, in float32 on the CPU."""
+    with _without_log("No pretrained weights loaded"):  # it is meant so
+        return open_clip.create_model(name, load_weights=False, pretrained_text=False)
 
 
 class Tokenizer(Protocol):

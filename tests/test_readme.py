@@ -1,0 +1,66 @@
+"""What README shows runs as it stands there, in a folder where the demo has been made."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    (found,) = re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    return found
+
+
+@pytest.fixture(scope="module")
+def made_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder after a short `risf demo`."""
+    folder = tmp_path_factory.mktemp("readme")
+    command = [sys.executable, "-m", "risf_cli", "demo", "--photos", "6", "--steps", "3"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "AP by class" in done.stdout
+    return folder
+
+
+def with_risf_on_path() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def test_the_pipeline_of_readme_runs(made_folder: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block("sh")],
+        cwd=made_folder, env=with_risf_on_path(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["detections"] == "stdin"
+    assert 0 < result["metrics"]["AP"] < 1
+
+
+def test_the_python_of_readme_does_what_the_commands_do(made_folder: Path) -> None:
+    by_commands = made_folder / "demo" / "rescored.json"
+    expected = [row["score"] for row in json.loads(by_commands.read_text())]
+    done = subprocess.run(
+        [sys.executable, "-c", block("python")], cwd=made_folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["detections.json", "rescored.json"]
+    found = [row["score"] for row in json.loads(by_commands.read_text())]
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_every_option_that_readme_names_exists() -> None:
+    from risf_cli.app import COMMANDS, load_command
+
+    known = {"--help"} | {
+        word for name in COMMANDS for parameter in load_command(name).params for word in parameter.opts
+    }
+    assert set(re.findall(r"--[a-z][a-z-]+", README)) <= known
