@@ -128,7 +128,15 @@ MinScore = Annotated[float, _option(help="Rows above this score are re-scored ..
 MaxScore = Annotated[float, _option(help="... up to this one.", metavar="S", panel=_FORMULA)]
 BatchSize = Annotated[
     int | None,
-    _option(help="Crops a forward pass. (default: 256 on a GPU, 64 on a CPU)", metavar="N", panel=_RUN, min=1),
+    _option(help="Crops a forward pass. (default: 256 on a GPU, 32 on a CPU)", metavar="N", panel=_RUN, min=1),
+]
+Cache = Annotated[
+    str | None,
+    _option(
+        help="Where embeddings are kept for the next run; none keeps none. (default: the user's cache folder)",
+        metavar="DIR|none",
+        panel=_RUN,
+    ),
 ]
 Workers = Annotated[
     int | None,
@@ -139,6 +147,17 @@ PrecisionChoice = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     _option(help="auto (what the hardware supports), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),
 ]
+
+
+def cache_folder(choice: str | None) -> Path | None:
+    """The folder that --cache means; None for no cache."""
+    if choice == "none":
+        return None
+    if choice is not None:
+        return Path(choice)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("risf", appauthor=False))
 
 
 def required(value: Path | None, option: str, command: str) -> Path:

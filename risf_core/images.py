@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,31 +90,24 @@ def decode_rgb(path: Path, expected_size: tuple[int, int] | None = None) -> NDAr
 
     Raises ImageError where the file is missing, is no whole image, or fits `expected_size` neither way.
     """
-    try:
-        with Image.open(path) as opened:
-            turn = _should_turn(_stored_size(opened), _orientation(opened), expected_size, path)
-            upright = ImageOps.exif_transpose(opened) if turn else opened
-            return np.asarray(_to_rgb(upright))
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such photo") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{path}: is no image that can be decoded; replace the file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageError(f"{path}: the image is damaged and cannot be decoded ({error}); replace the file") from None
+    with _opened(path) as opened:
+        turn = _should_turn(_stored_size(opened), _orientation(opened), expected_size, path)
+        upright = ImageOps.exif_transpose(opened) if turn else opened
+        return np.asarray(_to_rgb(upright))
 
 
 def upright_size(path: Path) -> tuple[int, int]:
     """(height, width) that `decode_rgb` would give, read from the file's head alone."""
-    try:
-        with Image.open(path) as opened:
-            height, width = _stored_size(opened)
-            return (width, height) if _orientation(opened) in _SIDEWAYS else (height, width)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: there is no such photo") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise ImageError(f"{path}: is no image that can be decoded; replace the file") from None
+    with _opened(path) as opened:
+        height, width = _stored_size(opened)
+        return (width, height) if _orientation(opened) in _SIDEWAYS else (height, width)
+
+
+def is_turned(path: Path, expected_size: tuple[int, int] | None = None) -> bool:
+    """Whether `decode_rgb` turns the photo's stored pixels, read from the file's head alone."""
+    with _opened(path) as opened:
+        orientation = _orientation(opened)
+        return _should_turn(_stored_size(opened), orientation, expected_size, path) and orientation != 1
 
 
 def _find(image_id: ImageId, info: ImageInfo | None, folders: Sequence[Path], stems: _Stems) -> tuple[Path | None, str]:
@@ -172,6 +166,20 @@ def _walk(folder: Path) -> Iterable[Path]:
         for name in names:
             if os.path.splitext(name)[1].lower() in SUFFIXES:
                 yield Path(root, name)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image file, open; what goes wrong with it inside the block becomes an ImageError that names it."""
+    try:
+        with Image.open(path) as opened:
+            yield opened
+    except FileNotFoundError:
+        raise ImageError(f"{path}: there is no such photo") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: is no image that can be decoded; replace the file") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageError(f"{path}: the image is damaged and cannot be decoded ({error}); replace the file") from None
 
 
 def _stored_size(opened: Image.Image) -> tuple[int, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ from risf_cli.options import (
     Background,
     BatchSize,
     Boxes,
+    Cache,
     CategoryIds,
     Classes,
     Clip,
@@ -39,6 +40,7 @@ from risf_cli.options import (
     Temperature,
     Template,
     Workers,
+    cache_folder,
 )
 from risf_core.errors import ConfigError, listing
 
@@ -98,6 +100,7 @@ def rescore(
     precision: PrecisionChoice = "auto",
     batch_size: BatchSize = None,
     workers: Workers = None,
+    cache: Cache = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -117,14 +120,22 @@ def rescore(
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.files import STANDARD_STREAM, display_name, write_json
     from risf_core.formats.coco import write_detections
+    from risf_core.processes import gather_to_first, started_processes
+    from risf_core.rescore.cache import EmbeddingCache
+    from risf_core.rescore.cached_encoder import CachedEncoder
     from risf_core.rescore.inputs import read_inputs
     from risf_core.rescore.pipeline import RescoreSettings
     from risf_core.rescore.pipeline import rescore as rescored
     from risf_core.rescore.record import make_record
+    from risf_core.rescore.shards import merge_shares, rows_of_share
 
     print_warnings()
     if json_ and out == STANDARD_STREAM:
         raise ConfigError("--json prints the record to stdout, where the detections go too; pass --out FILE")
+    processes = started_processes()
+    if processes.count > 1 and detections == STANDARD_STREAM:
+        raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
+    quiet = quiet or not processes.is_first
     settings = RescoreSettings(
         alpha=alpha,
         fusion=fusion,
@@ -165,19 +176,27 @@ def rescore(
         workers=workers,
         compat_released=compat == "released",
     )
+    folder = cache_folder(cache)
+    remembering = CachedEncoder(encoder, EmbeddingCache(folder)) if folder is not None else None
     if not quiet:
         for line in _before(inputs, encoder, settings):
             say(line)
     start = time.perf_counter()
+    share = rows_of_share(inputs.file.detections, processes)
     with progress_of("re-scoring", "crops", quiet=quiet) as progress:
-        result = rescored(
-            inputs.file.detections,
+        part = rescored(
+            inputs.file.detections[share],
             vocabulary=inputs.vocabulary,
-            encoder=encoder,
+            encoder=remembering or encoder,
             photos=inputs.photos,
             settings=settings,
             progress=progress,
         )
+    hits = remembering.hits if remembering is not None else 0
+    shares = gather_to_first((share, part, hits), processes)
+    if shares is None:
+        return  # the first process writes for all
+    result = merge_shares(inputs.file.detections, [(rows, done) for rows, done, _ in shares])
     seconds = time.perf_counter() - start
     record = make_record(
         result,
@@ -188,6 +207,7 @@ def rescore(
             **{name: path for name, path in (("annotations", annotations), ("classes", classes)) if path is not None},
         },
         matching=inputs.matching(),
+        cache_hits=sum(hits for _, _, hits in shares),
         seconds=seconds,
     )
     write_detections(out, inputs.file.with_detections(result.detections))
@@ -195,7 +215,7 @@ def rescore(
         write_json(Path(f"{out}.record.json"), record)
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False) if json_ else out)
     if not quiet:
-        for line in _after(result, seconds):
+        for line in _after(result, record):
             say(line)
         say(f"{display_name(detections)} -> {'stdout' if out == STANDARD_STREAM else out}")
 
@@ -243,11 +263,12 @@ def _before(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSe
         yield f"in prompts: {listing(changed, most=8)} (--alias NAME=TEXT changes that)"
 
 
-def _after(result: RescoreResult, seconds: float) -> Iterator[str]:
+def _after(result: RescoreResult, record: Mapping[str, Any]) -> Iterator[str]:
     """What became of the rows."""
     counts = result.counts
-    rate = f"{counts.unique_crops / seconds:.1f} crops/s"
-    yield f"re-scored {counts.rescored} of {counts.read} rows: {counts.unique_crops} crops, {seconds:.1f} s ({rate})"
+    crops = f"{counts.unique_crops} crops ({record['counts']['from_cache']} from the cache)"
+    speed = f"{record['seconds']:.1f} s ({record['crops_per_second']:.1f} crops/s)"
+    yield f"re-scored {counts.rescored} of {counts.read} rows: {crops}, {speed}"
     left = {
         "outside the score range": counts.outside_score_range,
         "of other classes": counts.outside_classes,

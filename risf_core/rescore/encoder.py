@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from risf_core.devices import Precision
 from risf_core.errors import ConfigError
@@ -52,7 +53,7 @@ class OpenClipEncoder:
     ) -> None:
         """
         Args:
-            batch_size: crops a forward pass; None: 256 on a GPU, 64 on a CPU.
+            batch_size: crops a forward pass; None: 256 on a GPU, 32 on a CPU.
             workers: threads that decode and cut while the model runs; 0 does both in turn; None: 2, on a GPU up to 8.
             compat_released: crops as the authors' public code makes them, one image a batch (`crop` is ignored).
         """
@@ -63,7 +64,7 @@ class OpenClipEncoder:
         self.source = source
         self.device = device
         self.precision = precision
-        self.batch_size = batch_size or (64 if device == "cpu" else 256)
+        self.batch_size = batch_size or (32 if device == "cpu" else 256)
         self.workers = _default_workers(device) if workers is None else workers
         self.compat_released = compat_released
         self.preprocessing = preprocessing_of(source, "released" if compat_released else crop)
@@ -190,6 +191,9 @@ class OpenClipEncoder:
     @torch.inference_mode()
     def _forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Embeddings (n, D) of crops (n, 3, side, side): uint8 RGB, or float as the released code feeds them."""
+        count = len(crops)
+        if not self.compat_released:  # one shape for all batches: a crop's embedding is then the same in any company
+            crops = functional.pad(crops, (0, 0) * 3 + (0, self.batch_size - count))
         if self.device.startswith("cuda"):
             crops = crops.pin_memory()
         pixels = crops.to(self.device, non_blocking=True)
@@ -198,8 +202,8 @@ class OpenClipEncoder:
             std = torch.tensor(self.preprocessing.std, device=self.device).view(3, 1, 1)
             pixels = (pixels.float() / 255 - mean) / std
         pixels = pixels.to(_DTYPES[self.precision], memory_format=torch.channels_last)
-        features: torch.Tensor = self._model.encode_image(pixels)
-        return torch.nn.functional.normalize(features.float(), dim=-1)
+        features: torch.Tensor = self._model.encode_image(pixels)[:count]
+        return functional.normalize(features.float(), dim=-1)
 
     @cached_property
     def _model(self) -> Any:  # Any: open_clip is not typed

@@ -26,6 +26,7 @@ def make_record(
     encoder: OpenClipEncoder,
     inputs: Mapping[str, Path | None],
     matching: Mapping[str, Any],
+    cache_hits: int = 0,
     seconds: float,
 ) -> dict[str, Any]:
     """What a person needs to know, or to do the same again, as a dict of plain JSON values.
@@ -33,6 +34,7 @@ def make_record(
     Args:
         inputs: the files read, by option name; None for stdin.
         matching: how images were found, and which were not.
+        cache_hits: crops whose embeddings the cache knew.
         seconds: wall-clock time of the re-scoring, model loading included.
     """
     counts = asdict(result.counts)
@@ -59,9 +61,9 @@ def make_record(
             for name, path in inputs.items()
         },
         "matching": dict(matching),
-        "counts": {**counts, "eligible": result.counts.eligible},
+        "counts": {**counts, "eligible": result.counts.eligible, "from_cache": cache_hits},
         "seconds": round(seconds, 3),
-        "crops_per_second": round(result.counts.unique_crops / seconds, 2) if seconds > 0 else None,
+        "crops_per_second": round(result.counts.unique_crops / max(seconds, 1e-9), 2),
         "versions": {
             "python": sys.version.split()[0],
             "platform": platform.platform(),

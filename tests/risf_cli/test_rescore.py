@@ -53,6 +53,7 @@ def run(folder: Path, tiny: tuple[Path, Path]):
     def call(*arguments: object, stdin: str | None = None, annotations: str | None = "gt.json"):
         given = ["--annotations", annotations] if annotations else []
         words = ["rescore", *arguments, *given, "--images", "photos", *encoder]
+        words += [] if "--cache" in arguments else ["--cache", "none"]
         return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
 
     return call
@@ -106,7 +107,7 @@ def test_talk_on_stderr_says_what_was_matched_and_done(run):
     assert talk[1] == "found 2 photos by file name"
     assert talk[3].startswith("crops 32x32 squash, RGB, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758")
     assert talk[4] == "in prompts: tvmonitor -> tv (--alias NAME=TEXT changes that)"
-    assert any(line.startswith("re-scored 3 of 4 rows: 2 crops, ") for line in talk)
+    assert any(line.startswith("re-scored 3 of 4 rows: 2 crops (") for line in talk)
     assert "left as they are: 1 outside the score range" in talk
     assert talk[-1] == "dets.json -> stdout"
 

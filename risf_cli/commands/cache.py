@@ -1,0 +1,75 @@
+"""`risf cache`: what the embedding cache holds, and clearing it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Literal
+
+import typer
+
+from risf_cli.options import Json, cache_folder
+from risf_core.errors import ConfigError
+
+
+def cache(
+    action: Annotated[
+        Literal["info", "prune"],
+        typer.Argument(
+            metavar="info|prune", help="info: what is there; prune: drop what was not used for long, or is too much."
+        ),
+    ] = "info",
+    *,
+    cache: Annotated[
+        str | None, typer.Option(metavar="DIR", help="The cache's folder. (default: the user's cache folder)")
+    ] = None,
+    unused_days: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="prune: drop embeddings not used for N days; 0 drops all.")
+    ] = None,
+    max_size: Annotated[
+        float | None,
+        typer.Option(metavar="MB", min=0, help="prune: drop the least recently used until so many MB are left."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """What the embedding cache of `risf rescore` holds, and clearing it.
+
+    Examples:
+
+      risf cache info
+
+      risf cache prune --unused-days 30 --max-size 2000
+    """
+    from risf_cli.render import print_warnings, say
+    from risf_core.rescore.cache import EmbeddingCache
+
+    print_warnings()
+    folder = cache_folder(cache)
+    if folder is None:
+        raise ConfigError("--cache none names no cache; leave it out or name a folder")
+    store = EmbeddingCache(folder)
+    if action == "prune":
+        if unused_days is None and max_size is None:
+            raise ConfigError("risf cache prune needs --unused-days N (0 drops all) or --max-size MB")
+        most = None if max_size is None else int(max_size * 1e6)
+        say(f"dropped {store.prune(unused_days=unused_days, most_bytes=most)} embeddings")
+    info = store.info()
+    if json_:
+        typer.echo(json.dumps({**asdict(info), "path": str(info.path)}, indent=2))
+        return
+    typer.echo(str(info.path))
+    typer.echo(f"{info.bytes / 1e6:.1f} MB: {info.crops} crops and {info.texts} texts")
+    if info.oldest_use is not None:
+        typer.echo(f"last used between {info.oldest_use} and {info.newest_use}")
+    for key, count in info.by_encoder.items():
+        typer.echo(f"{count:>9}  {_short(key)}")
+
+
+def _short(key: str) -> str:
+    """The encoder's key in a readable line; keys of other encoders than open_clip's stand as they are."""
+    try:
+        parts = json.loads(key)
+        rule = parts["preprocessing"]["crop"]
+        return f"{parts['model']}, weights {parts['weights'][:12]}, {parts['precision']}, {rule} crops"
+    except (ValueError, KeyError, TypeError):
+        return key

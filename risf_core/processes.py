@@ -1,0 +1,72 @@
+"""The processes that torchrun started together: which one this is, and bringing their results to the first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from risf_core.errors import RisfError
+
+_PATIENCE = timedelta(days=7)  # a process that is done waits for the slowest; torchrun ends all when one dies
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that run together."""
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process speaks and writes for all."""
+        return self.rank == 0
+
+
+def started_processes() -> Processes:
+    """What torchrun says of this process in its environment; without torchrun it is the only one."""
+    return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+
+
+def gather_to_first(value: Any, processes: Processes) -> list[Any] | None:
+    """Every process's value in order of rank, in the first process; None in the others. Any: whatever pickles.
+
+    Raises RisfError where another process has ended.
+    """
+    if processes.count == 1:
+        return [value]
+    import torch.distributed as distributed
+
+    with _group(processes):
+        gathered = [None] * processes.count if processes.is_first else None
+        try:
+            distributed.gather_object(value, gathered, dst=0)
+        except (RuntimeError, ValueError) as error:
+            raise RisfError(
+                f"another of the {processes.count} processes has ended before its share was done ({_brief(error)}); "
+                "its own message tells why; what was cached is kept, so the same command goes on from there"
+            ) from error
+        return gathered
+
+
+@contextmanager
+def _group(processes: Processes) -> Iterator[None]:
+    """The process group over gloo, which every machine has; torchrun's environment names the meeting point."""
+    import torch.distributed as distributed
+
+    own = not distributed.is_initialized()
+    if own:
+        distributed.init_process_group("gloo", rank=processes.rank, world_size=processes.count, timeout=_PATIENCE)
+    try:
+        yield
+    finally:
+        if own:
+            distributed.destroy_process_group()
+
+
+def _brief(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

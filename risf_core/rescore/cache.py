@@ -1,0 +1,230 @@
+"""The embedding cache: one SQLite file that several processes may share, every row of it checked before it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sqlite3
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.errors import OutputError
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+FILE_NAME = "embeddings.sqlite"
+_FORM = 1  # PRAGMA user_version; a file of another form is set aside
+_DAY = 86400
+_WAIT = 60.0  # seconds to wait for another process's transaction
+_ASKED_AT_ONCE = 500  # keys a query; SQLite takes 999 at least
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What a cache holds."""
+
+    path: Path
+    bytes: int
+    crops: int
+    texts: int
+    by_encoder: Mapping[str, int]  # the encoder's key -> its embeddings
+    oldest_use: str | None  # ISO dates
+    newest_use: str | None
+
+
+class EmbeddingCache:
+    """Embeddings by key, in a folder. Opened on first use; a damaged file is renamed and a new one begun."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FILE_NAME
+        self._opened: sqlite3.Connection | None = None
+        self._encoders: dict[str, int] = {}
+
+    def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Which of these keys are there."""
+
+        def look_up(connection: sqlite3.Connection) -> set[bytes]:
+            return {key for part in _parts(keys) for (key,) in connection.execute(_select("key", part), part)}
+
+        return self._guarded(look_up, otherwise=set())
+
+    def read(self, keys: Sequence[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """The embeddings (D,) of those of the keys that are there and whole."""
+
+        def fetch(connection: sqlite3.Connection) -> dict[bytes, NDArray[np.float32]]:
+            found: dict[bytes, NDArray[np.float32]] = {}
+            today, stale = _today(), []
+            for part in _parts(keys):
+                for key, vector, check, used in connection.execute(_select("key, vector, checksum, used", part), part):
+                    if zlib.crc32(vector) != check:
+                        raise sqlite3.DatabaseError("an embedding does not match its checksum")
+                    found[key] = np.frombuffer(vector, dtype="<f4")
+                    if used != today:
+                        stale.append((today, key))
+            if stale:
+                with connection:
+                    connection.executemany("UPDATE embeddings SET used = ? WHERE key = ?", stale)
+            return found
+
+        return self._guarded(fetch, otherwise={})
+
+    def write(self, rows: Iterable[tuple[bytes, NDArray[np.float32]]], *, encoder: str, kind: str) -> None:
+        """Keep embeddings (D,) of a kind ("crop" or "text") in one transaction; what is there already stays."""
+        vectors = [(key, row.astype("<f4").tobytes()) for key, row in rows]
+
+        def insert(connection: sqlite3.Connection) -> None:
+            with connection:
+                number, today = self._encoder_number(connection, encoder), _today()
+                connection.executemany(
+                    "INSERT OR IGNORE INTO embeddings (key, kind, encoder, used, vector, checksum) "
+                    "VALUES (?, ?, ?, ?, ?, ?)",
+                    ((key, kind, number, today, vector, zlib.crc32(vector)) for key, vector in vectors),
+                )
+
+        self._guarded(insert, otherwise=None)
+
+    def info(self) -> CacheInfo:
+        """What the cache holds now."""
+
+        def count(connection: sqlite3.Connection) -> CacheInfo:
+            counts = dict(connection.execute("SELECT kind, COUNT(*) FROM embeddings GROUP BY kind"))
+            by_encoder = dict(
+                connection.execute(
+                    "SELECT encoders.key, COUNT(*) FROM embeddings JOIN encoders ON encoder = encoders.id "
+                    "GROUP BY encoder ORDER BY 2 DESC"
+                )
+            )
+            days = connection.execute("SELECT MIN(used), MAX(used) FROM embeddings").fetchone()
+            oldest, newest = (None if day is None else _date_of(day) for day in days)
+            return CacheInfo(
+                self.path, self._size(), counts.get("crop", 0), counts.get("text", 0), by_encoder, oldest, newest
+            )
+
+        nothing = CacheInfo(self.path, self._size(), 0, 0, {}, None, None)
+        return self._guarded(count, otherwise=nothing) if self.path.is_file() else nothing
+
+    def prune(self, *, unused_days: int | None = None, most_bytes: int | None = None) -> int:
+        """Drop embeddings not used for so many days, then the least recently used until the file fits; how many."""
+
+        def drop(connection: sqlite3.Connection) -> int:
+            dropped = 0
+            with connection:
+                if unused_days is not None:
+                    query = "DELETE FROM embeddings WHERE used <= ?"
+                    dropped += connection.execute(query, (_today() - unused_days,)).rowcount
+                excess = 0 if most_bytes is None else self._rows_over(connection, most_bytes)
+                if excess:
+                    query = "DELETE FROM embeddings WHERE id IN (SELECT id FROM embeddings ORDER BY used, id LIMIT ?)"
+                    dropped += connection.execute(query, (excess,)).rowcount
+                connection.execute("DELETE FROM encoders WHERE id NOT IN (SELECT encoder FROM embeddings)")
+                self._encoders.clear()
+            connection.execute("VACUUM")
+            return dropped
+
+        return self._guarded(drop, otherwise=0) if self.path.is_file() else 0
+
+    def close(self) -> None:
+        """Close the file, if it is open."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _rows_over(self, connection: sqlite3.Connection, most_bytes: int) -> int:
+        rows, content = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(vector)) FROM embeddings").fetchone()
+        if not rows:
+            return 0
+        overhead = 120  # bytes a row: its key, columns, index entries
+        return max(0, int(rows) - int(most_bytes // (content / rows + overhead)))
+
+    def _size(self) -> int:
+        names = [self.path.with_name(self.path.name + ending) for ending in ("", "-wal")]
+        return sum(name.stat().st_size for name in names if name.is_file())
+
+    def _encoder_number(self, connection: sqlite3.Connection, encoder: str) -> int:
+        if encoder not in self._encoders:
+            connection.execute("INSERT OR IGNORE INTO encoders (key) VALUES (?)", (encoder,))
+            (number,) = connection.execute("SELECT id FROM encoders WHERE key = ?", (encoder,)).fetchone()
+            self._encoders[encoder] = int(number)
+        return self._encoders[encoder]
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], _T], *, otherwise: _T) -> _T:
+        """The work's result; where the file proves damaged it is set aside, and `otherwise` is the result."""
+        try:
+            return work(self._connection())
+        except sqlite3.OperationalError as error:  # locked, disk full, read-only: the file itself is sound
+            raise OutputError(
+                f"{self.path}: the embedding cache cannot be used: {error}; pass --cache DIR elsewhere or --cache none"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            self._set_aside(str(error))
+            return otherwise
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise OutputError(
+                    f"{self.path.parent}: the cache folder cannot be made: {error.strerror or error}; "
+                    "pass --cache DIR elsewhere or --cache none"
+                ) from error
+            self._opened = sqlite3.connect(self.path, timeout=_WAIT)
+            _prepare(self._opened)
+        return self._opened
+
+    def _set_aside(self, why: str) -> None:
+        self.close()
+        self._encoders.clear()
+        aside = self.path.with_name(f"{self.path.stem}.damaged-{time.time_ns()}{self.path.suffix}")
+        with contextlib.suppress(FileNotFoundError):  # another process was first
+            os.replace(self.path, aside)
+        for ending in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
+        _log.warning("%s is damaged (%s); it is set aside as %s and a new one is begun", self.path, why, aside.name)
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Set the file up for sharing, and make its tables where they are not there yet."""
+    (form,) = connection.execute("PRAGMA user_version").fetchone()
+    connection.execute("PRAGMA journal_mode = WAL")  # readers and a writer at once; a killed writer leaves no trace
+    connection.execute("PRAGMA synchronous = NORMAL")
+    if form == _FORM:
+        return
+    if form != 0 or connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+        raise sqlite3.DatabaseError(f"its form is {form}, not {_FORM}")
+    with connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS encoders (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL)")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS embeddings (id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, "
+            "kind TEXT NOT NULL, encoder INTEGER NOT NULL, used INTEGER NOT NULL, vector BLOB NOT NULL, "
+            "checksum INTEGER NOT NULL)"
+        )
+        connection.execute(f"PRAGMA user_version = {_FORM}")
+
+
+def _select(columns: str, keys: Sequence[bytes]) -> str:
+    return f"SELECT {columns} FROM embeddings WHERE key IN ({','.join('?' * len(keys))})"
+
+
+def _parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(keys), _ASKED_AT_ONCE):
+        yield keys[start : start + _ASKED_AT_ONCE]
+
+
+def _today() -> int:
+    return int(time.time()) // _DAY
+
+
+def _date_of(day: int) -> str:
+    return datetime.fromtimestamp(day * _DAY).date().isoformat()

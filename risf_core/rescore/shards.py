@@ -1,0 +1,44 @@
+"""Re-scoring shared out by image among processes, and put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import Detections, factorize
+from risf_core.processes import Processes
+from risf_core.rescore.pipeline import RescoreCounts, RescoreResult
+
+
+def rows_of_share(detections: Detections, processes: Processes) -> NDArray[np.int64]:
+    """Positions of the rows that this process re-scores: every so-maniest image, in order of first appearance."""
+    codes, _ = factorize(detections.image_ids)
+    return np.flatnonzero(codes % processes.count == processes.rank)
+
+
+def merge_shares(detections: Detections, shares: Sequence[tuple[NDArray[np.int64], RescoreResult]]) -> RescoreResult:
+    """The result for the whole table from every process's rows and its result for them."""
+    scores = detections.scores.copy()
+    extras = detections.extras.copy()
+    for rows, result in shares:
+        scores[rows] = result.detections.scores
+        extras[rows] = result.detections.extras
+    table = replace(detections, scores=scores, extras=extras)
+    return RescoreResult(table, _sum_of([result.counts for _, result in shares]), shares[0][1].prompts)
+
+
+def _sum_of(counts: Sequence[RescoreCounts]) -> RescoreCounts:
+    thresholds = counts[0].above_before
+    totals = {
+        column.name: sum(getattr(one, column.name) for one in counts)
+        for column in fields(RescoreCounts)
+        if not column.name.startswith("above_")
+    }
+    return RescoreCounts(
+        **totals,
+        above_before={t: sum(one.above_before[t] for one in counts) for t in thresholds},
+        above_after={t: sum(one.above_after[t] for one in counts) for t in thresholds},
+    )

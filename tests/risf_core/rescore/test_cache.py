@@ -1,0 +1,249 @@
+"""The embedding cache: nothing is encoded twice, nothing damaged is trusted, several processes may share it."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from risf_core.errors import OutputError
+from risf_core.images import Photo
+from risf_core.rescore import cache as cache_module
+from risf_core.rescore.cache import EmbeddingCache
+from risf_core.rescore.cached_encoder import CachedEncoder
+from risf_core.rescore.crop_encoder import ImageCrops
+
+
+class Counting:
+    """An encoder that answers with the box and counts what it is asked."""
+
+    def __init__(self, key: str = "counting") -> None:
+        self.key = key
+        self.boxes = 0
+        self.texts = 0
+
+    def encode_crops(self, images):
+        for image in images:
+            self.boxes += len(image.boxes)
+            yield image.boxes.astype(np.float32)
+
+    def encode_texts(self, texts):
+        self.texts += len(texts)
+        return np.array([[len(text), ord(text[0])] for text in texts], dtype=np.float32)
+
+
+def job(path: Path, *boxes: tuple[float, ...], size: tuple[int, int] | None = None) -> ImageCrops:
+    return ImageCrops(Photo(path, size), np.array(boxes, dtype=np.float64).reshape(-1, 4))
+
+
+A, B, C = (0, 0, 5, 5), (1, 1, 6, 6), (2, 2, 7, 7)
+
+
+def encode(folder: Path, jobs: list[ImageCrops], *, key: str = "counting") -> tuple[list[list], int]:
+    """The embeddings of each photo, and how many boxes the encoder was asked for."""
+    inner = Counting(key)
+    cache = EmbeddingCache(folder)
+    found = [rows.tolist() for rows in CachedEncoder(inner, cache).encode_crops(jobs)]
+    cache.close()
+    return found, inner.boxes
+
+
+def test_the_second_time_nothing_is_encoded_and_the_answers_are_the_same(tmp_path, photos):
+    jobs = [job(photos[0], A, B), job(photos[1]), job(photos[2], C, A)]
+    first, asked = encode(tmp_path, jobs)
+    assert asked == 4
+    assert encode(tmp_path, jobs) == (first, 0)
+    assert first == [[list(A), list(B)], [], [list(C), list(A)]]
+
+
+def test_only_what_is_missing_is_encoded_and_the_order_stays(tmp_path, photos):
+    encode(tmp_path, [job(photos[0], B), job(photos[2], A)])
+    jobs = [job(photos[0], A, B, C), job(photos[2], A), job(photos[1], A), job(photos[2], A)]
+    found, asked = encode(tmp_path, jobs)
+    assert asked == 3
+    assert found == [[list(A), list(B), list(C)], [list(A)], [list(A)], [list(A)]]
+
+
+def test_the_same_photo_under_another_name_is_known(tmp_path, photos):
+    encode(tmp_path, [job(photos[0], A)])
+    copy = tmp_path / "copy.png"
+    shutil.copy(photos[0], copy)
+    assert encode(tmp_path, [job(copy, A)])[1] == 0
+
+
+def test_another_photo_box_or_encoder_is_not(tmp_path, photos):
+    encode(tmp_path, [job(photos[0], A)])
+    nearly = tuple(np.nextafter(side, 9) for side in A)
+    assert encode(tmp_path, [job(photos[1], A)])[1] == 1
+    assert encode(tmp_path, [job(photos[0], nearly)])[1] == 1
+    assert encode(tmp_path, [job(photos[0], A)], key="other")[1] == 1
+
+
+def test_a_photo_that_exif_turns_is_another_than_the_same_left_as_it_is(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (20, 10)).save(path, exif=exif)
+    encode(tmp_path, [job(path, A)])
+    assert encode(tmp_path, [job(path, A, size=(20, 10))])[1] == 0  # turned, as without a stated size
+    assert encode(tmp_path, [job(path, A, size=(10, 20))])[1] == 1
+
+
+def test_texts_are_remembered_one_by_one(tmp_path):
+    cache = EmbeddingCache(tmp_path)
+    first = CachedEncoder(Counting(), cache).encode_texts(["cat", "dog"])
+    inner = Counting()
+    again = CachedEncoder(inner, cache).encode_texts(["horse", "dog", "cat"])
+    assert inner.texts == 1
+    assert again[2:0:-1].tolist() == first.tolist()
+
+
+def test_hits_and_misses_are_counted(tmp_path, photos):
+    encode(tmp_path, [job(photos[0], A)])
+    remembering = CachedEncoder(Counting(), EmbeddingCache(tmp_path))
+    list(remembering.encode_crops([job(photos[0], A, B)]))
+    assert (remembering.hits, remembering.misses) == (1, 1)
+
+
+def test_what_was_encoded_before_a_failure_is_kept(tmp_path, photos, monkeypatch):
+    class Failing(Counting):
+        def encode_crops(self, images):
+            for position, image in enumerate(images):
+                if position == 2:
+                    raise RuntimeError("the machine stops")
+                yield image.boxes.astype(np.float32)
+
+    jobs = [job(path, A, B) for path in photos]
+    with pytest.raises(RuntimeError):
+        list(CachedEncoder(Failing(), EmbeddingCache(tmp_path)).encode_crops(jobs))
+    assert encode(tmp_path, jobs)[1] == 2 * (len(photos) - 2)
+
+
+def damage_everything(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[100:] = b"\xa5" * (len(content) - 100)
+    path.write_bytes(content)
+
+
+def damage_to_text(path: Path) -> None:
+    path.write_text("not a database, whatever its name says")
+
+
+def damage_one_embedding(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE embeddings SET vector = zeroblob(16)")
+    connection.close()
+
+
+def damage_form(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+
+
+@pytest.mark.parametrize("damage", [damage_everything, damage_to_text, damage_one_embedding, damage_form])
+def test_a_damaged_cache_is_named_set_aside_and_not_trusted(tmp_path, photos, caplog, damage):
+    jobs = [job(photos[0], A, B), job(photos[1], C)]
+    expected, _ = encode(tmp_path, jobs)
+    damage(tmp_path / cache_module.FILE_NAME)
+    with caplog.at_level(logging.WARNING):
+        found, asked = encode(tmp_path, jobs)
+    assert found == expected
+    assert asked >= 3
+    (aside,) = tmp_path.glob("embeddings.damaged-*.sqlite")
+    assert f"{tmp_path / cache_module.FILE_NAME} is damaged (" in caplog.text
+    assert f"it is set aside as {aside.name} and a new one is begun" in caplog.text
+    encode(tmp_path, jobs)
+    assert encode(tmp_path, jobs)[1] == 0
+
+
+def test_a_folder_that_is_a_file_is_named(tmp_path, photos):
+    (tmp_path / "cache").write_text("")
+    with pytest.raises(OutputError) as caught:
+        encode(tmp_path / "cache", [job(photos[0], A)])
+    assert str(caught.value) == (
+        f"{tmp_path / 'cache'}: the cache folder cannot be made: File exists; "
+        "pass --cache DIR elsewhere or --cache none"
+    )
+
+
+def test_a_full_disk_costs_the_cache_and_not_the_run(tmp_path, photos, caplog, monkeypatch):
+    def full(*arguments, **options):
+        raise OutputError("the cache's disk is full")
+
+    monkeypatch.setattr(EmbeddingCache, "write", full)
+    with caplog.at_level(logging.WARNING):
+        found, _ = encode(tmp_path, [job(path, A) for path in photos])
+    assert found == [[list(A)]] * len(photos)
+    assert caplog.text.count("going on without keeping embeddings") == 1
+
+
+def test_info_counts_and_prune_drops_the_least_recently_used(tmp_path, photos, monkeypatch):
+    days = [100]
+    monkeypatch.setattr(cache_module, "_today", lambda: days[0])
+    encode(tmp_path, [job(photos[0], A)])
+    days[0] = 110
+    encode(tmp_path, [job(photos[1], B), job(photos[2], C)], key="other")
+    cache = EmbeddingCache(tmp_path)
+    info = cache.info()
+    assert (info.crops, info.texts, dict(info.by_encoder)) == (3, 0, {"counting": 1, "other": 2})
+    assert (info.oldest_use, info.newest_use) == ("1970-04-11", "1970-04-21")
+    assert cache.prune(unused_days=11) == 0
+    assert cache.prune(unused_days=10) == 1
+    assert dict(cache.info().by_encoder) == {"other": 2}
+    assert cache.prune(most_bytes=150) == 1
+    assert cache.info().crops == 1
+    assert cache.prune(unused_days=0) == 1
+
+
+def test_use_counts_as_use(tmp_path, photos, monkeypatch):
+    days = [100]
+    monkeypatch.setattr(cache_module, "_today", lambda: days[0])
+    encode(tmp_path, [job(photos[0], A)])
+    days[0] = 200
+    encode(tmp_path, [job(photos[0], A)])
+    assert EmbeddingCache(tmp_path).prune(unused_days=50) == 0
+
+
+def test_an_absent_cache_has_nothing_and_is_not_made_by_asking(tmp_path):
+    cache = EmbeddingCache(tmp_path / "none")
+    assert cache.info().crops == 0
+    assert cache.prune(unused_days=0) == 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_an_embedding_dropped_between_look_up_and_use_is_encoded_again(tmp_path, photos):
+    encode(tmp_path, [job(photos[0], A), job(photos[1], B)])
+    inner, cache = Counting(), EmbeddingCache(tmp_path)
+    known = cache.known
+    cache.known = lambda keys: (known(keys), EmbeddingCache(tmp_path).prune(unused_days=0))[0]
+    found = list(CachedEncoder(inner, cache).encode_crops([job(photos[0], A)]))
+    assert found[0].tolist() == [list(A)]
+    assert inner.boxes == 1
+
+
+def _fill(folder: str, paths: list[str], start: int) -> None:
+    boxes = [(i / 7, 0, 10 + i, 10) for i in range(start, start + 40)]
+    for path in paths:
+        encode(Path(folder), [job(Path(path), *boxes)])
+
+
+def test_several_processes_fill_one_cache(tmp_path, photos):
+    context = multiprocessing.get_context("spawn")
+    workers = [
+        context.Process(target=_fill, args=(str(tmp_path), [str(p) for p in photos], start)) for start in (0, 20, 40)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert EmbeddingCache(tmp_path).info().crops == 80 * len(photos)
+    boxes = [(i / 7, 0, 10 + i, 10) for i in range(80)]
+    assert encode(tmp_path, [job(path, *boxes) for path in photos])[1] == 0
