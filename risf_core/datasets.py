@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from risf_core.detections import ImageId
-from risf_core.errors import DataError
-from risf_core.files import read_json
+from risf_core.errors import DataError, excerpt
+from risf_core.files import display_name, read_json
 from risf_core.vocabulary import ClassVocabulary
 
 
@@ -45,20 +45,14 @@ class DatasetIndex:
 def read_coco_document(path: Path | str) -> dict[str, Any]:
     """A COCO JSON of ground truth as it is, checked for its lists of images and categories."""
     content = read_json(path, what="annotations file")
+    name = display_name(path)
     if not isinstance(content, dict):
         raise DataError(
-            f"{path}: holds {type(content).__name__}, not a COCO dataset (an object with images, annotations and "
+            f"{name}: holds {type(content).__name__}, not a COCO dataset (an object with images, annotations and "
             "categories); a list is a detections file"
         )
-    for key in ("images", "categories"):
-        if not isinstance(content.get(key), list):
-            raise DataError(f"{path}: has no list of {key}; a COCO dataset has images, annotations and categories")
-    for category in content["categories"]:
-        if not isinstance(category, dict) or type(category.get("id")) is not int or "name" not in category:
-            raise DataError(f"{path}: category {category!r} needs a whole-numbered id and a name")
-    for image in content["images"]:
-        if not isinstance(image, dict) or type(image.get("id")) not in (int, str):
-            raise DataError(f"{path}: image {image!r} needs an id (a whole number or a string)")
+    check_images(content.get("images"), name)
+    check_categories(content.get("categories"), name)
     return content
 
 
@@ -71,8 +65,46 @@ def index_of(document: Mapping[str, Any]) -> DatasetIndex:
     """The images and categories of a COCO dataset that `read_coco_document` has checked."""
     return DatasetIndex(
         vocabulary=ClassVocabulary.from_categories(document["categories"]),
-        images={image["id"]: _image_info(image) for image in document["images"]},
+        images=images_by_id(document["images"]),
     )
+
+
+def images_by_id(images: Iterable[Mapping[str, Any]]) -> dict[ImageId, ImageInfo]:
+    """What a COCO file's `images`, checked by `check_images`, say of each image."""
+    return {image["id"]: _image_info(image) for image in images}
+
+
+def check_categories(categories: object, name: str) -> None:
+    """Raises DataError, `name` in it, where this is no list of COCO categories, or an id stands for two of them."""
+    if not isinstance(categories, list):
+        raise DataError(f"{name}: has no list of categories; a COCO dataset has images, annotations and categories")
+    for category in categories:
+        if not isinstance(category, dict) or type(category.get("id")) is not int or "name" not in category:
+            raise DataError(f"{name}: category {excerpt(category)} needs a whole-numbered id and a name")
+    names_by_id: dict[int, str] = {}
+    for category in categories:
+        if category["id"] in names_by_id:
+            pair = f"{names_by_id[category['id']]!r} and {category['name']!r}"
+            raise DataError(f"{name}: category id {category['id']} stands for {pair}; give each class its own id")
+        names_by_id[category["id"]] = category["name"]
+
+
+def check_images(images: object, name: str) -> None:
+    """Raises DataError, `name` in it, where this is no list of COCO images, or an id stands for two of them."""
+    if not isinstance(images, list):
+        raise DataError(f"{name}: has no list of images; a COCO dataset has images, annotations and categories")
+    seen: dict[ImageId, Mapping[str, Any]] = {}
+    for image in images:
+        if not isinstance(image, dict) or type(image.get("id")) not in (int, str):
+            raise DataError(f"{name}: image {excerpt(image)} needs an id (a whole number or a string)")
+        if not {type(image.get("height")), type(image.get("width"))} <= {int, float, type(None)}:
+            raise DataError(f"{name}: image {excerpt(image)}: height and width must be numbers")
+        if type(image.get("file_name")) not in (str, type(None)):
+            raise DataError(f"{name}: image {excerpt(image)}: file_name must be text")
+        first = seen.setdefault(image["id"], image)
+        if first is not image and first != image:
+            pair = f"{excerpt(first.get('file_name'))} and {excerpt(image.get('file_name'))}"
+            raise DataError(f"{name}: image id {image['id']!r} stands for {pair}; give each image its own id")
 
 
 def _image_info(image: Mapping[str, Any]) -> ImageInfo:

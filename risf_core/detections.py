@@ -56,7 +56,7 @@ class Detections:
             column[:] = list(extras)
         return cls(
             image_ids=image_id_array(image_ids),
-            boxes_xywh=np.asarray(boxes_xywh, dtype=np.float64).reshape(count, 4),
+            boxes_xywh=np.asarray(boxes_xywh if count else np.empty((0, 4)), dtype=np.float64),
             scores=np.asarray(scores, dtype=np.float64),
             labels=np.asarray(labels, dtype=np.int64),
             extras=column,
@@ -132,15 +132,18 @@ class Detections:
 
 def image_id_array(image_ids: Sequence[ImageId] | NDArray[Any]) -> NDArray[Any]:
     """Image ids as int64 (N,) where all are such integers, else as objects (N,) that keep each id's own type."""
-    if isinstance(image_ids, np.ndarray) and np.issubdtype(image_ids.dtype, np.integer):
-        return image_ids.astype(np.int64)
-    if all(type(image_id) is int for image_id in image_ids):
+    if isinstance(image_ids, np.ndarray):
+        if image_ids.dtype.kind == "i":
+            return image_ids.astype(np.int64)
+        image_ids = image_ids.tolist()
+    plain = [image_id.item() if isinstance(image_id, np.generic) else image_id for image_id in image_ids]
+    if all(type(image_id) is int for image_id in plain):
         try:
-            return np.array(image_ids, dtype=np.int64)
+            return np.array(plain, dtype=np.int64)
         except OverflowError:
             pass
-    column = np.empty(len(image_ids), dtype=object)
-    column[:] = list(image_ids)
+    column = np.empty(len(plain), dtype=object)
+    column[:] = plain
     return column
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal, get_args
 
-from risf_core.errors import ConfigError, did_you_mean
+from risf_core.errors import ConfigError, counted, did_you_mean
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PRECISIONS: tuple[str, ...] = ("auto", *get_args(Precision))
@@ -25,13 +25,16 @@ def choose_device(name: str = "auto") -> str:
         if torch.cuda.is_available():
             return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+    kind, colon, number = name.partition(":")
+    numbered = kind == "cuda" and number.isascii() and number.isdecimal()
+    if kind not in ("cpu", "cuda", "mps") or (colon and not numbered):
         raise ConfigError(f"--device {name!r} is no device; give auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"--device {name}: torch sees no CUDA GPU here; give --device cpu or auto")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
-        raise ConfigError(f"--device {name}: this machine has {torch.cuda.device_count()} GPU(s), counted from cuda:0")
+        raise ConfigError(
+            f"--device {name}: this machine has {counted(torch.cuda.device_count(), 'GPU')}, counted from cuda:0"
+        )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(f"--device {name}: torch sees no Apple GPU here; give --device cpu or auto")
     return name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -52,3 +53,22 @@ def listing(values: Sequence[object], most: int = 5) -> str:
     """
     shown = ", ".join(str(value) for value in values[:most])
     return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun in the right number.
+
+    >>> counted(1, "such row"), counted(2, "such row")
+    ('1 such row', '2 such rows')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def excerpt(value: object, most: int = 100) -> str:
+    """A value of a file as its JSON, cut after `most` characters.
+
+    >>> excerpt(["a", None])
+    '["a", null]'
+    """
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= most else f"{text[:most]}..."

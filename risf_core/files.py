@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,28 +25,76 @@ STANDARD_STREAM = "-"  # the name under which a detections file is stdin or stdo
 def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file handle whose content replaces `path` when the block ends well; else the old file stays whole.
 
+    A link stays a link: the file it leads to is replaced. What is no file (a pipe, ``/dev/null``) is written straight.
     The text form is UTF-8 with plain newlines on every system. Raises OutputError where the folder cannot be made
     or written, or where the disk is full.
     """
-    folder = path.parent
     temporary: Path | None = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle_number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=folder)
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if is_stream(path):
+            with open(path, mode, **_text_form(mode)) as handle:
+                yield handle
+            return
+        target = Path(os.path.realpath(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # 40 characters of the name: the whole of a long one would not fit beside the additions
+        handle_number, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
         temporary = Path(name)
-        encoding = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-        with open(handle_number, mode, **encoding) as handle:  # type: ignore[call-overload]
+        with open(handle_number, mode, **_text_form(mode)) as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
-        os.chmod(temporary, _mode_of_new_file(path))
-        os.replace(temporary, path)
+        with contextlib.suppress(PermissionError):  # file systems without permissions refuse to set them
+            os.chmod(temporary, _mode_of_new_file(target))
+        os.replace(temporary, target)
         temporary = None
     except OSError as error:
         raise OutputError(_write_failure(path, error)) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raises the OutputError that writing `path` would end in, before the work; its folder is made, the file is not."""
+    if is_stream(path):
+        return
+    try:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = Path(os.path.realpath(path)).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(_write_failure(path, error)) from error
+
+
+def is_stream(path: Path | str) -> bool:
+    """Whether a target is no file that could be replaced: ``-``, a pipe, a device, an open descriptor."""
+    if str(path) == STANDARD_STREAM or str(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
+        return True
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+@contextlib.contextmanager
+def open_output(target: Path | str) -> Iterator[IO[str]]:
+    """A handle for UTF-8 text: stdout for ``-``, else that of `atomic_writer`. Raises OutputError as that does."""
+    if str(target) != STANDARD_STREAM:
+        with atomic_writer(Path(target)) as handle:
+            yield handle
+        return
+    try:
+        sys.stdout.flush()
+        handle = io.TextIOWrapper(sys.stdout.buffer, **_text_form("w"))  # stdout's own encoding is the terminal's
+        yield handle
+        handle.detach().flush()
+    except BrokenPipeError:
+        raise  # whoever read has enough: the command line ends quietly
+    except OSError as error:
+        raise OutputError(f"stdout: cannot be written: {error.strerror or error}; pass --out FILE") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,38 +112,53 @@ def write_json(path: Path, content: object, *, indent: int | None = 2) -> None:
 
 def read_text(path: Path | str, *, what: str) -> str:
     """The text of a file (or of stdin for ``-``), byte order mark removed; `what` names it in errors."""
-    if str(path) == STANDARD_STREAM:
-        return sys.stdin.read()
+    name = display_name(path)
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        content = sys.stdin.buffer.read() if str(path) == STANDARD_STREAM else Path(path).read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such {what}; check the path") from None
+        raise DataError(f"{name}: there is no such {what}; check the path") from None
+    except OSError as error:
+        raise DataError(f"{name}: the {what} cannot be read: {error.strerror or error}") from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
+        raise DataError(f"{name}: is UTF-16 text, as Windows writes it; save the {what} as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{path}: is not UTF-8 text (byte {error.start}), so it is no {what}; is it a pickle or an archive?"
+            f"{name}: is not UTF-8 text (byte {error.start}), so it is no {what}; is it a pickle or an archive?"
         ) from None
-    except OSError as error:
-        raise DataError(f"{path}: the {what} cannot be read: {error.strerror or error}") from None
 
 
 def read_json(path: Path | str, *, what: str) -> Any:  # Any: JSON is of any shape until its reader has checked it
-    """The parsed content of a JSON file (or of stdin for ``-``). Raises DataError where it is cut short or no JSON."""
+    """The parsed content of a JSON file (or of stdin for ``-``). Raises DataError where it is cut short or no JSON.
+
+    As every reader does, NaN and Infinity are taken for numbers, and of a key that stands twice the last counts.
+    """
     text = read_text(path, what=what)
     name = display_name(path)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         if not text.strip():
-            raise DataError(f"{name}: is empty; a {what} holds JSON (an empty list is written [])") from None
-        if text[error.pos :].strip() == "" or error.msg.startswith("Unterminated string"):
+            once = "; stdin can be read once only" if str(path) == STANDARD_STREAM else ""
             raise DataError(
-                f"{name}: the JSON ends too early (line {error.lineno}, column {error.colno}): "
-                "the file is cut short; write or copy it again"
+                f"{name}: is empty; the {what} must hold JSON (an empty list is written []){once}"
             ) from None
-        raise DataError(
-            f"{name}: is not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}; "
-            f"a {what} in JSON form is needed"
-        ) from None
+        where = f"line {error.lineno}, column {error.colno}"
+        if _is_cut_short(text, error):
+            raise DataError(
+                f"{name}: the JSON ends too early ({where}): the file is cut short; write or copy it again"
+            ) from None
+        if error.msg == "Extra data":
+            raise DataError(
+                f"{name}: the JSON ends before {where}, and more text follows; "
+                f"the {what} must be one JSON value (JSON lines? put the rows between [ and ], with commas)"
+            ) from None
+        raise DataError(f"{name}: is not valid JSON at {where}: {error.msg}; the {what} must be JSON") from None
+    except RecursionError:
+        raise DataError(f"{name}: is nested too deeply to be read") from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise DataError(f"{name}: holds a number of thousands of digits, which cannot be read") from None
 
 
 def display_name(path: Path | str) -> str:
@@ -113,6 +179,25 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _text_form(mode: str) -> dict[str, Any]:  # Any: the keywords of open()
+    """UTF-8 with plain newlines; half a surrogate pair, which UTF-8 lacks, as the escape that JSON has for it."""
+    return {} if "b" in mode else {"encoding": "utf-8", "newline": "\n", "errors": "backslashreplace"}
+
+
+def _is_cut_short(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the JSON is faulty only because nothing follows: it ends within a string, a word, a number, a list."""
+    rest = text[error.pos :].strip(" \t\r\n\0")  # zero bytes: what a crash leaves at the end
+    if error.msg == "Extra data":
+        return False
+    if not rest or error.msg.startswith("Unterminated string"):
+        return True
+    if error.msg.startswith("Invalid \\u"):
+        return len(rest) < 6 and '"' not in rest
+    return any(word.startswith(rest) for word in ("true", "false", "null", "NaN", "Infinity", "-Infinity")) or bool(
+        re.fullmatch(r"\.|[eE][-+]?", rest)
+    )
+
+
 def _mode_of_new_file(path: Path) -> int:
     """The permissions `path` has, or those an ordinary new file would get (mkstemp's own are private)."""
     try:
@@ -124,17 +209,18 @@ def _mode_of_new_file(path: Path) -> int:
 
 
 def _write_failure(path: Path, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        kept = "; the file that was there is unchanged" if path.exists() else ""
-        return f"{path}: no space left on the disk{kept}; free some or write elsewhere"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        why = "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror
+        kept = "; the file that was there is unchanged" if os.path.isfile(path) else ""
+        return f"{path}: {why}{kept}; free some or write elsewhere"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return (
             f"{path}: cannot be written, because {_blocking_file(path)} is a file and not a folder; choose another path"
         )
-    if error.errno == errno.EISDIR or path.is_dir():
+    if error.errno == errno.EISDIR:
         return f"{path}: is a folder; name a file in it"
     return f"{path}: cannot be written: {error.strerror or error}; choose another path"
 
 
 def _blocking_file(path: Path) -> Path:
-    return next((parent for parent in path.parents if parent.exists() and not parent.is_dir()), path.parent)
+    return next((parent for parent in path.parents if os.path.isfile(parent)), path.parent)

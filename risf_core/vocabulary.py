@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,11 +51,10 @@ class ClassVocabulary:
         if len(self.names) != len(self.category_ids):
             raise DataError(f"{len(self.names)} class names and {len(self.category_ids)} category ids: one id a name")
         if len(set(self.category_ids)) != len(self.category_ids):
-            twice = sorted({i for i in self.category_ids if self.category_ids.count(i) > 1})
-            raise DataError(f"category id {listing(twice)} stands for more than one class; give each its own id")
-        for name in sorted(self.novel):
-            if name not in self.names:
-                raise DataError(f"novel class {name!r} is not among the classes{did_you_mean(name, self.names)}")
+            twice = listing(_repeated(self.category_ids))
+            raise DataError(f"category id {twice} stands for more than one class; give each its own id")
+        for name in sorted(self.novel.difference(self.names)):
+            raise DataError(f"novel class {name!r} is not among the classes{did_you_mean(name, self.names)}")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -110,7 +111,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         names = _names_of_yaml(path, text)
     if not names:
         raise DataError(f"{path}: holds no class name; write one a line")
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = _repeated(names)
     if twice:
         raise DataError(f"{path}: class {listing([repr(n) for n in twice])} stands there twice; keep one")
     return tuple(names)
@@ -123,16 +124,18 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
     """
     if choice in NOVEL_SETS:
         chosen: Sequence[str] = NOVEL_SETS[choice]
-    elif Path(choice).is_file():
+    elif os.path.isfile(choice):  # unlike Path.is_file, no error where a long list of names is no file name
         chosen = read_class_names(Path(choice))
     else:
         chosen = [name.strip() for name in choice.split(",") if name.strip()]
     if not chosen:
         raise ConfigError("--novel names no class; give coco20, voc1, voc2, voc3, names with commas, or a file")
-    twice = sorted({name for name in chosen if list(chosen).count(name) > 1})
+    twice = _repeated(chosen)
     if twice:
         raise ConfigError(f"--novel names {listing([repr(n) for n in twice])} twice; keep one")
     unknown = [name for name in chosen if name not in vocabulary.names]
+    if len(chosen) == 1 and unknown and ("/" in choice or Path(choice).suffix in (".txt", ".yaml", ".yml")):
+        raise ConfigError(f"--novel {choice}: there is no such file; check the path")
     if unknown:
         sets = f"; published sets are {', '.join(NOVEL_SETS)}" if len(chosen) == 1 else ""
         raise ConfigError(
@@ -151,7 +154,30 @@ def _names_of_yaml(path: Path, text: str) -> list[str]:
         raise DataError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     names = content.get("names") if isinstance(content, dict) else content
     if isinstance(names, dict):
-        names = [names[key] for key in sorted(names)]
+        names = _in_order_of_ids(path, names)
     if not isinstance(names, list):
         raise DataError(f"{path}: has no list under 'names:'; write names: [first, second, ...]")
-    return [str(name) for name in names]
+    for name in names:
+        if type(name) not in (str, int, float):  # YAML takes a bare no, off or null for something else
+            raise DataError(f"{path}: class name {name!r} is not text; put it in quotes")
+    return [str(name).strip() for name in names]
+
+
+def _in_order_of_ids(path: Path, names: Mapping[Any, Any]) -> list[Any]:
+    """The names of an id -> name map in the order of the ids, which must count on without a gap."""
+    try:
+        by_id = {int(key): name for key, name in names.items()}
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: the keys under 'names:' must be whole numbers, as in 0: person") from None
+    ids = sorted(by_id)
+    if len(by_id) != len(names) or (ids and ids != list(range(ids[0], ids[0] + len(ids)))):
+        raise DataError(
+            f"{path}: the ids under 'names:' ({listing(ids)}) do not count on one by one; "
+            "pass --annotations with these categories instead"
+        )
+    return [by_id[key] for key in ids]
+
+
+def _repeated(values: Iterable[Any]) -> list[Any]:
+    """The values that stand more than once, ascending."""
+    return sorted(value for value, count in Counter(values).items() if count > 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,9 +12,10 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.datasets import check_categories, check_images, images_by_id
 from risf_core.detections import Detections, Extras, ImageId
-from risf_core.errors import DataError
-from risf_core.files import STANDARD_STREAM, atomic_writer, display_name, read_json
+from risf_core.errors import DataError, counted, excerpt
+from risf_core.files import display_name, open_output, read_json
 from risf_core.formats.conventions import (
     BoxConvention,
     CategoryConvention,
@@ -97,11 +98,7 @@ def write_detections(target: Path | str, file: DetectionsFile) -> None:
 
     ``-`` is stdout. A file is written beside its target and renamed, so an old one stays whole until the end.
     """
-    if str(target) == STANDARD_STREAM:
-        _write(sys.stdout, file)
-        sys.stdout.flush()
-        return
-    with atomic_writer(Path(target)) as handle:
+    with open_output(target) as handle:
         _write(handle, file)
 
 
@@ -153,6 +150,10 @@ def _rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, An
                 f"{name}: its annotations carry no score, so they are ground truth and not detections; "
                 "pass it with --annotations, and the detector's results as the argument"
             )
+        if "images" in content:
+            check_images(content["images"], name)
+        if "categories" in content:
+            check_categories(content["categories"], name)
         return rows, {key: value for key, value in content.items() if key != "annotations"}
     kind = "an object without a list under 'annotations'" if isinstance(content, dict) else type(content).__name__
     raise DataError(f"{name}: holds {kind}, not a list of detections; {_ROW_FORM}")
@@ -167,8 +168,8 @@ def _own_vocabulary(envelope: Mapping[str, Any] | None, name: str) -> ClassVocab
 
 
 def _own_sizes(envelope: Mapping[str, Any]) -> dict[ImageId, tuple[int, int]]:
-    images = envelope.get("images") or []
-    return {i["id"]: (i["height"], i["width"]) for i in images if {"id", "height", "width"} <= i.keys()}
+    infos = images_by_id(envelope.get("images", ()))
+    return {image_id: info.size for image_id, info in infos.items() if info.size is not None}
 
 
 @dataclass(frozen=True)
@@ -200,14 +201,26 @@ class _Columns:
             sound = False
         if not sound:
             raise DataError(_first_fault(rows, name))
-        table = np.array(boxes, dtype=np.float64).reshape(len(rows), 4)
-        column = np.array(scores, dtype=np.float64)
+        try:
+            table = np.array(boxes, dtype=np.float64).reshape(len(rows), 4)
+            column = np.array(scores, dtype=np.float64)
+        except OverflowError:  # a whole number beyond the range of floats
+            table = np.array([[_as_float(number) for number in box] for box in boxes]).reshape(len(rows), 4)
+            column = np.array([_as_float(score) for score in scores])
         _check_finite(table, column, name)
         extras: list[Extras | None] = [
             None if len(row) == len(_CORE_KEYS) else {k: v for k, v in row.items() if k not in _CORE_KEYS}
             for row in rows
         ]
         return cls(image_ids, category_ids, table, column, extras)
+
+
+def _as_float(number: float) -> float:
+    """The number, infinite where it exceeds the range of floats."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
 
 
 def _check_finite(boxes: NDArray[np.float64], scores: NDArray[np.float64], name: str) -> None:
@@ -217,15 +230,19 @@ def _check_finite(boxes: NDArray[np.float64], scores: NDArray[np.float64], name:
         row = unusable[0]
         raise DataError(
             f"{name}: row {row}: bbox {boxes[row].tolist()} holds a number that is not finite "
-            f"({len(unusable)} such rows); leave these rows out"
+            f"({counted(len(unusable), 'such row')}); leave these rows out"
         )
     outside = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
     if len(outside):
         row = outside[0]
-        percent = " (percentages? divide them by 100)" if scores.max() <= 100 and scores.min() >= 0 else ""
+        cause = ""
+        if 1.01 < scores.max() <= 100 and scores.min() >= 0:
+            cause = " (percentages? divide them by 100)"
+        elif scores.max() <= 1.01 and scores.min() >= 0:
+            cause = " (rounding? set what is over 1 to 1)"
         raise DataError(
-            f"{name}: row {row}: score {scores[row]:g} is outside 0..1 ({len(outside)} such rows){percent}; "
-            "scores must be probabilities"
+            f"{name}: row {row}: score {float(scores[row])!r} is outside 0..1 ({counted(len(outside), 'such row')})"
+            f"{cause}; scores must be probabilities"
         )
 
 
@@ -240,15 +257,15 @@ def _first_fault(rows: Sequence[Any], name: str) -> str:
                 return f'{where} has no "{key}"; {_ROW_FORM}'
         box = row["bbox"]
         if not isinstance(box, list):
-            return f"{where}: bbox is {json.dumps(box)}, not a list of 4 numbers (x, y, width, height)"
+            return f"{where}: bbox is {excerpt(box)}, not a list of 4 numbers (x, y, width, height)"
         if len(box) != 4:
-            return f"{where}: bbox {json.dumps(box)} has {len(box)} numbers, not 4 (x, y, width, height)"
+            return f"{where}: bbox {excerpt(box)} has {len(box)} numbers, not 4 (x, y, width, height)"
         if not all(type(number) in (int, float) for number in box):
-            return f"{where}: bbox {json.dumps(box)} holds something that is no number (x, y, width, height)"
+            return f"{where}: bbox {excerpt(box)} holds something that is no number (x, y, width, height)"
         if type(row["image_id"]) not in (int, str):
-            return f"{where}: image_id is {json.dumps(row['image_id'])}, not a whole number or a string"
+            return f"{where}: image_id is {excerpt(row['image_id'])}, not a whole number or a string"
         if type(row["category_id"]) is not int:
-            return f"{where}: category_id is {json.dumps(row['category_id'])}, not a whole number"
+            return f"{where}: category_id is {excerpt(row['category_id'])}, not a whole number"
         if type(row["score"]) not in (int, float):
-            return f"{where}: score is {json.dumps(row['score'])}, not a number in 0..1"
+            return f"{where}: score is {excerpt(row['score'])}, not a number in 0..1"
     raise AssertionError("called on rows without a fault")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.detections import ImageId
-from risf_core.errors import DataError, listing
+from risf_core.errors import DataError, counted, listing
 from risf_core.vocabulary import ClassVocabulary
 
 BoxConvention = Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"]
@@ -70,7 +70,7 @@ def check_boxes(
             row = negative[0]
             raise DataError(
                 f"{name}: row {row}: bbox {boxes[row].tolist()} has a negative width or height "
-                f"({len(negative)} such rows); a box is [x, y, width, height]"
+                f"({counted(len(negative), 'such row')}); a box is [x, y, width, height]"
             )
     elif (boxes[:, 2:] < boxes[:, :2]).any():
         row = np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0]
@@ -83,16 +83,17 @@ def check_boxes(
             row = int(boxes.max(axis=1).argmax())
             raise DataError(f"{name}: row {row}: bbox {boxes[row].tolist()} is not relative to the image's size (0..1)")
         return
-    if boxes.max() <= 1 and boxes.max() > 0:
-        form = "xyxy-relative" if _looks_like_corners(boxes, np.ones((len(boxes), 2))) else "xywh-relative"
+    if 0 < boxes.max() <= 1 + _SLACK * 2:
+        corners = _looks_like_corners(boxes, np.ones((len(boxes), 2)), margin=0)
+        form = "xyxy-relative" if corners else "xywh-relative"
         raise DataError(
-            f"{name}: all numbers of all {len(boxes)} boxes lie in 0..1, so they look relative to the image's size; "
+            f"{name}: every number of every bbox lies in 0..1, so the boxes look relative to the image's size; "
             f"pass --boxes {form} (or convert them to pixels)"
         )
     if convention == "xywh" and sizes:
         known = np.array([image_id in sizes for image_id in image_ids])
         sides = np.array([sizes[i][::-1] for i in image_ids if i in sizes], dtype=np.float64).reshape(-1, 2)
-        if known.any() and _looks_like_corners(boxes[known], sides):
+        if known.any() and _looks_like_corners(boxes[known], sides, margin=1):
             raise DataError(
                 f"{name}: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
                 "many run past their images; pass --boxes xyxy"
@@ -125,9 +126,12 @@ def to_xywh(
     return converted
 
 
-def _looks_like_corners(boxes: NDArray[np.float64], sides: NDArray[np.float64]) -> bool:
-    """Whether boxes (N, 4) fit images of `sides` (N, 2) as corners, and in telling numbers not as widths."""
-    reach = sides * (1 + _SLACK) + 1
+def _looks_like_corners(boxes: NDArray[np.float64], sides: NDArray[np.float64], *, margin: float) -> bool:
+    """Whether boxes (N, 4) fit images of `sides` (N, 2) as corners, and in telling numbers not as widths.
+
+    `margin` is what rounding adds: a pixel, or nothing where sides are 1.
+    """
+    reach = sides * (1 + _SLACK) + margin
     ordered = (boxes[:, 2:] >= boxes[:, :2]).all()
     fits_as_corners = (boxes[:, 2:] <= reach).all()
     past_the_edge = ((boxes[:, :2] + boxes[:, 2:]) > reach).any(axis=1)

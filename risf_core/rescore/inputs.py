@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from risf_core.datasets import DatasetIndex, index_of, read_coco_index
+from risf_core.datasets import DatasetIndex, images_by_id, read_coco_index
 from risf_core.detections import ImageId, factorize
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import display_name
@@ -94,7 +94,8 @@ def read_inputs(
         named = file.vocabulary.with_novel(novel_names(novel, file.vocabulary))
         file = DetectionsFile(file.detections, named, file.envelope)
     if index is None and "images" in (file.envelope or {}):
-        index = index_of(file.envelope or {})  # a dataset dict knows its own images
+        images_inside = images_by_id((file.envelope or {})["images"])  # a dataset dict knows its own images
+        index = DatasetIndex(file.vocabulary, images_inside)
     if index is not None:
         table = fit_image_ids(
             file.detections,

@@ -221,7 +221,7 @@ def test_the_released_quirks_are_named_in_the_record(run, folder):
         ),
         (
             lambda row: row.update(score=1.5),
-            "stdin: row 0: score 1.5 is outside 0..1 (1 such rows) (percentages? divide them by 100); "
+            "stdin: row 0: score 1.5 is outside 0..1 (1 such row) (percentages? divide them by 100); "
             "scores must be probabilities",
         ),
     ],

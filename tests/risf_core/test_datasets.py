@@ -1,0 +1,85 @@
+"""What a COCO file says of its images and classes, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from risf_core.datasets import ImageInfo, read_coco_index
+from risf_core.errors import DataError
+
+CATEGORY = {"id": 1, "name": "cat"}
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return lambda content: Path("gt.json").write_text(json.dumps(content))
+
+
+def test_images_are_indexed_by_their_own_ids_in_the_order_of_the_file(write):
+    write({"images": [{"id": "b", "file_name": "b.png", "height": 3, "width": 4}, {"id": 1}], "categories": [CATEGORY]})
+    index = read_coco_index("gt.json")
+    assert list(index.images) == ["b", 1]
+    assert index.images["b"] == ImageInfo("b", "b.png", 3, 4)
+    assert index.image_sizes == {"b": (3, 4)}
+    assert index.images[1].size is None
+    assert index.vocabulary.names == ("cat",)
+
+
+def test_boxes_are_not_looked_at(write):
+    write({"images": [], "categories": [CATEGORY], "annotations": "none of them"})
+    assert len(read_coco_index("gt.json").vocabulary) == 1
+
+
+def test_images_known_by_their_address_alone_are_named_by_its_end(write):
+    # as in LVIS: folder and file are the last two parts
+    write({"images": [{"id": 1, "coco_url": "http://x.org/train2017/0001.jpg"}], "categories": []})
+    assert read_coco_index("gt.json").images[1].file_name == "train2017/0001.jpg"
+
+
+def test_an_image_that_is_listed_twice_alike_is_one_image(write):
+    image = {"id": 1, "file_name": "a.jpg"}
+    write({"images": [image, dict(image)], "categories": []})
+    assert list(read_coco_index("gt.json").images) == [1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "holds list, not a COCO dataset (an object with images, annotations and categories); a list is a "
+            "detections file"),
+        ({"categories": []}, "has no list of images; a COCO dataset has images, annotations and categories"),
+        ({"images": [], "categories": {}},
+            "has no list of categories; a COCO dataset has images, annotations and categories"),
+        ({"images": [], "categories": [{"id": "1", "name": "cat"}]},
+            'category {"id": "1", "name": "cat"} needs a whole-numbered id and a name'),
+        ({"images": [], "categories": [{"id": 1}]}, 'category {"id": 1} needs a whole-numbered id and a name'),
+        ({"images": [], "categories": ["cat"]}, 'category "cat" needs a whole-numbered id and a name'),
+        ({"images": [], "categories": [CATEGORY, {"id": 1, "name": "dog"}]},
+            "category id 1 stands for 'cat' and 'dog'; give each class its own id"),
+        ({"images": [{"id": 1.5}], "categories": []}, 'image {"id": 1.5} needs an id (a whole number or a string)'),
+        ({"images": [None], "categories": []}, "image null needs an id (a whole number or a string)"),
+        ({"images": [{"id": 1, "height": "480"}], "categories": []},
+            'image {"id": 1, "height": "480"}: height and width must be numbers'),
+        ({"images": [{"id": 1, "file_name": 7}], "categories": []},
+            'image {"id": 1, "file_name": 7}: file_name must be text'),
+        ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}], "categories": []},
+            'image id 1 stands for "a.jpg" and "b.jpg"; give each image its own id'),
+        ({"images": [{"id": None, "caption": "x" * 200}], "categories": []},
+            'image {"id": null, "caption": "' + "x" * 75 + "... needs an id (a whole number or a string)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_coco_dataset_is_named(write, content, message):
+    write(content)
+    with pytest.raises(DataError) as caught:
+        read_coco_index("gt.json")
+    assert str(caught.value) == f"gt.json: {message}"
+
+
+def test_a_file_that_is_not_there_is_named(write):
+    with pytest.raises(DataError) as caught:
+        read_coco_index("gone.json")
+    assert str(caught.value) == "gone.json: there is no such annotations file; check the path"
