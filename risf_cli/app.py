@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -31,14 +32,13 @@ class _LazyCommand(TyperCommand):
 
 
 class _LazyGroup(TyperGroup):
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return _LazyCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+    def __init__(self, **attributes: Any) -> None:  # Any: what typer gives a group
+        super().__init__(**attributes)
+        self.commands = {name: _LazyCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        ctx.default_map = _default_map(args[0]) if args and args[0] in COMMANDS else None
+        if args and args[0] in COMMANDS and not ctx.resilient_parsing:  # completion wants no defaults
+            ctx.default_map = {args[0]: _defaults(args[0], args[1:])}
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -52,6 +52,7 @@ class _LazyGroup(TyperGroup):
             raise typer.Exit(130) from None
 
 
+@functools.cache
 def load_command(name: str) -> TyperCommand:
     """The full command of that name, with its options."""
     module_name, _ = COMMANDS[name]
@@ -64,12 +65,16 @@ def load_command(name: str) -> TyperCommand:
     return command
 
 
-def _default_map(command: str) -> dict[str, dict[str, Any]]:
-    """The defaults that risf.yaml of the working folder and the published layout hold for a command's options."""
-    from risf_core.project import load_project
+def _defaults(command: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The defaults of a command's options here; help is given even where risf.yaml is at fault."""
+    from risf_cli.defaults import defaults_of
 
-    parameters = [parameter.name for parameter in load_command(command).params if parameter.name]
-    return {command: load_project().defaults(command, parameters, commands=list(COMMANDS))}
+    try:
+        return defaults_of(load_command(command), arguments=arguments, commands=list(COMMANDS))
+    except RisfError:
+        if {"-h", "--help"}.isdisjoint(arguments):
+            raise
+        return {}
 
 
 def _say(line: str) -> None:

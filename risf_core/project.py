@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from risf_core.errors import ConfigError, did_you_mean
+from risf_core.files import read_text
 
 FILE_NAME = "risf.yaml"
 
@@ -25,74 +27,114 @@ SHARED_KEYS: tuple[str, ...] = (
     "clip", "clip_weights", "clip_config", "device", "precision", "workers",
 )  # fmt: skip
 
+# Options of which one does what the other does: where one is stated, a weaker source's other one does not count.
+_RIVALS: Mapping[str, str] = {"annotations": "classes", "classes": "annotations"}
+
+Value: TypeAlias = Any  # a YAML value, until its option has read it
+Reader: TypeAlias = Callable[[Value], Value]  # what an option takes of it; raises ConfigError where it is of no use
+
 
 @dataclass(frozen=True)
 class Project:
     """What a working folder says of the options that a person leaves out."""
 
     folder: Path
-    settings: Mapping[str, Any] = field(default_factory=dict)  # Any: YAML values, typed by the option they reach
+    settings: Mapping[str, Value] = field(default_factory=dict)  # by option name: clip_weights, never clip-weights
+    faults: Sequence[str] = ()  # what is wrong with risf.yaml whatever the command
 
-    def defaults(self, command: str, parameters: Sequence[str], *, commands: Sequence[str]) -> dict[str, Any]:
-        """The default of each of a command's parameters that risf.yaml or the layout has one for.
+    def defaults(
+        self, command: str, options: Mapping[str, Reader], *, commands: Sequence[str], given: Collection[str] = ()
+    ) -> dict[str, Value]:
+        """The default of each of a command's options that risf.yaml or the layout has one for.
 
-        Raises ConfigError, all faults at once, where risf.yaml has a key that no command knows.
+        Args:
+            options: each option's name, and what reads its value.
+            commands: every command, so that the sections of others are known.
+            given: the options that the person states; they need no default, and their rivals get none.
+
+        Raises ConfigError, all faults at once, where risf.yaml has a key or a value that is of no use.
         """
-        self._check(command, parameters, commands)
-        found: dict[str, Any] = {name: value for name, value in self._layout().items() if name in parameters}
-        found |= {_option(key): value for key, value in self.settings.items() if _option(key) in parameters}
-        section = self.settings.get(command) or {}
-        found |= {_option(key): value for key, value in section.items()}
-        if "classes" in found and "classes" in {**self.settings, **section} and "annotations" not in self.settings:
-            found.pop("annotations", None)  # classes that a person named beat annotations that merely lie there
-        return found
+        faults = [*self.faults, *self._unknown_keys(command, options, [_option(name) for name in commands])]
+        section = self.settings.get(_option(command))
+        found = {name: value for name, value in self._layout().items() if name in options}
+        for prefix, level in (("", self.settings), (f"[{command}] ", section if isinstance(section, dict) else {})):
+            stated = {name: value for name, value in level.items() if name in options and value is not None}
+            found = {name: value for name, value in found.items() if _RIVALS.get(name) not in stated}
+            for name, value in stated.items():
+                try:
+                    found[name] = options[name](value)
+                except ConfigError as error:
+                    faults.append(f"{prefix}{name}: {error}")
+        if faults:
+            raise ConfigError(f"{FILE_NAME}: " + "; ".join(faults))
+        return {name: value for name, value in found.items() if name not in given and _RIVALS.get(name) not in given}
 
-    def _layout(self) -> dict[str, Any]:
-        root = self.folder / str(self.settings.get("data_root", DATA_ROOT))
-        shown = Path(str(self.settings.get("data_root", DATA_ROOT)))
-        found: dict[str, Any] = {}
+    def _layout(self) -> dict[str, Value]:
+        shown = Path(str(self.settings.get("data_root") or DATA_ROOT)).expanduser()
+        found: dict[str, Value] = {}
         for option, places in PUBLISHED_LAYOUT.items():
-            present = [str(shown / place) for place in places if (root / place).exists()]
+            present = [str(shown / place) for place in places if os.path.exists(self.folder / shown / place)]
             if present:
                 found[option] = present if option == "images" else present[0]
         return found
 
-    def _check(self, command: str, parameters: Sequence[str], commands: Sequence[str]) -> None:
+    def _unknown_keys(self, command: str, options: Collection[str], commands: Sequence[str]) -> Iterator[str]:
         known = ("data_root", *SHARED_KEYS)
-        faults = []
         for key, value in self.settings.items():
             if key in commands:
                 if not isinstance(value, dict | None):
-                    faults.append(f"[{key}] must be a section of options, got {value!r}")
-            elif _option(key) not in known:
-                faults.append(f"unknown key {key!r}{did_you_mean(key, [*known, *commands])}")
-        section = self.settings.get(command)
+                    yield f"[{key}] must be a section of options, got {value!r}"
+            elif key in options and key not in known:
+                yield f"{key!r} is an option of {command}; put it under {command}:"
+            elif key not in known:
+                yield f"unknown key {key!r}{did_you_mean(key, [*known, *commands])}"
+        if not isinstance(self.settings.get("data_root"), str | None):
+            yield f"data_root must be a folder, got {self.settings['data_root']!r}"
+        section = self.settings.get(_option(command))
         for key in section if isinstance(section, dict) else ():
-            if _option(key) not in parameters:
-                faults.append(f"[{command}] has no option {key!r}{did_you_mean(_option(key), parameters)}")
-        if faults:
-            raise ConfigError(f"{FILE_NAME}: " + "; ".join(faults))
+            if key not in options:
+                yield f"[{command}] has no option {key!r}{did_you_mean(key, options)}"
 
 
 def load_project(folder: Path | None = None) -> Project:
     """The project of a folder (default: the working folder); without a risf.yaml only the layout speaks."""
     folder = folder or Path()
     path = folder / FILE_NAME
-    if not path.is_file():
+    if not os.path.isfile(path):
         return Project(folder)
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path, what="settings file")
+        content = yaml.safe_load(text)
+        faults = tuple(_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader)))
     except yaml.YAMLError as error:
         raise ConfigError(f"{FILE_NAME}: is not valid YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return Project(folder)
     if not isinstance(content, dict):
         raise ConfigError(f"{FILE_NAME}: holds {type(content).__name__}, not keys and values")
-    return Project(folder, content)
+    settings = {_option(key): _with_option_keys(value) for key, value in content.items()}
+    return Project(folder, settings, faults)
 
 
-def _option(key: str) -> str:
-    """The parameter's name of a key: both `clip-weights` and `clip_weights` are accepted."""
+def _repeated_keys(node: Any) -> Iterator[str]:
+    """A fault for each key that stands twice in a mapping (YAML itself silently takes the last). Any: PyYAML's node."""
+    if getattr(node, "id", None) != "mapping":
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        name, line = _option(key.value), key.start_mark.line + 1
+        if name in seen:
+            yield f"key {key.value!r} stands twice (lines {seen[name]} and {line}); keep one"
+        seen[name] = line
+        yield from _repeated_keys(value)
+
+
+def _with_option_keys(value: Value) -> Value:
+    return {_option(key): part for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def _option(key: object) -> str:
+    """The option's name of a key: both `clip-weights` and `clip_weights` are accepted."""
     return str(key).replace("-", "_")
