@@ -118,7 +118,7 @@ def rescore(
       risf rescore detections.json --rescore-classes novel --novel coco20 ... | risf evaluate - --annotations ...
     """
     from risf_cli.render import print_warnings, progress_of, say
-    from risf_core.files import STANDARD_STREAM, display_name, write_json
+    from risf_core.files import STANDARD_STREAM, check_writable, display_name, is_stream, write_json
     from risf_core.formats.coco import write_detections
     from risf_core.processes import gather_to_first, started_processes
     from risf_core.rescore.cache import EmbeddingCache
@@ -136,6 +136,8 @@ def rescore(
     if processes.count > 1 and detections == STANDARD_STREAM:
         raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
     quiet = quiet or not processes.is_first
+    if not is_stream(out):
+        check_writable(Path(out))  # now, and not when the work is done
     settings = RescoreSettings(
         alpha=alpha,
         fusion=fusion,
@@ -203,7 +205,7 @@ def rescore(
         settings=settings,
         encoder=encoder,
         inputs={
-            "detections": None if detections == STANDARD_STREAM else Path(detections),
+            "detections": None if is_stream(detections) else Path(detections),  # what was read once is gone
             **{name: path for name, path in (("annotations", annotations), ("classes", classes)) if path is not None},
         },
         matching=inputs.matching(),
@@ -211,8 +213,9 @@ def rescore(
         seconds=seconds,
     )
     write_detections(out, inputs.file.with_detections(result.detections))
-    if out != STANDARD_STREAM:
+    if not is_stream(out):
         write_json(Path(f"{out}.record.json"), record)
+    if out != STANDARD_STREAM:
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False) if json_ else out)
     if not quiet:
         for line in _after(result, record):

@@ -384,3 +384,23 @@ def test_choices_of_the_command_line_are_those_of_the_core():
     from risf_cli.commands.rescore import rescore
 
     assert signature(rescore).parameters["clip"].default == DEFAULT_CLIP
+
+
+def test_an_output_that_cannot_be_written_is_named_before_the_work(run):
+    Path("file").touch()
+    done = run("dets.json", "--out", "file/out.json", "--clip-weights", "gone.pt")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "error: file/out.json: cannot be written, because file is a file and not a folder; choose another path\n",
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes and devices with names are POSIX's")
+def test_pipes_and_devices_are_read_once_and_get_no_record(run):
+    os.mkfifo("pipe")
+    writer = subprocess.Popen([sys.executable, "-c", "open('pipe', 'w').write(open('dets.json').read())"])
+    done = run("pipe", "--out", "/dev/null", "--json")
+    assert writer.wait(timeout=60) == 0
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["counts"]["read"] == len(ROWS)
+    assert not Path("/dev/null.record.json").exists()
