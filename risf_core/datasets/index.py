@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -42,9 +42,14 @@ class DatasetIndex:
         return {image_id: info.size for image_id, info in self.images.items() if info.size is not None}
 
 
-def read_coco_document(path: Path | str) -> dict[str, Any]:
-    """A COCO JSON of ground truth as it is, checked for its lists of images and categories."""
-    content = read_json(path, what="annotations file")
+def read_coco_document(
+    path: Path | str, *, object_hook: Callable[[dict[str, Any]], Any] | None = None
+) -> dict[str, Any]:
+    """A COCO JSON of ground truth as it is, checked for its lists of images and categories.
+
+    `object_hook` maps each object of the file as it is read; it must leave images and categories as they are.
+    """
+    content = read_json(path, what="annotations file", object_hook=object_hook)
     name = display_name(path)
     if not isinstance(content, dict):
         raise DataError(
@@ -71,7 +76,7 @@ def index_of(document: Mapping[str, Any]) -> DatasetIndex:
 
 def images_by_id(images: Iterable[Mapping[str, Any]]) -> dict[ImageId, ImageInfo]:
     """What a COCO file's `images`, checked by `check_images`, say of each image."""
-    return {image["id"]: _image_info(image) for image in images}
+    return {image["id"]: image_info(image) for image in images}
 
 
 def check_categories(categories: object, name: str) -> None:
@@ -107,7 +112,8 @@ def check_images(images: object, name: str) -> None:
             raise DataError(f"{name}: image id {image['id']!r} stands for {pair}; give each image its own id")
 
 
-def _image_info(image: Mapping[str, Any]) -> ImageInfo:
+def image_info(image: Mapping[str, Any]) -> ImageInfo:
+    """What a COCO file's image says of itself."""
     file_name = image.get("file_name")
     if file_name is None and image.get("coco_url"):  # LVIS names its images by their address alone
         file_name = "/".join(str(image["coco_url"]).split("/")[-2:])

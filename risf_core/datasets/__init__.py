@@ -1,0 +1,27 @@
+"""What datasets say: their images, classes and boxes, whatever form their files have."""
+
+from risf_core.datasets.annotated import AnnotatedDataset, DatasetKind, Source
+from risf_core.datasets.coco import read_coco_dataset, read_coco_rows
+from risf_core.datasets.held_out import HeldOut, read_held_out
+from risf_core.datasets.index import DatasetIndex, ImageInfo, index_of, read_coco_document, read_coco_index
+from risf_core.datasets.voc import VOC_TEST, VOC_TRAINVAL, read_voc_dataset
+from risf_core.datasets.yolo import read_yolo_dataset
+
+__all__ = [
+    "VOC_TEST",
+    "VOC_TRAINVAL",
+    "AnnotatedDataset",
+    "DatasetIndex",
+    "DatasetKind",
+    "HeldOut",
+    "ImageInfo",
+    "Source",
+    "index_of",
+    "read_coco_dataset",
+    "read_coco_document",
+    "read_coco_index",
+    "read_coco_rows",
+    "read_held_out",
+    "read_voc_dataset",
+    "read_yolo_dataset",
+]

@@ -1,0 +1,227 @@
+"""Reading COCO-form ground truth, one file or several joined, into an AnnotatedDataset."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes
+from risf_core.datasets.index import ImageInfo, image_info, read_coco_document
+from risf_core.detections import ImageId
+from risf_core.errors import DataError, listing
+from risf_core.files import sha256_of
+from risf_core.vocabulary import ClassVocabulary
+
+Row = Mapping[str, Any]  # Any: what an annotation or an image holds is its file's affair
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """Several COCO documents as one: every annotation with the id of its image in the whole."""
+
+    images: dict[ImageId, Row]
+    annotations: list[Row]
+    image_ids: list[ImageId]  # one an annotation
+    category_ids: dict[int, Row]
+    notes: tuple[str, ...]
+
+
+def read_coco_dataset(paths: Path | Sequence[Path]) -> AnnotatedDataset:
+    """The boxes of a COCO instances file, or of several as one dataset; segmentation masks are not kept.
+
+    Nothing but `images`, `annotations` (with `image_id`, `category_id`, `bbox`) and `categories` is needed: without
+    `iscrowd` no box is crowd, without `id` an annotation is numbered. Where files are joined, an image that stands in
+    both under the same id and file name is one image; clashing ids of other images and of annotations are renumbered.
+    Annotations of images or categories that no file lists are left out; the notes count them.
+
+    Raises DataError, in one line, where a file is not what it should be or two files disagree on a category.
+    """
+    files = [paths] if isinstance(paths, Path) else list(paths)
+    joined = _join(files, [read_coco_document(path, object_hook=_without_mask) for path in files])
+    return _table(joined, Source("coco", tuple(files), tuple(sha256_of(path) for path in files)))
+
+
+def coco_dataset_of(document: Mapping[str, Any], *, path: Path) -> AnnotatedDataset:
+    """The boxes of a COCO document that is already read; `path` says in errors where it came from."""
+    return _table(_join([path], [document]), Source("coco", (path,), ("",)))
+
+
+@dataclass(frozen=True)
+class CocoRows:
+    """The file's own rows of chosen annotations, whole, and what a COCO file holds around them."""
+
+    annotations: Mapping[int, Row]  # by their place among all annotations of the files
+    images: Mapping[ImageId, Row]
+    categories: tuple[Row, ...]
+    info: Any  # Any: whatever the first file holds
+    licenses: Any  # Any: likewise
+
+
+def read_coco_rows(paths: Sequence[Path], file_rows: Iterable[int]) -> CocoRows:
+    """The rows of some annotations (places among all annotations of the files, as `file_rows` of a dataset has them).
+
+    A second pass over the files: keeping every row with its mask would take gigabytes for COCO.
+    """
+    wanted = set(file_rows)
+    count = 0
+
+    def only_wanted(row: dict[str, Any]) -> dict[str, Any] | None:
+        nonlocal count
+        if "image_id" not in row or "category_id" not in row:
+            return row
+        count += 1
+        return row if count - 1 in wanted else None
+
+    documents = [read_coco_document(path, object_hook=only_wanted) for path in paths]
+    joined = _join(paths, documents)
+    return CocoRows(
+        annotations={place: row for place, row in enumerate(joined.annotations) if row is not None},
+        images=joined.images,
+        categories=tuple(joined.category_ids.values()),
+        info=documents[0].get("info", {}),
+        licenses=documents[0].get("licenses", []),
+    )
+
+
+def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
+    files = source.paths
+    vocabulary = distinct_classes(
+        ClassVocabulary.from_categories(joined.category_ids.values()), name=" + ".join(map(str, files))
+    )
+    position_of = {image_id: position for position, image_id in enumerate(joined.images)}
+    label_of = vocabulary.label_by_id
+    positions = np.array([position_of.get(image_id, -1) for image_id in joined.image_ids], dtype=np.int64)
+    labels = np.array([label_of.get(row["category_id"], -1) for row in joined.annotations], dtype=np.int64)
+    kept = (positions >= 0) & (labels >= 0)
+    notes = joined.notes
+    if not kept.all():
+        strangers = [row.get("id") for row, keep in zip(joined.annotations, kept.tolist(), strict=True) if not keep]
+        notes += (
+            f"{len(strangers)} annotations are of images or categories that are not listed (ids "
+            f"{listing(strangers, most=3)}): left out",
+        )
+    ids, renumbered = _distinct_ids([row.get("id") for row in joined.annotations])
+    if renumbered:
+        notes += (f"{renumbered} annotations had no whole-numbered id of their own: numbered anew",)
+    return AnnotatedDataset(
+        vocabulary=vocabulary,
+        images=tuple(_info(image_id, image) for image_id, image in joined.images.items()),
+        annotation_ids=ids[kept],
+        image_positions=positions[kept],
+        labels=labels[kept],
+        boxes_xywh=_boxes(joined.annotations, files)[kept],
+        crowd=np.array([bool(row.get("iscrowd", 0)) for row in joined.annotations], dtype=bool)[kept],
+        difficult=np.array([bool(row.get("difficult", 0)) for row in joined.annotations], dtype=bool)[kept],
+        file_rows=np.flatnonzero(kept),
+        source=source,
+        notes=notes,
+    )
+
+
+def _without_mask(row: dict[str, Any]) -> dict[str, Any]:
+    row.pop("segmentation", None)
+    return row
+
+
+def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joined:
+    if len(set(files)) < len(files):
+        raise DataError(f"--coco: {listing(sorted({str(f) for f in files if files.count(f) > 1}))} is given twice")
+    images: dict[ImageId, Row] = {}
+    annotations: list[Row] = []
+    image_ids: list[ImageId] = []
+    categories: dict[int, Row] = {}
+    renumbered = 0
+    for path, document in zip(files, documents, strict=True):
+        if not isinstance(document.get("annotations"), list):
+            raise DataError(f"{path}: has no list of annotations, so there are no boxes to draw from")
+        for category in document["categories"]:
+            known = categories.setdefault(category["id"], category)
+            if known["name"] != category["name"]:
+                raise DataError(
+                    f"{path}: category id {category['id']} is {category['name']!r}, but {known['name']!r} in "
+                    f"{files[0]}; files that are joined must number their categories alike"
+                )
+        new_ids = _join_images(images, document["images"], path)
+        renumbered += len(new_ids)
+        annotations += document["annotations"]
+        image_ids += [_image_id(row, new_ids, path) for row in document["annotations"]]
+    notes = (f"{renumbered} images of the joined files had an id that was taken: renumbered",) if renumbered else ()
+    return _Joined(images, annotations, image_ids, categories, notes)
+
+
+def _join_images(images: dict[ImageId, Row], more: Sequence[Row], path: Path) -> dict[ImageId, ImageId]:
+    """Adds a file's images; returns the new id of each whose own id stood for another image already."""
+    taken = dict(images)
+    new_ids: dict[ImageId, ImageId] = {}
+    numbers = (image["id"] for image in (*images.values(), *more) if isinstance(image["id"], int))
+    next_id = max(numbers, default=0) + 1
+    seen: set[ImageId] = set()
+    for image in more:
+        image_id = image["id"]
+        if image_id in seen:
+            raise DataError(f"{path}: image id {image_id!r} stands there twice; give each image its own")
+        seen.add(image_id)
+        if image_id in taken and taken[image_id].get("file_name") != image.get("file_name"):
+            new_ids[image_id] = next_id
+            image = {**image, "id": next_id}
+            next_id += 1
+        images.setdefault(image["id"], image)
+    return new_ids
+
+
+def _image_id(row: Any, new_ids: Mapping[ImageId, ImageId], path: Path) -> ImageId:  # Any: not yet checked
+    if row is None:  # a row that a second pass does not want
+        return -1
+    if (
+        not isinstance(row, dict)
+        or type(row.get("image_id")) not in (int, str)
+        or type(row.get("category_id")) is not int
+    ):
+        raise DataError(f"{path}: annotation {str(row)[:80]!r} needs an image_id, a category_id and a bbox")
+    image_id: ImageId = row["image_id"]
+    return new_ids.get(image_id, image_id)
+
+
+def _info(image_id: ImageId, image: Row) -> ImageInfo:
+    stated = image_info(image)
+    return ImageInfo(image_id, stated.file_name, stated.height, stated.width)
+
+
+def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int]:  # Any: ids as the files have them
+    """The ids, those that are missing, taken or no whole number replaced by free ones; and how many were."""
+    free = max((i for i in stated if type(i) is int and i < 2**62), default=0) + 1
+    seen: set[int] = set()
+    ids = []
+    renumbered = 0
+    for annotation_id in stated:
+        if type(annotation_id) is not int or annotation_id in seen or not -(2**63) <= annotation_id < 2**63:
+            annotation_id, free, renumbered = free, free + 1, renumbered + 1
+        seen.add(annotation_id)
+        ids.append(annotation_id)
+    return np.array(ids, dtype=np.int64), renumbered
+
+
+def _boxes(annotations: Sequence[Row], files: Sequence[Path]) -> NDArray[np.float64]:
+    """The boxes (M, 4). Raises DataError that names the first annotation without four finite numbers."""
+    try:
+        boxes = np.array([row.get("bbox") for row in annotations], dtype=np.float64).reshape(len(annotations), 4)
+    except (TypeError, ValueError):
+        boxes = np.full((len(annotations), 4), math.nan)
+        for place, row in enumerate(annotations):
+            bbox = row.get("bbox")
+            if isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(n, int | float) for n in bbox):
+                boxes[place] = bbox
+    faulty = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
+    if faulty.size:
+        row = annotations[int(faulty[0])]
+        raise DataError(
+            f"{' + '.join(map(str, files))}: annotation {row.get('id')!r} has the bbox {row.get('bbox')!r}; "
+            "four finite numbers x, y, width, height are needed"
+        )
+    return boxes

@@ -1,0 +1,85 @@
+"""Images that must not be trained on: reading their list, finding them in a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.datasets.index import ImageInfo, image_info
+from risf_core.detections import ImageId
+from risf_core.errors import DataError
+from risf_core.files import read_json, read_text, sha256_of
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The images of a test set, by id; with their file names where the list states them."""
+
+    path: Path
+    sha256: str
+    file_names: Mapping[ImageId, str | None]
+    is_coco: bool  # whether the file is a COCO dataset, so that boxes to test on can be read from it
+
+    def positions(self, images: Sequence[ImageInfo]) -> tuple[NDArray[np.int64], int]:
+        """Where images of the test set stand among `images`, (H,); and how many share nothing with it but the number.
+
+        An image is in the test set where its id is and the file names do not contradict; a list without file names
+        may hold ids, file names or stems.
+        """
+        found, chance = [], 0
+        for position, info in enumerate(images):
+            if info.image_id in self.file_names:
+                if _related(info.file_name, self.file_names[info.image_id]):
+                    found.append(position)
+                else:
+                    chance += 1
+            elif not self.is_coco and not self.file_names.keys().isdisjoint(_names(info)):
+                found.append(position)
+        return np.array(found, dtype=np.int64), chance
+
+
+def read_held_out(path: Path) -> HeldOut:
+    """The test images of a COCO JSON, a JSON list of ids, or a text file with one id or file name a line."""
+    if path.suffix.lower() != ".json":
+        names = [line.split()[0] for line in read_text(path, what="held-out list").splitlines() if line.strip()]
+        return _of_ids(path, [int(name) if name == str(_number(name)) else name for name in names])
+    content = read_json(path, what="held-out list", object_hook=_images_only)
+    if isinstance(content, list) and all(type(image_id) in (int, str) for image_id in content):
+        return _of_ids(path, content)
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list) or not all(isinstance(image, dict) and "id" in image for image in images):
+        raise DataError(f"{path}: holds no images; a COCO JSON or a list of image ids is needed")
+    return HeldOut(path, sha256_of(path), {image["id"]: image_info(image).file_name for image in images}, is_coco=True)
+
+
+def _of_ids(path: Path, ids: Sequence[ImageId]) -> HeldOut:
+    return HeldOut(path, sha256_of(path), dict.fromkeys(ids), is_coco=False)
+
+
+def _images_only(row: dict[str, Any]) -> dict[str, Any] | None:  # Any: JSON
+    return None if "image_id" in row else row  # annotations are not looked at
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _names(info: ImageInfo) -> set[str]:
+    names = {str(info.image_id)}
+    if info.file_name is not None:
+        path = PurePosixPath(info.file_name)
+        names |= {info.file_name, path.name, path.stem}
+    return names
+
+
+def _related(first: str | None, second: str | None) -> bool:
+    """Whether two file names may be of one image: COCO_val2014_000000000042.jpg and val2017/000000000042.jpg are."""
+    if first is None or second is None:
+        return True
+    stems = PurePosixPath(first).stem, PurePosixPath(second).stem
+    return stems[0].endswith(stems[1]) or stems[1].endswith(stems[0])

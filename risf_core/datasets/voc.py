@@ -1,0 +1,197 @@
+"""Reading folders in Pascal VOC's form into an AnnotatedDataset."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from risf_core.datasets.annotated import AnnotatedDataset, Source
+from risf_core.datasets.index import ImageInfo
+from risf_core.errors import DataError, did_you_mean, listing
+from risf_core.files import read_text
+from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary
+
+ImageSet = tuple[str, str]  # folder, name of the list in ImageSets/Main
+VOC_TRAINVAL: tuple[ImageSet, ...] = (("VOC2007", "trainval"), ("VOC2012", "trainval"))  # in TFA's order
+VOC_TEST: tuple[ImageSet, ...] = (("VOC2007", "test"),)
+
+
+@dataclass(frozen=True)
+class _Object:
+    name: str
+    box_xywh: tuple[float, float, float, float]
+    difficult: bool
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    """What one XML file says."""
+
+    info: ImageInfo  # image id = stem; file name below the root
+    listed_path: str  # how TFA's lists write the image
+    objects: tuple[_Object, ...]
+
+
+def read_voc_dataset(
+    root: Path,
+    *,
+    image_sets: Sequence[ImageSet] | None = None,
+    stems: Sequence[str] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> AnnotatedDataset:
+    """The boxes of a folder that holds VOC2007 and VOC2012 (or is itself a folder with Annotations and JPEGImages).
+
+    xmin and ymin are reduced by 1, as the literature does on reading. The classes are numbered from 1 in alphabetical
+    order: Pascal VOC's 20 where all names are among them, else those that the files name. Image ids are the file stems.
+
+    Args:
+        image_sets: which lists of ImageSets/Main are read, in this order; default the trainval lists of both years,
+            as far as they are there, and for a single folder its trainval or train list, or without lists every XML.
+        stems: reads just these images instead, the year told by "_" in the stem.
+        on_progress: is called with the number of files read and of all.
+
+    Raises DataError, in one line, where a folder, a list or an XML file is missing, broken or lacks an image size.
+    """
+    files = _listed_files(root, stems) if stems is not None else _files_of_sets(root, image_sets)
+    digest = hashlib.sha256()
+    annotations = []
+    for count, (folder, path) in enumerate(files):
+        content = _read_bytes(path)
+        digest.update(f"{path.name}\0{len(content)}\0".encode())
+        digest.update(content)
+        annotations.append(_parse(content, path, root=root, folder=folder))
+        if on_progress is not None:
+            on_progress(count + 1, len(files))
+    names = {item.name for annotation in annotations for item in annotation.objects}
+    # a part of Pascal VOC keeps the numbers of the whole, so that detections of both agree
+    vocabulary = ClassVocabulary.from_names(VOC_CLASSES if names <= set(VOC_CLASSES) else sorted(names))
+    return _table(annotations, vocabulary, Source("voc", (root,), (digest.hexdigest(),)))
+
+
+def voc_annotation_file(root: Path, stem: str) -> Path:
+    """Where the annotation of an image lies: of Pascal VOC, the year follows from "_" in the stem."""
+    if (root / "Annotations").is_dir():
+        return root / "Annotations" / f"{stem}.xml"
+    return root / ("VOC2012" if "_" in stem else "VOC2007") / "Annotations" / f"{stem}.xml"
+
+
+def _table(annotations: Sequence[_Annotation], vocabulary: ClassVocabulary, source: Source) -> AnnotatedDataset:
+    rows = [(position, item) for position, annotation in enumerate(annotations) for item in annotation.objects]
+    label_of = {name: label for label, name in enumerate(vocabulary.names)}
+    count = len(rows)
+    return AnnotatedDataset(
+        vocabulary=vocabulary,
+        images=tuple(annotation.info for annotation in annotations),
+        annotation_ids=np.arange(1, count + 1, dtype=np.int64),
+        image_positions=np.array([position for position, _ in rows], dtype=np.int64),
+        labels=np.array([label_of[item.name] for _, item in rows], dtype=np.int64),
+        boxes_xywh=np.array([item.box_xywh for _, item in rows], dtype=np.float64).reshape(count, 4),
+        crowd=np.zeros(count, dtype=bool),
+        difficult=np.array([item.difficult for _, item in rows], dtype=bool),
+        file_rows=np.arange(count, dtype=np.int64),
+        source=source,
+        listed_paths=tuple(annotation.listed_path for annotation in annotations),
+    )
+
+
+def _files_of_sets(root: Path, image_sets: Sequence[ImageSet] | None) -> list[tuple[Path, Path]]:
+    """(folder, XML file) of each listed image, in the order of the lists."""
+    if not root.is_dir():
+        raise DataError(f"{root}: there is no such folder; name the one that holds VOC2007 and VOC2012")
+    if (root / "Annotations").is_dir() and image_sets is None:
+        return [(root, root / "Annotations" / f"{stem}.xml") for stem in _stems_of_single_folder(root)]
+    if image_sets is None:
+        image_sets = [s for s in VOC_TRAINVAL if (root / s[0]).is_dir()]
+    if not image_sets:
+        near = did_you_mean("VOC2007", [entry.name for entry in root.iterdir()])
+        raise DataError(
+            f"{root}: holds neither VOC2007 nor VOC2012 nor Annotations{near}; name the folder that holds them"
+        )
+    files = []
+    for folder, name in image_sets:
+        for stem in _stems_of_list(root / folder / "ImageSets" / "Main" / f"{name}.txt"):
+            files.append((root / folder, root / folder / "Annotations" / f"{stem}.xml"))
+    return files
+
+
+def _stems_of_single_folder(root: Path) -> list[str]:
+    lists = root / "ImageSets" / "Main"
+    for name in ("trainval", "train"):
+        if (lists / f"{name}.txt").is_file():
+            return _stems_of_list(lists / f"{name}.txt")
+    stems = sorted(path.stem for path in (root / "Annotations").glob("*.xml"))
+    if not stems:
+        raise DataError(f"{root / 'Annotations'}: holds no XML file; put one an image there")
+    return stems
+
+
+def _stems_of_list(path: Path) -> list[str]:
+    # per-class lists have a second column (-1, 0, 1); the stem is the first
+    return [line.split()[0] for line in read_text(path, what="list of images").splitlines() if line.strip()]
+
+
+def _listed_files(root: Path, stems: Sequence[str]) -> list[tuple[Path, Path]]:
+    files = [voc_annotation_file(root, stem) for stem in stems]
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(files)} listed images have no annotation below {root} "
+            f"({listing([path.relative_to(root).as_posix() for path in missing], most=2)}); "
+            "the lists hold no boxes: name the folder that holds VOC2007 and VOC2012 with --voc"
+        )
+    return [(path.parent.parent, path) for path in files]
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path}: is listed but not there; copy it or take it from the list") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _parse(content: bytes, path: Path, *, root: Path, folder: Path) -> _Annotation:
+    try:
+        tree = ElementTree.fromstring(content)
+    except ElementTree.ParseError as error:
+        raise DataError(f"{path}: is not valid XML ({error}); mend the file or take it from the list") from None
+    width, height = (_number(tree, f"size/{side}", path) for side in ("width", "height"))
+    if width <= 0 or height <= 0:
+        raise DataError(f"{path}: states the image size {width:g} x {height:g}; both must be positive")
+    file_name = (tree.findtext("filename") or f"{path.stem}.jpg").strip()
+    stated_folder = (tree.findtext("folder") or folder.name).strip()
+    below_root = (folder / "JPEGImages" / file_name).relative_to(root).as_posix()
+    return _Annotation(
+        info=ImageInfo(path.stem, below_root, int(height), int(width)),
+        listed_path=f"datasets/{stated_folder}/JPEGImages/{file_name}",  # as TFA's lists are written
+        objects=tuple(_object(element, path) for element in tree.findall("object")),
+    )
+
+
+def _object(element: ElementTree.Element, path: Path) -> _Object:
+    name = (element.findtext("name") or "").strip()
+    if not name:
+        raise DataError(f"{path}: an object has no <name>; name it or remove it")
+    xmin, ymin, xmax, ymax = (_number(element, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
+    x0, y0 = xmin - 1.0, ymin - 1.0  # pixel indexes from 1, both ends included -> coordinates
+    return _Object(name, (x0, y0, xmax - x0, ymax - y0), (element.findtext("difficult") or "0").strip() == "1")
+
+
+def _number(element: ElementTree.Element, tag: str, path: Path) -> float:
+    """The finite number in a tag."""
+    text = element.findtext(tag)
+    try:
+        number = float(text) if text is not None else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        stated = "is missing" if text is None else f"is {text.strip()!r}, not a number"
+        raise DataError(f"{path}: <{tag}> {stated}; write the number or take the image from the list")
+    return number

@@ -1,0 +1,1 @@
+"""Few-shot splits: which boxes of a dataset are the shots."""

@@ -1,0 +1,88 @@
+"""The classes of a split: which are novel, in which order the literature counts them, which benchmark they make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from risf_core.datasets import AnnotatedDataset
+from risf_core.errors import DataError, listing
+from risf_core.splits.split import Benchmark
+from risf_core.vocabulary import COCO_NOVEL, NOVEL_SETS, VOC_CLASSES, ClassVocabulary, novel_names
+
+ALL_NOVEL = "all"
+OWN = "own"
+COCO_SET = "coco20"
+COCO_CLASS_COUNT = 80
+VOC_SETS: tuple[str, ...] = tuple(name for name in NOVEL_SETS if name != COCO_SET)
+
+NovelChoice = str | Sequence[str] | None  # a published set, "all", names with commas, a file of names, or the names
+
+
+def with_novel_classes(dataset: AnnotatedDataset, novel: NovelChoice) -> tuple[AnnotatedDataset, str]:
+    """The dataset under its vocabulary of base and novel classes, in the published order; and the novel set's name.
+
+    Classes without a box are left out with a note. Raises ConfigError where a novel name is unknown or stands twice,
+    DataError where a novel class that was named has no box.
+    """
+    vocabulary, novel_set = novel_vocabulary(dataset.vocabulary, novel, alphabetical=dataset.source.kind == "voc")
+    counts = dict(zip(dataset.vocabulary.names, dataset.boxes_per_class().tolist(), strict=True))
+    empty = [name for name in vocabulary.names if not counts[name]]
+    if len(empty) == len(counts):
+        raise DataError("the training images hold no box of any class (crowd and boxes of no area do not count)")
+    if not empty:
+        return dataset.with_vocabulary(vocabulary), novel_set
+    wanted = [repr(name) for name in empty if name in vocabulary.novel]
+    if wanted and (novel not in (None, ALL_NOVEL) or novel_set != OWN):  # "all" are all that can be drawn
+        raise DataError(
+            f"--novel: {listing(wanted)} has no box to draw in the training images; label some or leave it out"
+        )
+    kept = [name for name in vocabulary.names if name not in empty]
+    note = f"{len(empty)} of {len(counts)} classes have no box and are left out: {listing(empty)}"
+    vocabulary = _chosen(vocabulary, kept).with_novel(vocabulary.novel.difference(empty))
+    return replace(dataset.with_vocabulary(vocabulary), notes=(*dataset.notes, note)), novel_set
+
+
+def novel_vocabulary(
+    vocabulary: ClassVocabulary, novel: NovelChoice, *, alphabetical: bool
+) -> tuple[ClassVocabulary, str]:
+    """The classes in the order in which the literature counts labels, with the novel ones; and the novel set's name.
+
+    COCO: ascending category id. VOC (`alphabetical`): the base classes alphabetically, then the novel ones; checkpoints
+    published for the generalised setting count so. Category ids stay with their names. Without a choice the novel set
+    is coco20 where the classes are COCO's 80, voc1 where they are Pascal VOC's 20, else all classes.
+    """
+    if novel is None:
+        novel = _default_novel(vocabulary)
+    if novel == ALL_NOVEL and ALL_NOVEL not in vocabulary.names:
+        chosen: Sequence[str] = vocabulary.names
+    else:
+        chosen = novel_names(novel, vocabulary) if isinstance(novel, str) else novel
+    if alphabetical:
+        order = sorted(vocabulary.names, key=lambda name: (name in chosen, name))
+    else:
+        order = [vocabulary.names[label] for label in np.argsort(vocabulary.category_ids).tolist()]
+    return _chosen(vocabulary, order).with_novel(chosen), novel if isinstance(
+        novel, str
+    ) and novel in NOVEL_SETS else OWN
+
+
+def benchmark_of(dataset: AnnotatedDataset, novel_set: str) -> Benchmark:
+    """Which benchmark the classes make: it has a published seed 0."""
+    names = set(dataset.vocabulary.names)
+    if novel_set == COCO_SET and len(names) == COCO_CLASS_COUNT and dataset.source.kind == "coco":
+        return "coco"
+    return "voc" if novel_set in VOC_SETS and names == set(VOC_CLASSES) and dataset.source.kind == "voc" else "own"
+
+
+def _default_novel(vocabulary: ClassVocabulary) -> str:
+    if len(vocabulary) == COCO_CLASS_COUNT and set(COCO_NOVEL) <= set(vocabulary.names):
+        return COCO_SET
+    return VOC_SETS[0] if set(vocabulary.names) == set(VOC_CLASSES) else ALL_NOVEL
+
+
+def _chosen(vocabulary: ClassVocabulary, names: Sequence[str]) -> ClassVocabulary:
+    id_of = dict(zip(vocabulary.names, vocabulary.category_ids, strict=True))
+    return ClassVocabulary(tuple(names), tuple(id_of[name] for name in names))

@@ -1,0 +1,247 @@
+"""Preparing splits: from a data set and what is asked for to a folder of splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
+from risf_core.datasets.annotated import require_classes
+from risf_core.errors import ConfigError, DataError, listing
+from risf_core.files import write_json, write_text
+from risf_core.splits.base import base_dataset
+from risf_core.splits.classes import NovelChoice, benchmark_of, with_novel_classes
+from risf_core.splits.drawing import LADDERS, Rule, draw_seed, seed_shots
+from risf_core.splits.manifest import MANIFEST_NAME, HeldOutFile, Layout, Manifest, write_manifest
+from risf_core.splits.pools import class_pools
+from risf_core.splits.published import PUBLISHED_SEED, read_published_seed
+from risf_core.splits.reading import BASE_NAME, seed_name
+from risf_core.splits.split import ClassShots, SeedShots
+from risf_core.splits.split_readme import split_readme
+from risf_core.splits.tables import base_to_json, seed_to_json
+from risf_core.splits.target import new_folder, refuse_other_split
+from risf_core.splits.tfa_writing import write_tfa_datasets, write_tfa_split
+from risf_core.vocabulary import ClassVocabulary, Group
+
+OnProgress = Callable[[str, int, int], None]  # what is being done, how many of how many are done
+GROUPS: tuple[Group, ...] = ("all", "novel", "base")
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """What is asked for."""
+
+    novel: NovelChoice = None  # None: by the classes (`novel_vocabulary`)
+    shots: tuple[int, ...] | None = None  # None: those of the literature that every class has boxes for
+    seeds: tuple[int, ...] = tuple(range(10))
+    layouts: tuple[Layout, ...] = ("risf",)
+    only: str = "all"  # whose shots are written: all, novel, base, or names with commas
+    at_least: bool = False
+    drop_images_with_novel: bool = False
+    held_out: Path | None = None
+    published: Path | None = None  # a folder in TFA's layout, for the published seed 0
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSplits:
+    """What was written."""
+
+    folder: Path
+    manifest: Manifest
+    seeds: Mapping[int, SeedShots]
+    base: AnnotatedDataset | None  # None where all classes are novel
+
+
+def prepare_splits(
+    dataset: AnnotatedDataset,
+    folder: Path,
+    *,
+    settings: SplitSettings,
+    force: bool = False,
+    on_progress: OnProgress | None = None,
+) -> PreparedSplits:
+    """Draws the shots of every seed and writes them to `folder`, which then holds this split and nothing else.
+
+    The same data and settings write the same bytes. `force` replaces another split whole.
+
+    Raises ConfigError where the settings are at fault, DataError where the data cannot give what is asked for (all
+    classes that lack boxes in one line), OutputError where the folder holds something else.
+    """
+    held_out = read_held_out(settings.held_out) if settings.held_out is not None else None
+    dataset, left_out = _without_held_out(dataset, held_out)
+    dataset, novel_set = with_novel_classes(_with_note_of_no_area(dataset), settings.novel)
+    labels = _labels(settings.only, dataset.vocabulary)
+    asked = _shot_counts(settings.shots, _rule(dataset))
+    published = _published(dataset, novel_set, settings)
+    drawn = _draw(dataset, asked, published=published, settings=settings, on_progress=on_progress)
+    shots, notes = _drawable(asked, drawn, dataset, labels=labels, settings=settings)
+    base = None
+    if len(dataset.vocabulary.labels("base")):
+        base = base_dataset(dataset, drop_images_with_novel=settings.drop_images_with_novel)
+    manifest = Manifest(
+        benchmark=benchmark_of(dataset, novel_set),
+        novel_set=novel_set,
+        vocabulary=dataset.vocabulary,
+        kind=dataset.source.kind,
+        source_paths=dataset.source.paths,
+        source_sha256=dataset.source.sha256,
+        held_out=HeldOutFile(held_out.path, held_out.sha256, left_out, held_out.is_coco) if held_out else None,
+        published=bool(published),
+        shots=shots,
+        seeds=settings.seeds,
+        layouts=settings.layouts,
+        drawn_classes=tuple(dataset.vocabulary.names[label] for label in labels),
+        at_least=settings.at_least,
+        drop_images_with_novel=settings.drop_images_with_novel,
+        notes=(*dataset.notes, *notes),
+    )
+    refuse_other_split(folder, manifest, force=force)
+    chosen = {seed: {label: by_label[label] for label in labels} for seed, by_label in drawn.items()}
+    seeds = {
+        seed: seed_shots(dataset, by_label, seed=seed, shots=shots, novel_set=novel_set)
+        for seed, by_label in chosen.items()
+    }
+    with new_folder(folder) as place:
+        if "risf" in settings.layouts:
+            _write_risf(place, seeds, base)
+        if "tfa" in settings.layouts:
+            on_file = None if on_progress is None else partial(on_progress, "writing TFA's files")
+            write_tfa_split(place, dataset, chosen, shots=shots, labels=labels, on_file=on_file)
+            if dataset.source.kind != "voc" and (len(dataset.source.paths) > 1 or left_out):
+                write_tfa_datasets(place, dataset, held_out=held_out.path if held_out and held_out.is_coco else None)
+        write_text(place / "README.md", split_readme(manifest, seeds, base))
+        files = sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+        manifest = replace(manifest, files=(*files, MANIFEST_NAME))
+        write_manifest(folder, manifest, at=place)
+    return PreparedSplits(folder, manifest, seeds, base)
+
+
+def _rule(dataset: AnnotatedDataset) -> Rule:
+    return "voc" if dataset.source.kind == "voc" else "coco"
+
+
+def _published(dataset: AnnotatedDataset, novel_set: str, settings: SplitSettings) -> dict[int, ClassShots] | None:
+    """The published shots of seed 0 as far as they are there; None where nothing was published for these classes."""
+    if benchmark_of(dataset, novel_set) == "own" or PUBLISHED_SEED not in settings.seeds:
+        return None
+    return read_published_seed(settings.published, dataset, rule=_rule(dataset))
+
+
+def _draw(
+    dataset: AnnotatedDataset,
+    shots: Sequence[int],
+    *,
+    published: Mapping[int, ClassShots] | None,
+    settings: SplitSettings,
+    on_progress: OnProgress | None,
+) -> dict[int, dict[int, ClassShots]]:
+    """Seed -> label -> shots."""
+    pools = class_pools(dataset)
+    drawn = {}
+    for place, seed in enumerate(settings.seeds):
+        drawn[seed] = draw_seed(
+            dataset,
+            pools,
+            rule=_rule(dataset),
+            seed=seed,
+            shots=shots,
+            at_least=settings.at_least,
+            published=published if seed == PUBLISHED_SEED else None,
+        )
+        if on_progress is not None:
+            on_progress("drawing seeds", place + 1, len(settings.seeds))
+    return drawn
+
+
+def _without_held_out(dataset: AnnotatedDataset, held_out: HeldOut | None) -> tuple[AnnotatedDataset, int]:
+    if held_out is None:
+        return dataset, 0
+    positions, chance = held_out.positions(dataset.images)
+    if len(positions) == len(dataset.images):
+        raise DataError(f"{held_out.path}: holds out every training image; give --held-out the list of the test images")
+    notes = dataset.notes
+    if len(positions):
+        notes += (f"{len(positions)} of {len(dataset.images)} training images are on the held-out list: left out",)
+    if chance:
+        notes += (
+            f"{chance} held-out ids are those of other training images (their file names differ): these images stay",
+        )
+    return replace(dataset.without_images(positions), notes=notes), len(positions)
+
+
+def _with_note_of_no_area(dataset: AnnotatedDataset) -> AnnotatedDataset:
+    empty = np.flatnonzero(~dataset.has_area & ~dataset.crowd)
+    if not empty.size:
+        return dataset
+    ids = listing(dataset.annotation_ids[empty].tolist(), most=3)
+    return replace(dataset, notes=(*dataset.notes, f"{len(empty)} boxes have no area (ids {ids}): left out"))
+
+
+def _labels(only: str, vocabulary: ClassVocabulary) -> list[int]:
+    for group in GROUPS:
+        if only == group and only not in vocabulary.names:
+            labels: list[int] = vocabulary.labels(group).tolist()
+            if not labels:
+                raise ConfigError(f"--only {only}: there is no {only} class among the {len(vocabulary)}")
+            return labels
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    require_classes(names, vocabulary, option="--only")
+    return [label for label, name in enumerate(vocabulary.names) if name in names]
+
+
+def _shot_counts(asked: Sequence[int] | None, rule: Rule) -> tuple[int, ...]:
+    counts = LADDERS[rule] if asked is None else tuple(sorted(set(asked)))
+    if not counts or counts[0] < 1:
+        raise ConfigError(f"--shots must be whole numbers of at least 1, got {','.join(map(str, counts)) or 'none'}")
+    return counts
+
+
+def _drawable(
+    asked: Sequence[int],
+    drawn: Mapping[int, Mapping[int, ClassShots]],
+    dataset: AnnotatedDataset,
+    *,
+    labels: Sequence[int],
+    settings: SplitSettings,
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The shot counts that every class can give in every seed, and what was left out.
+
+    Raises DataError, all classes in one line, where a person asked for a count that one cannot give.
+    """
+    faults = []
+    possible = []
+    for count in asked:
+        short = [label for label in labels if any(count not in by_label[label].rows for by_label in drawn.values())]
+        if short:
+            faults.append(f"{count} shots of {listing([_have(dataset, label, count) for label in short], most=3)}")
+        else:
+            possible.append(count)
+    if not faults or (possible and settings.shots is None):
+        return tuple(possible), tuple(f"left out: {fault}" for fault in faults)
+    way_out = [] if settings.at_least else ["let --at-least take more boxes where no images make exactly that many"]
+    way_out += ["ask for other --shots", "leave classes out with --only"]
+    raise DataError(f"cannot draw {'; '.join(faults[:3])}: {', or '.join(way_out)}")
+
+
+def _have(dataset: AnnotatedDataset, label: int, count: int) -> str:
+    rows = dataset.usable & (dataset.labels == label)
+    boxes, images = int(rows.sum()), len(np.unique(dataset.image_positions[rows]))
+    have = f"{boxes} {'box' if boxes == 1 else 'boxes'} in {images} {'image' if images == 1 else 'images'}"
+    exact = "" if boxes < count else f", which make {count} exactly in no way"
+    return f"{dataset.vocabulary.names[label]!r} ({have}{exact})"
+
+
+def _write_risf(place: Path, seeds: Mapping[int, SeedShots], base: AnnotatedDataset | None) -> None:
+    for seed, shots in seeds.items():
+        write_json(place / seed_name(seed), seed_to_json(shots), indent=None)
+    if base is not None:
+        write_json(place / BASE_NAME, base_to_json(base), indent=None)
+    vocabulary = next(iter(seeds.values())).boxes.vocabulary
+    for group in GROUPS:
+        names = vocabulary.restrict(group).names
+        if names:
+            write_text(place / "classes" / f"{group}.txt", "".join(f"{name}\n" for name in names))

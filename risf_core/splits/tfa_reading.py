@@ -1,0 +1,165 @@
+"""Reading TFA's folders of splits: cocosplit and vocsplit."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from risf_core.datasets import AnnotatedDataset, read_coco_document, read_voc_dataset
+from risf_core.datasets.coco import coco_dataset_of
+from risf_core.errors import DataError, did_you_mean, listing
+from risf_core.files import read_text
+from risf_core.splits.classes import NovelChoice, benchmark_of, novel_vocabulary
+from risf_core.splits.drawing import seed_shots
+from risf_core.splits.freezing import freeze_lists
+from risf_core.splits.pools import class_pools
+from risf_core.splits.split import ClassShots, SeedShots
+from risf_core.vocabulary import ClassVocabulary
+
+# box_10shot_cow_train.txt, full_box_10shot_cow_trainval.json: names of others, so they have to be parsed
+_COCO_NAME = re.compile(r"full_box_(\d+)shot_(.+)_trainval\.json")
+_VOC_NAME = re.compile(r"box_(\d+)shot_(.+)_train\.txt")
+
+Files = Mapping[int, Mapping[str, Path]]  # shots -> class name -> file
+Classes = tuple[ClassVocabulary, str]  # a vocabulary and the name of its novel set
+
+
+def tfa_files(folder: Path, seed: int) -> tuple[str, Files]:
+    """The form ("coco", "voc" or "" where there are none) and the files of a seed; seed 0 may lie in the root."""
+    for place in (folder / f"seed{seed}", *([folder] if seed == 0 else [])):
+        names = sorted(os.listdir(place)) if place.is_dir() else []
+        for form, pattern in (("coco", _COCO_NAME), ("voc", _VOC_NAME)):
+            found: dict[int, dict[str, Path]] = {}
+            for name in names:
+                if match := pattern.fullmatch(name):
+                    found.setdefault(int(match[1]), {})[match[2]] = place / name
+            if found:
+                return form, found
+    return "", {}
+
+
+def tfa_seeds(folder: Path) -> list[int]:
+    """The seeds that a folder in TFA's layout holds."""
+    names = os.listdir(folder) if folder.is_dir() else []
+    numbers = {0, *(int(match[1]) for name in names if (match := re.fullmatch(r"seed(\d+)", name)))}
+    return [seed for seed in sorted(numbers) if tfa_files(folder, seed)[0]]
+
+
+def read_tfa_split(
+    folder: Path,
+    *,
+    seed: int,
+    novel: NovelChoice = None,
+    classes: Classes | None = None,
+    voc_root: Path | None = None,
+) -> SeedShots:
+    """The boxes of a seed in TFA's layout, frozen; a class without files has none.
+
+    COCO's files hold the boxes themselves. VOC's name images alone: the boxes are read below `voc_root`, and K of them
+    are chosen as `freeze_lists` does. `classes` are the vocabulary and the name of its novel set where they are known;
+    else all classes that the files know count, with those of `novel`.
+
+    Raises DataError where the folder holds no such seed, a file is broken, or VOC's annotations are missing.
+    """
+    form, files = tfa_files(folder, seed)
+    if form == "coco":
+        return _read_coco(files, seed=seed, novel=novel, classes=classes)
+    if form == "voc":
+        return _read_voc(files, seed=seed, novel=novel, classes=classes, root=voc_root)
+    seeds = tfa_seeds(folder)
+    if not seeds:
+        raise DataError(
+            f"{folder}: holds no split: neither split.json of `risf prepare-splits` nor TFA's files "
+            "(seed1/full_box_10shot_..._trainval.json, seed1/box_10shot_..._train.txt)"
+        )
+    raise DataError(f"{folder}: holds the seeds {listing(seeds, most=30)}; got seed {seed}")
+
+
+def stems_of_list(path: Path) -> list[str]:
+    """The stems of the image paths in one of TFA's VOC lists."""
+    lines = read_text(path, what="list of images").splitlines()
+    return [PurePosixPath(line.strip().replace("\\", "/")).stem for line in lines if line.strip()]
+
+
+def freeze_voc_files(files: Files, dataset: AnnotatedDataset, *, seed: int) -> dict[int, ClassShots]:
+    """Label -> the frozen boxes that a seed's lists stand for. Raises DataError where a listed image is unknown."""
+    position_of = {info.image_id: position for position, info in enumerate(dataset.images)}
+    pools = class_pools(dataset)
+    frozen = {}
+    for label, name in enumerate(dataset.vocabulary.names):
+        lists = {}
+        for shots, by_class in files.items():
+            if name in by_class:
+                stems = stems_of_list(by_class[name])
+                unknown = [stem for stem in stems if stem not in position_of]
+                if unknown:
+                    raise DataError(f"{by_class[name]}: {listing(unknown, most=3)} not among the training images")
+                lists[shots] = np.array([position_of[stem] for stem in stems], dtype=np.int64)
+        if lists:
+            frozen[label] = freeze_lists(lists, pools[label].usable, seed=seed)
+            short = sorted(set(lists).difference(frozen[label].rows))
+            if short:
+                raise DataError(
+                    f"{files[short[0]][name]}: its images hold fewer than {short[0]} boxes of {name!r} below the VOC "
+                    "folder; is it the data of this split?"
+                )
+    return frozen
+
+
+def _read_coco(files: Files, *, seed: int, novel: NovelChoice, classes: Classes | None) -> SeedShots:
+    documents = {
+        (k, name): read_coco_document(path) for k, by_class in files.items() for name, path in by_class.items()
+    }
+    for (shots, name), document in documents.items():
+        if not all(isinstance(row, dict) and "id" in row for row in document.get("annotations", [])):
+            raise DataError(f"{files[shots][name]}: has an annotation without id; draw or fetch the split again")
+    first = next(iter(documents.values()))
+    images = {image["id"]: image for document in documents.values() for image in document["images"]}
+    rows = {row["id"]: row for document in documents.values() for row in document.get("annotations", [])}
+    whole = {"images": [*images.values()], "annotations": [*rows.values()], "categories": first["categories"]}
+    some_file = next(iter(next(iter(files.values())).values()))
+    dataset = coco_dataset_of(whole, path=some_file)
+    vocabulary, novel_set = classes or novel_vocabulary(dataset.vocabulary, novel, alphabetical=False)
+    dataset = dataset.with_vocabulary(vocabulary)
+    _check_classes(files, vocabulary.names)
+    row_of = {annotation_id: row for row, annotation_id in enumerate(dataset.annotation_ids.tolist())}
+
+    def rows_of(shots: int, name: str) -> list[int]:
+        document = documents.get((shots, name), {})
+        return [row_of[row["id"]] for row in document.get("annotations", [])]
+
+    by_shots = {
+        k: tuple(np.array(rows_of(k, name), dtype=np.int64) for name in vocabulary.names) for k in sorted(files)
+    }
+    return SeedShots(benchmark_of(dataset, novel_set), novel_set, seed, dataset, by_shots)
+
+
+def _read_voc(files: Files, *, seed: int, novel: NovelChoice, classes: Classes | None, root: Path | None) -> SeedShots:
+    some_file = next(iter(next(iter(files.values())).values()))
+    if root is None:
+        raise DataError(
+            f"{some_file.parent}: lists images alone; name the folder that holds VOC2007 and VOC2012 with --voc, "
+            "for their boxes"
+        )
+    stems = dict.fromkeys(
+        stem for by_class in files.values() for path in by_class.values() for stem in stems_of_list(path)
+    )
+    dataset = read_voc_dataset(root, stems=list(stems))
+    vocabulary, novel_set = classes or novel_vocabulary(dataset.vocabulary, novel, alphabetical=True)
+    dataset = dataset.with_vocabulary(vocabulary)
+    _check_classes(files, vocabulary.names)
+    frozen = freeze_voc_files(files, dataset, seed=seed)
+    return seed_shots(dataset, frozen, seed=seed, shots=sorted(files), novel_set=novel_set)
+
+
+def _check_classes(files: Files, names: Sequence[str]) -> None:
+    for by_class in files.values():
+        for name, path in by_class.items():
+            if name not in names:
+                raise DataError(
+                    f"{path}: class {name!r} is not among the {len(names)} classes{did_you_mean(name, names)}"
+                )
