@@ -160,6 +160,25 @@ def cache_folder(choice: str | None) -> Path | None:
     return Path(platformdirs.user_cache_dir("risf", appauthor=False))
 
 
+def number_list(text: str, *, option: str, least: int) -> tuple[int, ...]:
+    """The whole numbers of a list with ranges (0-4,7), in order and each once.
+
+    Raises ConfigError naming the option where it is none, a range is empty, or a number is below `least`.
+    """
+    numbers: dict[int, None] = {}
+    for part in str(text).strip("[]").split(","):  # brackets: a YAML list of risf.yaml
+        first, _, last = part.strip().partition("-")
+        if not (first.strip().isdecimal() and (last or first).strip().isdecimal()):
+            raise ConfigError(f"--{option} takes whole numbers and ranges with commas (0-4,7), got {text!r}")
+        low, high = int(first), int(last or first)
+        if low > high:
+            raise ConfigError(f"--{option}: the range {part.strip()} is empty; write the lower number first")
+        if low < least:
+            raise ConfigError(f"--{option} takes whole numbers from {least} on, got {low}")
+        numbers |= dict.fromkeys(range(low, high + 1))
+    return tuple(numbers)
+
+
 def required(value: Path | None, option: str, command: str) -> Path:
     """The value of an option that has no default of its own. Raises ConfigError naming the option and its key."""
     if value is None:

@@ -88,6 +88,21 @@ def progress_of(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callab
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+@contextlib.contextmanager
+def phases_of(*, quiet: bool = False) -> Iterator[Callable[[str, str, int, int], None]]:
+    """A function (what, unit, done, total) for work of several phases, each shown as `progress_of` shows it."""
+    with contextlib.ExitStack() as stack:
+        shown: dict[str, Callable[[int, int], None]] = {}
+
+        def report(what: str, unit: str, done: int, total: int) -> None:
+            if what not in shown:
+                stack.close()
+                shown[what] = stack.enter_context(progress_of(what, unit, quiet=quiet))
+            shown[what](done, total)
+
+        yield report
+
+
 class _RateColumn(ProgressColumn):
     def __init__(self, unit: str) -> None:
         self._unit = unit

@@ -18,17 +18,31 @@ FILE_NAME = "risf.yaml"
 PUBLISHED_LAYOUT: Mapping[str, tuple[str, ...]] = {
     "annotations": ("cocosplit/datasplit/5k.json", "coco/annotations/instances_val2014.json"),
     "images": ("coco/val2014", "coco/train2014"),
+    "split": ("risfsplit/coco20", "risfsplit/voc1", "risfsplit/voc2", "risfsplit/voc3", "risfsplit/own"),
 }
 DATA_ROOT = "datasets"
+SPLIT_ROOT = "risfsplit"  # below it one split a novel set, as `risf prepare-splits` writes them
+
+# (command, shared key) -> its option: what one command writes, the next ones read under the same key
+WRITTEN: Mapping[tuple[str, str], str] = {("prepare-splits", "split"): "out"}
 
 # Keys of risf.yaml that hold for every command that has such an option; a section named like a command holds for it.
 SHARED_KEYS: tuple[str, ...] = (
-    "annotations", "classes", "images", "novel",
+    "annotations", "classes", "images", "novel", "split",
     "clip", "clip_weights", "clip_config", "device", "precision", "workers",
 )  # fmt: skip
 
-# Options of which one does what the other does: where one is stated, a weaker source's other one does not count.
-_RIVALS: Mapping[str, str] = {"annotations": "classes", "classes": "annotations"}
+# Options that do not count where a stronger source states one of the others: these do the same, or belong to what they
+# replace.
+_RIVALS: Mapping[str, tuple[str, ...]] = {
+    "annotations": ("classes",),
+    "classes": ("annotations",),
+    "coco": ("voc", "yolo"),
+    "voc": ("coco", "yolo"),
+    "yolo": ("coco", "voc"),
+    "held_out": ("coco", "voc", "yolo"),
+    "published": ("coco", "voc", "yolo"),
+}
 
 Value: TypeAlias = Any  # a YAML value, until its option has read it
 Reader: TypeAlias = Callable[[Value], Value]  # what an option takes of it; raises ConfigError where it is of no use
@@ -58,8 +72,9 @@ class Project:
         section = self.settings.get(_option(command))
         found = {name: value for name, value in self._layout().items() if name in options}
         for prefix, level in (("", self.settings), (f"[{command}] ", section if isinstance(section, dict) else {})):
-            stated = {name: value for name, value in level.items() if name in options and value is not None}
-            found = {name: value for name, value in found.items() if _RIVALS.get(name) not in stated}
+            renamed = {WRITTEN.get((command, name), name): value for name, value in level.items()}
+            stated = {name: value for name, value in renamed.items() if name in options and value is not None}
+            found = {name: value for name, value in found.items() if stated.keys().isdisjoint(_RIVALS.get(name, ()))}
             for name, value in stated.items():
                 try:
                     found[name] = options[name](value)
@@ -73,6 +88,8 @@ class Project:
         shown = Path(str(self.settings.get("data_root") or DATA_ROOT)).expanduser()
         found: dict[str, Value] = {}
         for option, places in PUBLISHED_LAYOUT.items():
+            if option == "split" and (own := f"{SPLIT_ROOT}/{self.settings.get('novel')}") in places:
+                places = (own,)  # never the split of another novel set than the one in force
             present = [str(shown / place) for place in places if os.path.exists(self.folder / shown / place)]
             if present:
                 found[option] = present if option == "images" else present[0]

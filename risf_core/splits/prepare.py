@@ -27,7 +27,7 @@ from risf_core.splits.target import new_folder, refuse_other_split
 from risf_core.splits.tfa_writing import write_tfa_datasets, write_tfa_split
 from risf_core.vocabulary import ClassVocabulary, Group
 
-OnProgress = Callable[[str, int, int], None]  # what is being done, how many of how many are done
+OnProgress = Callable[[str, str, int, int], None]  # what is being done, the unit that is counted, done, in all
 GROUPS: tuple[Group, ...] = ("all", "novel", "base")
 
 
@@ -109,7 +109,7 @@ def prepare_splits(
         if "risf" in settings.layouts:
             _write_risf(place, seeds, base)
         if "tfa" in settings.layouts:
-            on_file = None if on_progress is None else partial(on_progress, "writing TFA's files")
+            on_file = None if on_progress is None else partial(on_progress, "writing TFA's layout", "files")
             write_tfa_split(place, dataset, chosen, shots=shots, labels=labels, on_file=on_file)
             if dataset.source.kind != "voc" and (len(dataset.source.paths) > 1 or left_out):
                 write_tfa_datasets(place, dataset, held_out=held_out.path if held_out and held_out.is_coco else None)
@@ -153,7 +153,7 @@ def _draw(
             published=published if seed == PUBLISHED_SEED else None,
         )
         if on_progress is not None:
-            on_progress("drawing seeds", place + 1, len(settings.seeds))
+            on_progress("drawing", "seeds", place + 1, len(settings.seeds))
     return drawn
 
 
@@ -231,7 +231,7 @@ def _have(dataset: AnnotatedDataset, label: int, count: int) -> str:
     rows = dataset.usable & (dataset.labels == label)
     boxes, images = int(rows.sum()), len(np.unique(dataset.image_positions[rows]))
     have = f"{boxes} {'box' if boxes == 1 else 'boxes'} in {images} {'image' if images == 1 else 'images'}"
-    exact = "" if boxes < count else f", which make {count} exactly in no way"
+    exact = "" if boxes < count else f", which do not fit to make exactly {count}"
     return f"{dataset.vocabulary.names[label]!r} ({have}{exact})"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -98,22 +98,20 @@ class SeedShots:
         return Split(self.benchmark, setting, shots, self.seed, self.novel_set)
 
 
-def marks_in_words(seeds: Iterable[SeedShots]) -> list[str]:
+def marks_in_words(seeds: Collection[SeedShots]) -> list[str]:
     """What sets these seeds apart from plain draws by TFA's script, one sentence a kind of mark."""
     kinds: dict[MarkKind, tuple[set[int], set[int], set[str]]] = {}
+    class_count = max((len(shots.boxes.vocabulary) for shots in seeds), default=0)
     for shots in seeds:
         for mark in shots.marks:
             of_kind = kinds.setdefault(mark.kind, (set(), set(), set()))
             of_kind[0].add(shots.seed)
             of_kind[1].add(mark.shots)
             of_kind[2].update(mark.classes)
-    return [
-        f"{_count('seed', sorted(of_seeds))}, {listing(sorted(counts), most=10)} shots, "
-        f"{'class' if len(classes) == 1 else f'{len(classes)} classes,'} {listing(sorted(classes), most=3)}: "
-        f"{MARK_TEXTS[kind]}"
-        for kind, (of_seeds, counts, classes) in kinds.items()
-    ]
-
-
-def _count(word: str, numbers: Sequence[int]) -> str:
-    return f"{word}{'s' if len(numbers) > 1 else ''} {listing(numbers, most=10)}"
+    sentences = []
+    for kind, (of_seeds, counts, classes) in kinds.items():
+        where = "seed " if len(of_seeds) == 1 else "seeds "
+        where += f"{listing(sorted(of_seeds), most=10)}; {listing(sorted(counts), most=10)} shots; "
+        where += "all classes" if len(classes) == class_count else listing(sorted(classes), most=3)
+        sentences.append(f"{where}: {MARK_TEXTS[kind]}")
+    return sentences

@@ -1,0 +1,348 @@
+"""`risf prepare-splits`: few-shot splits, drawn, checked and shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from risf_cli.options import Json, Quiet, number_list
+from risf_core.errors import ConfigError, DataError, listing
+
+if TYPE_CHECKING:
+    from risf_core.splits.check import CheckReport
+    from risf_core.splits.prepare import PreparedSplits
+    from risf_core.splits.split import SeedShots
+
+_DATA, _DRAW, _LOOK = "Data", "Drawing", "Looking"
+
+
+def prepare_splits(
+    *,
+    coco: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", rich_help_panel=_DATA, help="COCO instances JSON; given again, the files are joined."
+        ),
+    ] = None,
+    voc: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ROOT",
+            rich_help_panel=_DATA,
+            help="The folder with VOC2007 and VOC2012, or one with Annotations and JPEGImages.",
+        ),
+    ] = None,
+    yolo: Annotated[
+        Path | None, typer.Option(metavar="YAML", rich_help_panel=_DATA, help="data.yaml of a YOLO data set.")
+    ] = None,
+    data_root: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", rich_help_panel=_DATA, help="Where the literature's folders lie, if no data is named."
+        ),
+    ] = Path("datasets"),
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            rich_help_panel=_DATA,
+            help="Test images that must not be drawn or trained on: a COCO JSON, or ids or file names.",
+        ),
+    ] = None,
+    published: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=_DATA,
+            help="TFA's cocosplit or vocsplit, for the published seed 0; none draws it. (default: below --data-root)",
+        ),
+    ] = None,
+    novel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            rich_help_panel=_DRAW,
+            help="The novel classes: coco20, voc1, voc2, voc3, all, names with commas, or a file of names.",
+        ),
+    ] = None,
+    shots: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K[,K..]",
+            rich_help_panel=_DRAW,
+            help="Boxes a class, any list. (default: 1,2,3,5,10,30; of VOC to 10; as far as every class has boxes)",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="S[,S-S..]", rich_help_panel=_DRAW, help="Seeds, as a list with ranges. (default: 0-9)"),
+    ] = None,
+    only: Annotated[
+        str,
+        typer.Option(
+            metavar="SET",
+            rich_help_panel=_DRAW,
+            help="Whose shots are written: all, novel, base, or names; the draw is the same.",
+        ),
+    ] = "all",
+    at_least: Annotated[
+        bool, typer.Option("--at-least", rich_help_panel=_DRAW, help="K or more boxes where exactly K cannot be.")
+    ] = False,
+    drop_images_with_novel: Annotated[
+        bool,
+        typer.Option(
+            "--drop-images-with-novel",
+            rich_help_panel=_DRAW,
+            help="No image with a novel object in the base set. (published: there, unlabelled)",
+        ),
+    ] = False,
+    layout: Annotated[
+        Literal["risf", "tfa", "both"],
+        typer.Option(metavar="NAME", rich_help_panel=_DRAW, help="risf, tfa (cocosplit, vocsplit), or both."),
+    ] = "risf",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", rich_help_panel=_DRAW, help="The split's folder. (default: risfsplit/SET below --data-root)"
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", rich_help_panel=_DRAW, help="Replace another split in that folder, whole.")
+    ] = False,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            rich_help_panel=_LOOK,
+            help="Draw nothing: verify a split of either layout against its source, and print what it holds.",
+        ),
+    ] = None,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            metavar="K", min=1, rich_help_panel=_LOOK, help="A contact sheet of the K shots of the first seed, as PNG."
+        ),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", rich_help_panel=_LOOK, help="A folder of photos for --preview; may be given again."
+        ),
+    ] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Few-shot splits: K labelled boxes of every class, the very ones that the field's own scripts draw.
+
+    They are frozen in the split: every run and every process trains on the
+    same boxes. In a folder laid out as the literature lays it out
+    (datasets/cocosplit, datasets/VOC2007, VOC2012) no option is needed.
+    Without --novel the novel classes are coco20 for COCO's 80 classes, voc1
+    for VOC's 20, and all classes of other data.
+
+    Examples:
+
+      risf prepare-splits
+
+      risf prepare-splits --coco train.json --novel cat,dog --shots 5 --out pets
+
+      risf prepare-splits --voc datasets --novel voc2 --layout both
+
+      risf prepare-splits --check pets --preview 5 --images photos
+    """
+    from risf_cli.render import print_warnings
+
+    print_warnings()
+    chosen = None if seeds is None else number_list(seeds, option="seeds", least=0)
+    if check is not None:
+        source = {"coco": coco or (), "voc": voc, "yolo": yolo, "data_root": data_root}
+        _check(
+            check, source=source, held_out=held_out, novel=novel, seeds=chosen, preview=preview, images=images or [],
+            json_=json_, quiet=quiet,
+        )  # fmt: skip
+        return
+
+    from risf_cli.render import phases_of, say
+    from risf_core.splits.classes import novel_vocabulary
+    from risf_core.splits.manifest import LAYOUTS
+    from risf_core.splits.prepare import SplitSettings
+    from risf_core.splits.prepare import prepare_splits as prepare
+    from risf_core.splits.reading import read_dataset
+    from risf_core.splits.source import default_split_folder, find_source
+
+    counts = None if shots is None else number_list(shots, option="shots", least=1)
+    files = find_source(data_root, coco=coco or (), voc=voc, yolo=yolo, novel=novel)
+    with phases_of(quiet=quiet) as report:
+        if not quiet:
+            say(f"reading {listing([str(path) for path in files.paths])}")
+        on_file = partial(report, "reading", "files")
+        dataset = read_dataset(files.kind, files.paths, on_progress=on_file)
+        if out is None:
+            _, novel_set = novel_vocabulary(dataset.vocabulary, novel, alphabetical=files.kind == "voc")
+            out = default_split_folder(data_root, novel_set)
+        settings = SplitSettings(
+            novel=novel,
+            shots=counts,
+            seeds=tuple(range(10)) if chosen is None else chosen,
+            layouts=LAYOUTS if layout == "both" else (layout,),
+            only=only,
+            at_least=at_least,
+            drop_images_with_novel=drop_images_with_novel,
+            held_out=held_out or files.held_out,
+            published=None if str(published) == "none" else published or files.published,
+        )
+        prepared = prepare(dataset, out, settings=settings, force=force, on_progress=report)
+    sheet = None
+    if preview is not None:
+        first = prepared.seeds[settings.seeds[0]]
+        sheet = _write_sheet(out, first, count=preview, folders=[*(images or []), *files.image_folders], quiet=quiet)
+    if not quiet:
+        for line in _summary(prepared):
+            say(line)
+    if json_:
+        typer.echo(json.dumps(_prepared_json(prepared, sheet), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(out)
+
+
+def _check(
+    folder: Path,
+    *,
+    source: dict[str, Any],  # Any: the arguments of find_source
+    held_out: Path | None,
+    novel: str | None,
+    seeds: Sequence[int] | None,
+    preview: int | None,
+    images: Sequence[Path],
+    json_: bool,
+    quiet: bool,
+) -> None:
+    from risf_cli.render import console, print_table, progress_of, say
+    from risf_cli.split_tables import shots_tables
+    from risf_core.datasets import read_held_out
+    from risf_core.splits.check import check_split
+    from risf_core.splits.reading import read_dataset, read_split
+    from risf_core.splits.source import find_source
+
+    named = bool(source["coco"] or source["voc"] or source["yolo"])
+    files = find_source(source.pop("data_root"), **source) if named else None
+    voc_root = source["voc"]
+    with progress_of("checking", "seeds", quiet=quiet) as report:
+        checked = check_split(
+            folder,
+            dataset=read_dataset(files.kind, files.paths) if files is not None else None,
+            held_out=read_held_out(held_out) if held_out is not None else None,
+            novel=novel,
+            voc_root=voc_root,
+            seeds=seeds,
+            on_progress=report,
+        )
+    sheet = None
+    if preview is not None:
+        shots = read_split(folder, seed=checked.seeds[0], novel=novel, voc_root=voc_root)
+        sheet = _write_sheet(
+            folder, shots, count=preview, folders=[*images, *_folders_of(folder, voc_root)], quiet=quiet
+        )
+    if json_:
+        typer.echo(json.dumps(_check_json(checked, sheet), indent=2, ensure_ascii=False))
+    else:
+        for title, columns, rows in shots_tables(checked, width=console().width):
+            print_table(columns, [rows], title=title)
+    if not quiet:
+        for note in checked.notes:
+            say(f"note: {note}")
+    if checked.faults:
+        for fault in checked.faults[:20]:
+            say(f"fault: {fault}")
+        more = len(checked.faults)
+        raise DataError(f"{folder}: the split is not sound, {more} {'fault' if more == 1 else 'faults'} (named above)")
+    if not quiet:
+        say(f"{folder}: sound")
+
+
+def _folders_of(folder: Path, voc_root: Path | None) -> Sequence[Path]:
+    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+    from risf_core.splits.reading import image_folders_of
+
+    if voc_root is not None:
+        return (voc_root,)
+    return image_folders_of(read_manifest(folder)) if (folder / MANIFEST_NAME).is_file() else ()
+
+
+def _write_sheet(folder: Path, shots: SeedShots, *, count: int, folders: Sequence[Path], quiet: bool) -> Path:
+    from risf_cli.render import progress_of, say
+    from risf_core.splits.preview import write_contact_sheet
+    from risf_core.splits.target import PREVIEW_PREFIX
+
+    if not folders:
+        raise ConfigError("--preview needs the photos: name their folder with --images")
+    path = folder / f"{PREVIEW_PREFIX}-{count}-shots-seed-{shots.seed}.png"
+    with progress_of("drawing the contact sheet", "boxes", quiet=quiet) as report:
+        write_contact_sheet(path, shots, count=count, image_folders=folders, on_progress=report)
+    if not quiet:
+        say(f"contact sheet: {path}")
+    return path
+
+
+def _summary(prepared: PreparedSplits) -> list[str]:
+    from risf_core.splits.split import marks_in_words
+
+    manifest, base = prepared.manifest, prepared.base
+    novel = len(manifest.vocabulary.novel)
+    lines = [
+        f"{len(manifest.vocabulary)} classes, {novel} novel ({manifest.novel_set}); "
+        f"shots {','.join(map(str, manifest.shots))}; seeds {','.join(map(str, manifest.seeds))}",
+        "no base set: all classes are novel"
+        if base is None
+        else f"base set: {len(base):,} boxes in {len(base.images):,} images",
+    ]
+    return lines + [f"note: {note}" for note in (*manifest.notes, *marks_in_words(prepared.seeds.values()))]
+
+
+def _prepared_json(prepared: PreparedSplits, sheet: Path | None) -> dict[str, Any]:  # Any: JSON
+    manifest, base = prepared.manifest, prepared.base
+    return {
+        "folder": str(prepared.folder),
+        "benchmark": manifest.benchmark,
+        "novel_set": manifest.novel_set,
+        "classes": len(manifest.vocabulary),
+        "novel": [name for name in manifest.vocabulary.names if name in manifest.vocabulary.novel],
+        "shots": list(manifest.shots),
+        "seeds": list(manifest.seeds),
+        "layouts": list(manifest.layouts),
+        "base": None if base is None else {"boxes": len(base), "images": len(base.images)},
+        "notes": list(manifest.notes),
+        "marks": [
+            {"seed": seed, "shots": mark.shots, "kind": mark.kind, "classes": list(mark.classes), "text": mark.text}
+            for seed, shots in prepared.seeds.items()
+            for mark in shots.marks
+        ],
+        "preview": None if sheet is None else str(sheet),
+    }
+
+
+def _check_json(checked: CheckReport, sheet: Path | None) -> dict[str, Any]:  # Any: JSON
+    return {
+        "folder": str(checked.folder),
+        "sound": not checked.faults,
+        "faults": list(checked.faults),
+        "notes": list(checked.notes),
+        "seeds": list(checked.seeds),
+        "shots": list(checked.shots),
+        "classes": [
+            {
+                "name": count.name,
+                "novel": count.novel,
+                "boxes": {str(k): list(ends) for k, ends in count.boxes.items()},  # fewest and most of any seed
+                "images": count.images,
+                "boxes_per_image": count.boxes_per_image,
+            }
+            for count in checked.classes
+        ],
+        "preview": None if sheet is None else str(sheet),
+    }

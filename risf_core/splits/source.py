@@ -1,0 +1,77 @@
+"""What splits are drawn from where a person names nothing: the literature's folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from risf_core.datasets import DatasetKind
+from risf_core.datasets.yolo import yolo_root
+from risf_core.errors import ConfigError, DataError
+from risf_core.project import SPLIT_ROOT
+from risf_core.splits.classes import VOC_SETS
+
+COCO_TRAINING = "cocosplit/datasplit/trainvalno5k.json"
+COCO_TEST = "cocosplit/datasplit/5k.json"
+PUBLISHED = {"coco": "cocosplit", "voc": "vocsplit"}  # where TFA's splits lie, seed 0 in the root
+VOC_FOLDERS = ("VOC2007", "VOC2012")
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The files of training data, and what lies beside them in the published layout."""
+
+    kind: DatasetKind
+    paths: tuple[Path, ...]
+    held_out: Path | None = None
+    published: Path | None = None
+    image_folders: tuple[Path, ...] = ()  # as far as the data's form tells
+
+
+def find_source(
+    data_root: Path,
+    *,
+    coco: Sequence[Path] = (),
+    voc: Path | None = None,
+    yolo: Path | None = None,
+    novel: str | None = None,
+) -> SourceFiles:
+    """The data that a person named, else that of the published layout below `data_root`: COCO's, else VOC's.
+
+    A novel set of VOC asks for VOC. Raises ConfigError where several kinds are named, DataError where there is none.
+    """
+    named = [option for option, value in (("--coco", coco), ("--voc", voc), ("--yolo", yolo)) if value]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(named)} name different data; give one of them")
+    if yolo is not None:
+        return SourceFiles("yolo", (yolo,), image_folders=(yolo_root(yolo),))
+    wants_voc = novel in VOC_SETS
+    if coco:
+        return SourceFiles("coco", tuple(coco), published=_existing(data_root / PUBLISHED["coco"]))
+    training = data_root / COCO_TRAINING
+    if voc is None and training.is_file() and not wants_voc:
+        return SourceFiles(
+            "coco",
+            (training,),
+            held_out=_existing(data_root / COCO_TEST),
+            published=_existing(data_root / PUBLISHED["coco"]),
+        )
+    if voc is None and any((data_root / name).is_dir() for name in VOC_FOLDERS):
+        voc = data_root
+    if voc is not None:
+        return SourceFiles("voc", (voc,), published=_existing(data_root / PUBLISHED["voc"]), image_folders=(voc,))
+    missing = "neither VOC2007 nor VOC2012" if wants_voc else f"neither {COCO_TRAINING} nor VOC2007 nor VOC2012"
+    raise DataError(
+        f"{data_root}: holds {missing}, the literature's layout; name your data with --coco FILE, --voc FOLDER or "
+        "--yolo data.yaml"
+    )
+
+
+def default_split_folder(data_root: Path, novel_set: str) -> Path:
+    """Where a split is written, and looked for by training, when no folder is named."""
+    return data_root / SPLIT_ROOT / novel_set
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
