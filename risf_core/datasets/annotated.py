@@ -100,11 +100,9 @@ class AnnotatedDataset:
         return self._rows(rows, renumbered[self.image_positions[rows]], np.flatnonzero(keep))
 
     def with_vocabulary(self, vocabulary: ClassVocabulary) -> AnnotatedDataset:
-        """The same boxes under another order or choice of the same classes; boxes of other classes are left out."""
-        by_id = vocabulary.label_by_id
-        label_of = np.array(
-            [by_id.get(category_id, -1) for category_id in self.vocabulary.category_ids], dtype=np.int64
-        )
+        """The same boxes under another order or choice of the classes, by name; boxes of others are left out."""
+        by_name = {name: label for label, name in enumerate(vocabulary.names)}
+        label_of = np.array([by_name.get(name, -1) for name in self.vocabulary.names], dtype=np.int64)
         labels = label_of[self.labels] if len(self) else self.labels
         kept = labels >= 0
         table = self if kept.all() else self.select_rows(kept)

@@ -81,6 +81,12 @@ def voc_annotation_file(root: Path, stem: str) -> Path:
     return root / ("VOC2012" if "_" in stem else "VOC2007") / "Annotations" / f"{stem}.xml"
 
 
+def voc_test_list(root: Path) -> Path:
+    """The list of VOC2007's test images below a folder, whether it is there or not."""
+    folder, name = VOC_TEST[0]
+    return root / folder / "ImageSets" / "Main" / f"{name}.txt"
+
+
 def _table(annotations: Sequence[_Annotation], vocabulary: ClassVocabulary, source: Source) -> AnnotatedDataset:
     rows = [(position, item) for position, annotation in enumerate(annotations) for item in annotation.objects]
     label_of = {name: label for label, name in enumerate(vocabulary.names)}

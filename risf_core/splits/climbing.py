@@ -7,7 +7,7 @@ few-shot-object-detection), so that the same seed draws the same images.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -21,24 +21,15 @@ class Climb:
 
     taken: tuple[int, ...]  # in the order drawn
     ends: Mapping[int, int]  # shots -> how many of `taken` make them; counts that cannot be made are missing
-    by_own_rule: frozenset[int] = frozenset()  # shots at which TFA's loop would not end
     few_images: frozenset[int] = frozenset()  # shots for which TFA's script would want more images than there are
 
 
-def climb_whole_images(
-    counts: Sequence[int],
-    *,
-    ladder: Sequence[int],
-    generator: Random,
-    own_generator: Callable[[int], Random],
-    at_least: bool = False,
-) -> Climb:
+def climb_whole_images(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> Climb:
     """Images whose boxes make exactly each count of the ladder, each count keeping the images of the one below (COCO).
 
     At each count: as many images as shots are sampled; one that is taken or whose boxes do not all fit is passed
-    over; again, until the count is exact. Where no images left can make it exact, TFA's loop never ends: here images
-    that do are drawn by `own_generator(shots)` from the state before this count, else with `at_least` the images
-    with the fewest boxes too many; else the count is left out.
+    over; again, until the count is exact. Where no images left can make it exact, TFA's loop never ends: here the count
+    is left out, with the images that were taken for it.
 
     Args:
         counts: boxes of the class in each image of the pool, in the pool's order.
@@ -46,12 +37,12 @@ def climb_whole_images(
     """
     taken: list[int] = []
     ends: dict[int, int] = {}
-    by_own_rule, few_images = set(), set()
+    few_images = set()
     total = 0
     left = Counter(counts)
     for shots in ladder:
         before, drawn = len(taken), set(taken)
-        while total < shots and _can_make(left, shots - total):
+        while total < shots and can_make(left, shots - total):
             if len(counts) < shots:
                 few_images.add(shots)
             for place in generator.sample(range(len(counts)), min(shots, len(counts))):
@@ -63,22 +54,14 @@ def climb_whole_images(
                 left[counts[place]] -= 1
                 if total == shots:
                     break
-        if total < shots:
-            for place in taken[before:]:
-                left[counts[place]] += 1
-                total -= counts[place]
-            del taken[before:]
-            free = sorted(set(range(len(counts))).difference(taken))
-            found = combination([counts[i] for i in free], shots - total, own_generator(shots), at_least=at_least)
-            if found is None:
-                continue
-            by_own_rule.add(shots)
-            for place in (free[i] for i in found):
-                taken.append(place)
-                total += counts[place]
-                left[counts[place]] -= 1
-        ends[shots] = len(taken)
-    return Climb(tuple(taken), ends, frozenset(by_own_rule), frozenset(few_images))
+        if total == shots:
+            ends[shots] = len(taken)
+            continue
+        for place in taken[before:]:
+            left[counts[place]] += 1
+            total -= counts[place]
+        del taken[before:]
+    return Climb(tuple(taken), ends, frozenset(few_images))
 
 
 def climb_in_steps(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> Climb:
@@ -104,31 +87,7 @@ def climb_in_steps(counts: Sequence[int], *, ladder: Sequence[int], generator: R
     return Climb(tuple(taken), ends, few_images=frozenset(few_images))
 
 
-def combination(counts: Sequence[int], need: int, generator: Random, *, at_least: bool = False) -> list[int] | None:
-    """Places whose counts add up to `need` (with `at_least`, to the smallest sum from there on), or None.
-
-    Which of several is left to chance: the places are gone through in random order, the first way to each sum stays.
-    """
-    order = [place for place, count in enumerate(counts) if count > 0]
-    generator.shuffle(order)
-    most = need + max(counts, default=0) if at_least else need
-    reached: dict[int, tuple[int, int]] = {0: (-1, -1)}  # sum -> (the place that made it, the sum before)
-    for place in order:
-        for total in [total for total in reached if total + counts[place] <= most]:
-            reached.setdefault(total + counts[place], (place, total))
-        if need in reached:
-            break
-    total = min((total for total in reached if total >= need), default=-1)
-    if total < 0:
-        return None
-    places = []
-    while total:
-        place, total = reached[total]
-        places.append(place)
-    return places[::-1]
-
-
-def _can_make(left: Mapping[int, int], need: int) -> bool:
+def can_make(left: Mapping[int, int], need: int) -> bool:
     """Whether some of the images left hold exactly `need` boxes together; `left` counts images by their boxes."""
     if left.get(1, 0) >= need:
         return True

@@ -11,6 +11,7 @@ import numpy as np
 from risf_core.datasets import AnnotatedDataset
 from risf_core.splits.classes import benchmark_of
 from risf_core.splits.climbing import COCO_LADDER, VOC_LADDER, Climb, climb_in_steps, climb_whole_images
+from risf_core.splits.combinations import exact_climb, generous_climb
 from risf_core.splits.freezing import freeze_lists, own_generator
 from risf_core.splits.pools import ClassPool, PoolPair
 from risf_core.splits.split import ClassShots, Mark, MarkKind, Rows, SeedShots
@@ -33,7 +34,8 @@ def draw_seed(
 
     One stream of random numbers runs through all classes, in the order of their category ids, and through the whole
     ladder of each, whatever is asked for: so a class and a shot count get the same boxes in every call. Shot counts
-    that the ladder lacks are drawn from streams of their own (`fill_between`).
+    that the ladder lacks are drawn from streams of their own (`fill_between`). Only where TFA's loop would not end, in
+    a class of few images, the boxes hang together with which counts are asked for.
 
     Args:
         published: label -> shots that were published for this seed; they stand in for what is drawn. Given, even
@@ -43,8 +45,10 @@ def draw_seed(
     drawn = {}
     for label, pool in pools.items():
         if len(pool.everything):
-            draw = _draw_coco_class if rule == "coco" else _draw_voc_class
-            ladder = draw(pool, generator=generator, seed=seed, at_least=at_least)
+            if rule == "coco":
+                ladder = _draw_coco_class(pool, generator=generator, seed=seed, shots=shots, at_least=at_least)
+            else:
+                ladder = _draw_voc_class(pool, generator=generator, seed=seed)
             if published is not None:
                 ladder = _with_published(ladder, published.get(label))
             drawn[label] = fill_between(
@@ -143,40 +147,39 @@ def _with_published(drawn: ClassShots, published: ClassShots | None) -> ClassSho
     )
 
 
-def _draw_coco_class(pool: PoolPair, *, generator: Random, seed: int, at_least: bool) -> ClassShots:
-    def own(shots: int) -> Random:
-        return own_generator(seed, pool.usable.name, str(shots))
+def _draw_coco_class(
+    pool: PoolPair, *, generator: Random, seed: int, shots: Sequence[int], at_least: bool
+) -> ClassShots:
+    """The ladder of a class as TFA draws it; what that cannot give is drawn by rules of our own."""
+    everything, usable = pool.everything, pool.usable
+    drawn = _whole_images(everything, climb_whole_images(everything.counts, ladder=COCO_LADDER, generator=generator))
+    if usable.box_count < everything.box_count and not all(
+        np.isin(rows, usable.all_rows).all() for rows in drawn.rows.values()
+    ):
+        own = own_generator(seed, usable.name, "usable boxes")
+        again = climb_whole_images(usable.counts, ladder=COCO_LADDER, generator=own)
+        drawn = _whole_images(usable, again, marks=("no-area",))
+    wanted = [count for count in COCO_LADDER if count in shots and count <= usable.box_count]
+    if all(count in drawn.rows for count in wanted):
+        return drawn
+    own = own_generator(seed, usable.name, f"combination {wanted}")
+    found = exact_climb(usable.counts, ladder=wanted, generator=own)
+    if found is None and at_least:
+        found = generous_climb(usable.counts, ladder=wanted, generator=own)
+    return drawn if found is None else _whole_images(usable, found, marks=("combination",))
 
-    everything = pool.everything
-    climb = climb_whole_images(
-        everything.counts, ladder=COCO_LADDER, generator=generator, own_generator=own, at_least=at_least
-    )
-    complete = len(climb.ends) == len(COCO_LADDER)
-    drawn = everything.rows_of(climb.taken)
-    if pool.usable.box_count == everything.box_count or (complete and np.isin(drawn, pool.usable.all_rows).all()):
-        return _whole_images(everything, climb)
-    again = climb_whole_images(
-        pool.usable.counts, ladder=COCO_LADDER, generator=own(0), own_generator=own, at_least=at_least
-    )
-    return _whole_images(pool.usable, again, also="no-area")
 
-
-def _whole_images(pool: ClassPool, climb: Climb, *, also: MarkKind | None = None) -> ClassShots:
+def _whole_images(pool: ClassPool, climb: Climb, *, marks: tuple[MarkKind, ...] = ()) -> ClassShots:
     rows = {shots: pool.rows_of(climb.taken[:end]) for shots, end in climb.ends.items()}
-    marks: dict[int, tuple[MarkKind, ...]] = {}
+    of_count: dict[int, tuple[MarkKind, ...]] = {}
     for shots in climb.ends:
-        kinds: list[MarkKind] = [also] if also else []
-        if len(rows[shots]) > shots:
-            kinds.append("at-least")
-        elif shots in climb.by_own_rule:
-            kinds.append("combination")
-        if shots in climb.few_images:
-            kinds.append("few-images")
-        marks[shots] = tuple(kinds)
-    return ClassShots(rows, {k: pool.images[list(climb.taken[:end])] for k, end in climb.ends.items()}, marks)
+        more: tuple[MarkKind, ...] = ("at-least",) if len(rows[shots]) > shots else ()
+        few: tuple[MarkKind, ...] = ("few-images",) if shots in climb.few_images else ()
+        of_count[shots] = (*marks, *more, *few)
+    return ClassShots(rows, {k: pool.images[list(climb.taken[:end])] for k, end in climb.ends.items()}, of_count)
 
 
-def _draw_voc_class(pool: PoolPair, *, generator: Random, seed: int, at_least: bool) -> ClassShots:
+def _draw_voc_class(pool: PoolPair, *, generator: Random, seed: int) -> ClassShots:
     climb = climb_in_steps(pool.everything.counts, ladder=VOC_LADDER, generator=generator)
     images = pool.everything.images[list(climb.taken)]
     return freeze_lists({shots: images[:end] for shots, end in climb.ends.items()}, pool.usable, seed=seed)

@@ -71,6 +71,8 @@ def prepare_splits(
     Raises ConfigError where the settings are at fault, DataError where the data cannot give what is asked for (all
     classes that lack boxes in one line), OutputError where the folder holds something else.
     """
+    if not settings.seeds:
+        raise ConfigError("--seeds names no seed; write a list with ranges, such as 0-9")
     held_out = read_held_out(settings.held_out) if settings.held_out is not None else None
     dataset, left_out = _without_held_out(dataset, held_out)
     dataset, novel_set = with_novel_classes(_with_note_of_no_area(dataset), settings.novel)

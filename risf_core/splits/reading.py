@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from risf_core.datasets import (
+    VOC_TEST,
     AnnotatedDataset,
     DatasetKind,
     read_coco_dataset,
@@ -13,6 +14,7 @@ from risf_core.datasets import (
     read_voc_dataset,
     read_yolo_dataset,
 )
+from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import DataError, listing
 from risf_core.splits.base import base_dataset
@@ -27,7 +29,7 @@ BASE_NAME = "base.json"
 
 def seed_name(seed: int) -> str:
     """The file of a seed below a split's folder."""
-    return f"seeds/seed{seed}.json"
+    return f"shots/seed{seed}.json"
 
 
 def read_split(path: Path, *, seed: int = 0, novel: NovelChoice = None, voc_root: Path | None = None) -> SeedShots:
@@ -73,6 +75,23 @@ def read_training_data(manifest: Manifest) -> AnnotatedDataset:
     if manifest.held_out is not None:
         dataset = dataset.without_images(read_held_out(manifest.held_out.path).positions(dataset.images)[0])
     return dataset.with_vocabulary(manifest.vocabulary)
+
+
+def read_test_data(manifest: Manifest) -> AnnotatedDataset:
+    """The images to test on, with the boxes of all classes, under the split's vocabulary.
+
+    They are the held-out COCO file where the split has one, else the test list of VOC2007. Raises DataError where
+    there is neither.
+    """
+    held_out = manifest.held_out
+    if held_out is not None and held_out.has_boxes:
+        return read_coco_dataset(held_out.path).with_vocabulary(manifest.vocabulary)
+    if manifest.kind == "voc" and voc_test_list(manifest.source_paths[0]).is_file():
+        dataset = read_voc_dataset(manifest.source_paths[0], image_sets=VOC_TEST)
+        return dataset.with_vocabulary(manifest.vocabulary)
+    raise DataError(
+        "the split names no test images with boxes; prepare it with --held-out, a COCO JSON, or pass test annotations"
+    )
 
 
 def read_dataset(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from risf_core.datasets import DatasetKind
+from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError
 from risf_core.project import SPLIT_ROOT
@@ -60,7 +61,13 @@ def find_source(
     if voc is None and any((data_root / name).is_dir() for name in VOC_FOLDERS):
         voc = data_root
     if voc is not None:
-        return SourceFiles("voc", (voc,), published=_existing(data_root / PUBLISHED["voc"]), image_folders=(voc,))
+        return SourceFiles(
+            "voc",
+            (voc,),
+            held_out=_existing(voc_test_list(voc)),
+            published=_existing(data_root / PUBLISHED["voc"]),
+            image_folders=(voc,),
+        )
     missing = "neither VOC2007 nor VOC2012" if wants_voc else f"neither {COCO_TRAINING} nor VOC2007 nor VOC2012"
     raise DataError(
         f"{data_root}: holds {missing}, the literature's layout; name your data with --coco FILE, --voc FOLDER or "

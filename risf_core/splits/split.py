@@ -26,7 +26,7 @@ MARK_TEXTS: Mapping[MarkKind, str] = {
     "outside-ladder": "not a shot count of the literature: drawn by risf's own rule, inside the next higher count",
     "cut": "one image has more boxes of the class than were needed; the others of it are left unlabelled (--at-least "
     "takes them all)",
-    "combination": "TFA's loop would not end here: images that make exactly this count were drawn by risf's own rule",
+    "combination": "TFA's loop would not end in this class: images that make the counts were drawn by risf's own rule",
     "at-least": "more boxes than asked for, because no images make exactly this count",
     "no-area": "TFA's draw holds a box of no area: drawn again by risf's own rule without such boxes",
     "few-images": "fewer images than TFA's script needs: drawn from all there are",

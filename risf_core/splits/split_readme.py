@@ -43,7 +43,7 @@ def _files(manifest: Manifest, base: AnnotatedDataset | None) -> list[str]:
     lines = ["- `split.json`: the settings, the source and its SHA-256, the classes in the published order"]
     if "risf" in manifest.layouts:
         lines += [
-            "- `seeds/seed*.json`: the frozen boxes of a seed (`boxes`, x y width height in pixels) and, by shot count "
+            "- `shots/seed*.json`: the frozen boxes of a seed (`boxes`, x y width height in pixels) and, by shot count "
             "and class, which of them (`shots`)",
             "- `classes/*.txt`: the classes, one a line, in the published order",
         ]
