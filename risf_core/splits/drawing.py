@@ -182,7 +182,7 @@ def _whole_images(pool: ClassPool, climb: Climb, *, marks: tuple[MarkKind, ...] 
 def _draw_voc_class(pool: PoolPair, *, generator: Random, seed: int) -> ClassShots:
     climb = climb_in_steps(pool.everything.counts, ladder=VOC_LADDER, generator=generator)
     images = pool.everything.images[list(climb.taken)]
-    return freeze_lists({shots: images[:end] for shots, end in climb.ends.items()}, pool.usable, seed=seed)
+    return freeze_lists({shots: images[:end] for shots, end in climb.ends.items()}, pool.usable, seed=seed, fill=True)
 
 
 def _marks_of(drawn: Mapping[int, ClassShots], names: Sequence[str], *, shots: Sequence[int]) -> tuple[Mark, ...]:

@@ -11,14 +11,14 @@ from risf_core.splits.pools import ClassPool
 from risf_core.splits.split import ClassShots, MarkKind, Rows
 
 
-def freeze_lists(lists: Mapping[int, Rows], pool: ClassPool, *, seed: int) -> ClassShots:
+def freeze_lists(lists: Mapping[int, Rows], pool: ClassPool, *, seed: int, fill: bool) -> ClassShots:
     """The boxes that lists of images stand for: shots -> positions of images, as TFA's VOC files hold them.
 
     The ancestors draw K boxes of the listed images anew in every process. Here they are drawn once: where a list
     begins with the next shorter one, that one's boxes stay and the rest come from the images it adds, by a stream
     that depends on the seed, the class and the count alone. Where these hold too few boxes, the rest comes from the
-    other listed images; in a list that names an image twice boxes may then stand twice; and else from any image of
-    the class. Counts for which the class has too few boxes are missing.
+    other listed images; in a list that names an image twice boxes may then stand twice; and with `fill` at last from
+    any image of the class. Counts for which there are too few boxes are missing.
     """
     rows: dict[int, Rows] = {}
     listed: dict[int, Rows] = {}
@@ -45,9 +45,9 @@ def freeze_lists(lists: Mapping[int, Rows], pool: ClassPool, *, seed: int) -> Cl
             chosen += generator.choices(candidates[0] or candidates[1], k=shots - len(chosen))
         if len(chosen) < shots:
             mark = ("filled",)
-            more = _sample(generator, pool.all_rows.tolist(), without=chosen, most=shots - len(chosen))
+            more = _sample(generator, pool.all_rows.tolist() if fill else [], without=chosen, most=shots - len(chosen))
             if len(chosen) + len(more) < shots:
-                break
+                continue
             image_of = pool.image_of
             images += [image_of[row] for row in more]
             chosen += more

@@ -100,7 +100,7 @@ def freeze_voc_files(files: Files, dataset: AnnotatedDataset, *, seed: int) -> d
                     raise DataError(f"{by_class[name]}: {listing(unknown, most=3)} not among the training images")
                 lists[shots] = np.array([position_of[stem] for stem in stems], dtype=np.int64)
         if lists:
-            frozen[label] = freeze_lists(lists, pools[label].usable, seed=seed)
+            frozen[label] = freeze_lists(lists, pools[label].usable, seed=seed, fill=False)
             short = sorted(set(lists).difference(frozen[label].rows))
             if short:
                 raise DataError(

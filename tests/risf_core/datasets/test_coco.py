@@ -1,0 +1,149 @@
+"""COCO files as training data: what is needed, what is joined, what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from risf_core.datasets import read_coco_dataset, read_coco_rows
+from risf_core.errors import DataError
+from risf_core.vocabulary import ClassVocabulary
+
+WriteJson = Callable[..., Path]
+CATEGORIES = [{"id": 7, "name": "cat"}, {"id": 2, "name": "dog"}]
+
+
+def document(images: list[int], rows: list[tuple], *, names: str = "{}.jpg", categories=CATEGORIES) -> dict:
+    """A COCO document of (annotation id, image id, category id, bbox) rows."""
+    return {
+        "images": [{"id": i, "file_name": names.format(i), "height": 4, "width": 6} for i in images],
+        "annotations": [
+            {"id": id_, "image_id": image, "category_id": category, "bbox": bbox, "segmentation": [[1, 2, 3, 4, 5, 6]]}
+            for id_, image, category, bbox in rows
+        ],
+        "categories": categories,
+    }
+
+
+def test_boxes_labels_and_images_are_those_of_the_file(write_json: WriteJson) -> None:
+    content = document([5, 3], [(10, 3, 7, [1.1, 2, 3.25, 4]), (11, 5, 2, [0, 0, 6, 4]), (12, 3, 7, [1, 1, 0, 2])])
+    content["annotations"][1]["iscrowd"] = 1
+    data = read_coco_dataset(write_json("a.json", content))
+    assert data.vocabulary == ClassVocabulary(("dog", "cat"), (2, 7))
+    assert [info.image_id for info in data.images] == [5, 3]
+    assert data.boxes_xywh.tolist() == [[1.1, 2, 3.25, 4], [0, 0, 6, 4], [1, 1, 0, 2]]
+    assert data.labels.tolist() == [1, 0, 1]
+    assert data.image_positions.tolist() == [1, 0, 1]
+    assert data.crowd.tolist() == [False, True, False]
+    assert data.usable.tolist() == [True, False, False]
+    assert data.boxes_per_class().tolist() == [0, 1]
+    assert data.boxes[0].tolist() == [1.1, 2, 1.1 + 3.25, 6]
+    assert not data.boxes_xywh.flags.writeable
+
+
+def test_annotations_without_ids_are_numbered(write_json: WriteJson) -> None:
+    content = document([1], [(4, 1, 7, [0, 0, 1, 1]), (None, 1, 7, [0, 0, 1, 1]), (4, 1, 2, [0, 0, 1, 1])])
+    data = read_coco_dataset(write_json("a.json", content))
+    assert data.annotation_ids.tolist() == [4, 5, 6]
+    assert data.notes == ("2 annotations had no whole-numbered id of their own: numbered anew",)
+
+
+def test_joined_files_keep_their_order_and_clashing_ids_are_renumbered(write_json: WriteJson) -> None:
+    one = write_json("one.json", document([1, 2], [(1, 1, 7, [1, 0, 1, 1]), (2, 2, 2, [2, 0, 1, 1])]))
+    # image 2 is the same image, image 1 another one under the same id; both annotation ids are taken
+    other = document([1, 2], [(1, 1, 2, [3, 0, 1, 1]), (2, 2, 7, [4, 0, 1, 1])])
+    other["images"][0]["file_name"] = "elsewhere.jpg"
+    data = read_coco_dataset([one, write_json("two.json", other)])
+    assert [(info.image_id, info.file_name) for info in data.images] == [
+        (1, "1.jpg"), (2, "2.jpg"), (3, "elsewhere.jpg"),
+    ]  # fmt: skip
+    assert [data.images[p].image_id for p in data.image_positions.tolist()] == [1, 2, 3, 2]
+    assert data.boxes_xywh[:, 0].tolist() == [1, 2, 3, 4]
+    assert data.annotation_ids.tolist() == [1, 2, 3, 4]
+    assert data.notes == (
+        "1 images of the joined files had an id that was taken: renumbered",
+        "2 annotations had no whole-numbered id of their own: numbered anew",
+    )
+    assert len(data.source.sha256) == 2
+
+
+def test_annotations_of_unlisted_images_or_categories_are_left_out_and_counted(write_json: WriteJson) -> None:
+    rows = [(1, 99, 7, [0, 0, 1, 1]), (2, 1, 7, [5, 0, 1, 1]), (3, 1, 55, [0, 0, 1, 1])]
+    data = read_coco_dataset(write_json("a.json", document([1], rows)))
+    assert data.annotation_ids.tolist() == [2]
+    assert data.file_rows.tolist() == [1]
+    assert data.notes == ("2 annotations are of images or categories that are not listed (ids 1, 3): left out",)
+
+
+def test_the_files_own_rows_come_back_whole(write_json: WriteJson) -> None:
+    content = document([1, 2], [(1, 1, 7, [1, 0, 1, 1]), (2, 2, 2, [2, 0, 1, 1]), (3, 2, 2, [3, 0, 1, 1])])
+    content["info"] = {"year": 2014}
+    content["annotations"][2]["attributes"] = {"occluded": True}
+    rows = read_coco_rows([write_json("a.json", content)], [2])
+    assert dict(rows.annotations) == {2: content["annotations"][2]}
+    assert rows.images[1] == content["images"][0]
+    assert (rows.info, rows.licenses) == ({"year": 2014}, [])
+    assert list(rows.categories) == CATEGORIES
+
+
+def test_with_vocabulary_goes_by_name_and_leaves_other_classes_out(write_json: WriteJson) -> None:
+    data = read_coco_dataset(write_json("a.json", document([1], [(1, 1, 7, [1, 0, 1, 1]), (2, 1, 2, [2, 0, 1, 1])])))
+    turned = data.with_vocabulary(ClassVocabulary(("cat", "dog"), (7, 2)))
+    assert turned.labels.tolist() == [0, 1]
+    alone = data.with_vocabulary(ClassVocabulary(("cat",), (7,)))
+    assert (alone.labels.tolist(), alone.annotation_ids.tolist()) == ([0], [1])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("annotations"), "{}: has no list of annotations, so there are no boxes to draw from"),
+        (
+            lambda d: d["annotations"][0].update(bbox=[1, 2, 3]),
+            "{}: annotation 1 has the bbox [1, 2, 3]; four finite numbers x, y, width, height are needed",
+        ),
+        (
+            lambda d: d["annotations"][0].pop("bbox"),
+            "{}: annotation 1 has the bbox None; four finite numbers x, y, width, height are needed",
+        ),
+        (
+            lambda d: d["annotations"][0].update(bbox=[1, 2, float("nan"), 4]),
+            "{}: annotation 1 has the bbox [1, 2, nan, 4]; four finite numbers x, y, width, height are needed",
+        ),
+        (
+            lambda d: d["categories"].append({"id": 9, "name": "cat"}),
+            "{}: class 'cat' stands for the category ids 7, 9; give each category its own name",
+        ),
+        (lambda d: d["images"].append({"id": 1}), "{}: image id 1 stands there twice; give each image its own"),
+    ],
+)
+def test_files_at_fault_are_named_with_the_fault(write_json: WriteJson, change, message: str) -> None:
+    content = document([1], [(1, 1, 7, [0, 0, 1, 1])], categories=[dict(row) for row in CATEGORIES])
+    change(content)
+    path = write_json("a.json", content)
+    with pytest.raises(DataError) as caught:
+        read_coco_dataset(path)
+    assert str(caught.value) == message.format(path)
+
+
+def test_an_annotation_without_its_image_is_named(write_json: WriteJson) -> None:
+    content = document([1], [(1, 1, 7, [0, 0, 1, 1])])
+    del content["annotations"][0]["image_id"]
+    with pytest.raises(DataError) as caught:
+        read_coco_dataset(write_json("a.json", content))
+    assert str(caught.value).endswith("needs an image_id, a category_id and a bbox")
+
+
+def test_joined_files_that_disagree_on_a_category_are_refused(write_json: WriteJson) -> None:
+    one = write_json("one.json", document([1], []))
+    two = write_json("two.json", document([2], [], categories=[{"id": 7, "name": "lion"}]))
+    with pytest.raises(DataError) as caught:
+        read_coco_dataset([one, two])
+    assert str(caught.value) == (
+        f"{two}: category id 7 is 'lion', but 'cat' in {one}; files that are joined must number their categories alike"
+    )
+    with pytest.raises(DataError) as caught:
+        read_coco_dataset([one, one])
+    assert str(caught.value) == f"--coco: {one} is given twice"

@@ -1,0 +1,54 @@
+"""Lists of test images, in the forms that people have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from risf_core.datasets import ImageInfo, read_held_out
+from risf_core.errors import DataError
+
+WriteJson = Callable[..., Path]
+IMAGES = (
+    ImageInfo(42, "COCO_val2014_000000000042.jpg"), ImageInfo(7, "COCO_train2014_000000000007.jpg"),
+    ImageInfo("2008_000003", "VOC2012/JPEGImages/2008_000003.jpg"),
+)  # fmt: skip
+
+
+def held_out(path: Path) -> tuple[list[int], int]:
+    positions, chance = read_held_out(path).positions(IMAGES)
+    return positions.tolist(), chance
+
+
+def test_a_coco_file_holds_out_its_images_whichever_year_names_them(write_json: WriteJson) -> None:
+    content = {
+        "images": [{"id": 42, "file_name": "000000000042.jpg"}, {"id": 7, "file_name": "other.jpg"}],
+        "annotations": [{"image_id": 7}],
+    }
+    assert held_out(write_json("5k.json", content)) == ([0], 1)
+
+
+def test_a_coco_file_without_file_names_goes_by_ids(write_json: WriteJson) -> None:
+    assert held_out(write_json("5k.json", {"images": [{"id": 7}, {"id": 99}]})) == ([1], 0)
+
+
+def test_a_json_list_holds_ids(write_json: WriteJson) -> None:
+    assert held_out(write_json("ids.json", [7, "2008_000003"])) == ([1, 2], 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "position"),
+    [("42", 0), ("COCO_train2014_000000000007", 1), ("VOC2012/JPEGImages/2008_000003.jpg", 2), ("2008_000003 -1", 2)],
+)
+def test_a_text_list_holds_ids_file_names_or_stems(tmp_path: Path, line: str, position: int) -> None:
+    (tmp_path / "test.txt").write_text(f"{line}\n\n")
+    assert held_out(tmp_path / "test.txt") == ([position], 0)
+
+
+def test_a_file_of_something_else_is_refused(write_json: WriteJson) -> None:
+    path = write_json("x.json", {"categories": []})
+    with pytest.raises(DataError) as caught:
+        read_held_out(path)
+    assert str(caught.value) == f"{path}: holds no images; a COCO JSON or a list of image ids is needed"

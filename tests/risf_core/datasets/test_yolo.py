@@ -1,0 +1,105 @@
+"""YOLO folders: data.yaml, images, labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from risf_core.datasets import read_yolo_dataset
+from risf_core.errors import DataError, ImageError
+
+
+def test_labels_become_pixels_of_their_image(yolo_folder: Path) -> None:
+    data = read_yolo_dataset(yolo_folder)
+    assert [(info.image_id, info.file_name, info.size) for info in data.images] == [
+        (7, "train/images/0007.jpg", (50, 100)),
+        ("street", "train/images/street.png", (60, 30)),
+    ]
+    assert data.boxes_xywh.ravel() == pytest.approx([40, 15, 20, 20, 10, 10, 20, 30])
+    assert [data.vocabulary.names[label] for label in data.labels.tolist()] == ["bus", "car"]
+    assert data.vocabulary.category_ids == (0, 1)
+    assert data.image_positions.tolist() == [0, 0]
+
+
+def test_data_yaml_itself_and_its_folder_are_the_same(yolo_folder: Path) -> None:
+    assert read_yolo_dataset(yolo_folder / "data.yaml").source == read_yolo_dataset(yolo_folder).source
+
+
+def test_a_sideways_photo_is_measured_as_it_is_shown(yolo_folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (100, 50)).save(yolo_folder / "train/images/0007.jpg", exif=exif)
+    data = read_yolo_dataset(yolo_folder)
+    assert data.images[0].size == (100, 50)
+    assert data.boxes_xywh[0] == pytest.approx([20, 30, 10, 40])
+
+
+def test_lists_of_images_and_several_places_are_read(yolo_folder: Path) -> None:
+    (yolo_folder / "part.txt").write_text("./train/images/street.png\n")
+    (yolo_folder / "data.yaml").write_text("train: [part.txt]\nnames: [car, bus]\n")
+    assert [info.image_id for info in read_yolo_dataset(yolo_folder).images] == ["street"]
+
+
+def test_equal_stems_in_two_folders_are_told_apart(yolo_folder: Path) -> None:
+    (yolo_folder / "more/images").mkdir(parents=True)
+    Image.new("RGB", (10, 10)).save(yolo_folder / "more/images/street.png")
+    (yolo_folder / "data.yaml").write_text("train: [train/images, more/images]\nnames: [car, bus]\n")
+    assert [info.image_id for info in read_yolo_dataset(yolo_folder).images] == [
+        "train/images/0007.jpg", "train/images/street.png", "more/images/street.png",
+    ]  # fmt: skip
+
+
+def test_the_hash_follows_the_labels(yolo_folder: Path) -> None:
+    before = read_yolo_dataset(yolo_folder).source.sha256
+    (yolo_folder / "train/labels/street.txt").write_text("0 0.5 0.5 0.1 0.1\n")
+    assert read_yolo_dataset(yolo_folder).source.sha256 != before
+
+
+NO_LABEL = "is no label; write class, centre x, centre y, width, height, the last four as parts of the image size"
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("1 0.5 0.5 0.2", f"'1 0.5 0.5 0.2' {NO_LABEL}"),
+        ("1 0.5 0.5 0.2 nan", f"'1 0.5 0.5 0.2 nan' {NO_LABEL}"),
+        ("bus 0.5 0.5 0.2 0.2", f"'bus 0.5 0.5 0.2 0.2' {NO_LABEL}"),
+        ("2 0.5 0.5 0.2 0.2", "class 2 is not among names: (0 to 1)"),
+        ("0.5 0.5 0.5 0.2 0.2", "class 0.5 is not among names: (0 to 1)"),
+    ],
+)
+def test_a_faulty_label_is_named_with_its_line(yolo_folder: Path, label: str, message: str) -> None:
+    path = yolo_folder / "train/labels/0007.txt"
+    path.write_text(f"1 0.5 0.5 0.2 0.4\n{label}\n")
+    with pytest.raises(DataError) as caught:
+        read_yolo_dataset(yolo_folder)
+    assert str(caught.value) == f"{path}, line 2: {message}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("train: train/images\n", "{}: has no class names; write names: [first, second, ...]"),
+        ("names: [a]\n", "{}: has no 'train'; write train: images/train"),
+        ("names: {0: a, 2: b}\ntrain: train/images\n", "{}: names: must be numbered 0 to 1, got 0, 2"),
+        ("[a, b]\n", "{}: holds list, not keys and values; train: and names: are needed"),
+        ("names: [a, a]\ntrain: train/images\n", "{}: class 'a' stands for the category ids 0, 1; "
+         "give each category its own name"),
+        ("names: [a]\ntrain: valid\n", "{}: valid is not there (looked below {parent}); correct path: or the entry"),
+    ],
+)  # fmt: skip
+def test_a_faulty_data_yaml_is_named_with_its_fault(yolo_folder: Path, content: str, message: str) -> None:
+    path = yolo_folder / "data.yaml"
+    path.write_text(content)
+    with pytest.raises(DataError) as caught:
+        read_yolo_dataset(yolo_folder)
+    assert str(caught.value) == message.replace("{parent}", str(path.parent)).format(path)
+
+
+def test_a_broken_image_is_named(yolo_folder: Path) -> None:
+    (yolo_folder / "train/images/0007.jpg").write_bytes(b"no jpeg")
+    with pytest.raises(ImageError) as caught:
+        read_yolo_dataset(yolo_folder)
+    assert str(yolo_folder / "train/images/0007.jpg") in str(caught.value)
