@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -114,12 +115,18 @@ def _read_coco(files: Files, *, seed: int, novel: NovelChoice, classes: Classes 
     documents = {
         (k, name): read_coco_document(path) for k, by_class in files.items() for name, path in by_class.items()
     }
+    rows: dict[Any, dict[str, Any]] = {}  # Any: JSON
     for (shots, name), document in documents.items():
-        if not all(isinstance(row, dict) and "id" in row for row in document.get("annotations", [])):
-            raise DataError(f"{files[shots][name]}: has an annotation without id; draw or fetch the split again")
+        for row in document.get("annotations", []):
+            if not isinstance(row, dict) or "id" not in row:
+                raise DataError(f"{files[shots][name]}: has an annotation without id; draw or fetch the split again")
+            if rows.setdefault(row["id"], row) != row:
+                raise DataError(
+                    f"{files[shots][name]}: annotation {row['id']} is another than in the other files of seed {seed}; "
+                    "draw or fetch the split again"
+                )
     first = next(iter(documents.values()))
     images = {image["id"]: image for document in documents.values() for image in document["images"]}
-    rows = {row["id"]: row for document in documents.values() for row in document.get("annotations", [])}
     whole = {"images": [*images.values()], "annotations": [*rows.values()], "categories": first["categories"]}
     some_file = next(iter(next(iter(files.values())).values()))
     dataset = coco_dataset_of(whole, path=some_file)

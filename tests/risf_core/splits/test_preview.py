@@ -1,0 +1,81 @@
+"""The contact sheet shows the drawn boxes, where and how they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from risf_core.datasets import AnnotatedDataset, ImageInfo, Source, read_coco_dataset
+from risf_core.errors import DataError, ImageError
+from risf_core.splits import SeedShots, SplitSettings, prepare_splits
+from risf_core.splits.preview import BOX_COLOURS, GAP, HEADER, NAME_WIDTH, TILE, write_contact_sheet
+from risf_core.vocabulary import ClassVocabulary
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> SeedShots:
+    """A green box of a novel and a blue box of a base class on a grey photo that lies on its side."""
+    photo = Image.new("RGB", (80, 60), (128, 128, 128))
+    photo.paste((0, 255, 0), (10, 10, 30, 30))
+    photo.paste((0, 0, 255), (50, 20, 70, 50))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo.rotate(90, expand=True).save(tmp_path / "photo.png", exif=exif)  # stored turned, shown upright
+    table = AnnotatedDataset(
+        vocabulary=ClassVocabulary(("base", "new"), (1, 2), frozenset({"new"})),
+        images=(ImageInfo(1, "photo.png", 60, 80),),
+        annotation_ids=np.array([1, 2]),
+        image_positions=np.array([0, 0]),
+        labels=np.array([1, 0]),
+        boxes_xywh=np.array([[10.0, 10, 20, 20], [50, 20, 20, 30]]),
+        crowd=np.zeros(2, dtype=bool),
+        difficult=np.zeros(2, dtype=bool),
+        file_rows=np.arange(2),
+        source=Source("coco", (Path("x.json"),), ("",)),
+    )
+    return SeedShots("own", "own", 4, table, {1: (np.array([1]), np.array([0]))})
+
+
+def tile(sheet: Image.Image, line: int) -> np.ndarray:
+    top = HEADER + GAP + line * (TILE + 2 * GAP)
+    return np.asarray(sheet.crop((NAME_WIDTH, top, NAME_WIDTH + TILE, top + TILE))).astype(int)
+
+
+def test_novel_classes_stand_first_and_each_box_is_outlined_in_its_surroundings(
+    shots: SeedShots, tmp_path: Path
+) -> None:
+    count = write_contact_sheet(tmp_path / "sheet.png", shots, count=1, image_folders=[tmp_path])
+    assert count == 2
+    sheet = Image.open(tmp_path / "sheet.png")
+    for line, colour in ((0, (0, 255, 0)), (1, (0, 0, 255))):
+        shown = tile(sheet, line)
+        assert np.abs(shown[TILE // 2, TILE // 2] - colour).max() < 3
+        # the photo's grey stands around the box, the outline between
+        assert np.abs(shown[TILE // 2, 6] - 128).max() < 3
+        outline = np.array(BOX_COLOURS[line == 0])
+        assert (np.abs(shown - outline).max(axis=2) == 0).sum() > 100
+
+
+def test_a_split_without_that_count_and_a_missing_photo_are_named(shots: SeedShots, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        write_contact_sheet(tmp_path / "sheet.png", shots, count=5, image_folders=[tmp_path])
+    assert str(caught.value) == "the split holds 1 shots; got 5"
+    (tmp_path / "photo.png").unlink()
+    with pytest.raises(ImageError) as caught:
+        write_contact_sheet(tmp_path / "sheet.png", shots, count=1, image_folders=[tmp_path])
+    assert str(caught.value).startswith("1 of 1 images are not in ")
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_real_photos_make_a_sheet(real_data: Path, tmp_path: Path) -> None:
+    data = read_coco_dataset(real_data / "instances.json")
+    settings = SplitSettings(novel="person,car", only="person,cup", shots=(5,), seeds=(4,))
+    drawn = prepare_splits(data, tmp_path / "s", settings=settings).seeds[4]
+    path = tmp_path / "s/preview.png"
+    assert write_contact_sheet(path, drawn, count=5, image_folders=[real_data / "photos"]) == 10
+    sheet = Image.open(path)
+    assert sheet.height == HEADER + 2 * (TILE + 2 * GAP) + GAP
+    assert len(sheet.convert("RGB").getcolors(10**7)) > 5000
