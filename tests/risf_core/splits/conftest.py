@@ -48,13 +48,13 @@ def voc(voc_root: Path) -> AnnotatedDataset:
 @pytest.fixture(scope="session")
 def tfa_coco() -> dict[str, dict[str, list[int]]]:
     """File name -> the image ids and annotation ids that TFA's script writes there, in order."""
-    return json.loads(gzip.open(EXPECTED / "tfa_coco_expected.json.gz").read())
+    return json.loads(gzip.decompress((EXPECTED / "tfa_coco_expected.json.gz").read_bytes()))
 
 
 @pytest.fixture(scope="session")
 def tfa_voc() -> dict[str, list[str]]:
     """File name -> the lines that TFA's script writes there."""
-    return json.loads(gzip.open(EXPECTED / "tfa_voc_expected.json.gz").read())
+    return json.loads(gzip.decompress((EXPECTED / "tfa_voc_expected.json.gz").read_bytes()))
 
 
 @pytest.fixture

@@ -49,7 +49,8 @@ def test_novel_classes_stand_first_and_each_box_is_outlined_in_its_surroundings(
 ) -> None:
     count = write_contact_sheet(tmp_path / "sheet.png", shots, count=1, image_folders=[tmp_path])
     assert count == 2
-    sheet = Image.open(tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as opened:
+        sheet = opened.convert("RGB")
     for line, colour in ((0, (0, 255, 0)), (1, (0, 0, 255))):
         shown = tile(sheet, line)
         assert np.abs(shown[TILE // 2, TILE // 2] - colour).max() < 3
@@ -76,6 +77,6 @@ def test_real_photos_make_a_sheet(real_data: Path, tmp_path: Path) -> None:
     drawn = prepare_splits(data, tmp_path / "s", settings=settings).seeds[4]
     path = tmp_path / "s/preview.png"
     assert write_contact_sheet(path, drawn, count=5, image_folders=[real_data / "photos"]) == 10
-    sheet = Image.open(path)
-    assert sheet.height == HEADER + 2 * (TILE + 2 * GAP) + GAP
-    assert len(sheet.convert("RGB").getcolors(10**7)) > 5000
+    with Image.open(path) as sheet:
+        assert sheet.height == HEADER + 2 * (TILE + 2 * GAP) + GAP
+        assert len(sheet.convert("RGB").getcolors(10**7)) > 5000
