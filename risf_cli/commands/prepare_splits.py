@@ -14,14 +14,13 @@ from risf_cli.options import Json, Quiet, number_list
 from risf_core.errors import ConfigError, DataError, listing
 
 if TYPE_CHECKING:
-    from risf_core.splits.check import CheckReport
-    from risf_core.splits.prepare import PreparedSplits
     from risf_core.splits.split import SeedShots
 
 _DATA, _DRAW, _LOOK = "Data", "Drawing", "Looking"
 
 
 def prepare_splits(
+    context: typer.Context,
     *,
     coco: Annotated[
         list[Path] | None,
@@ -158,6 +157,13 @@ def prepare_splits(
     from risf_cli.render import print_warnings
 
     print_warnings()
+    typed = {option for option in ("coco", "voc", "yolo") if _is_typed(context, option)}
+    if typed:  # what is typed beats the other kinds of data that risf.yaml names, and what belongs to them
+        coco = coco if "coco" in typed else None
+        voc = voc if "voc" in typed else None
+        yolo = yolo if "yolo" in typed else None
+        held_out = held_out if _is_typed(context, "held_out") else None
+        published = published if _is_typed(context, "published") else None
     chosen = None if seeds is None else number_list(seeds, option="seeds", least=0)
     if check is not None:
         source = {"coco": coco or (), "voc": voc, "yolo": yolo, "data_root": data_root}
@@ -168,6 +174,7 @@ def prepare_splits(
         return
 
     from risf_cli.render import phases_of, say
+    from risf_cli.split_output import prepared_json, summary_lines
     from risf_core.splits.classes import novel_vocabulary
     from risf_core.splits.manifest import LAYOUTS
     from risf_core.splits.prepare import SplitSettings
@@ -202,12 +209,17 @@ def prepare_splits(
         first = prepared.seeds[settings.seeds[0]]
         sheet = _write_sheet(out, first, count=preview, folders=[*(images or []), *files.image_folders], quiet=quiet)
     if not quiet:
-        for line in _summary(prepared):
+        for line in summary_lines(prepared):
             say(line)
     if json_:
-        typer.echo(json.dumps(_prepared_json(prepared, sheet), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(prepared_json(prepared, sheet), indent=2, ensure_ascii=False))
     else:
         typer.echo(out)
+
+
+def _is_typed(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check(
@@ -223,7 +235,7 @@ def _check(
     quiet: bool,
 ) -> None:
     from risf_cli.render import console, print_table, progress_of, say
-    from risf_cli.split_tables import shots_tables
+    from risf_cli.split_output import check_json, shots_tables
     from risf_core.datasets import read_held_out
     from risf_core.splits.check import check_split
     from risf_core.splits.reading import read_dataset, read_split
@@ -249,7 +261,7 @@ def _check(
             folder, shots, count=preview, folders=[*images, *_folders_of(folder, voc_root)], quiet=quiet
         )
     if json_:
-        typer.echo(json.dumps(_check_json(checked, sheet), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(check_json(checked, sheet), indent=2, ensure_ascii=False))
     else:
         for title, columns, rows in shots_tables(checked, width=console().width):
             print_table(columns, [rows], title=title)
@@ -287,62 +299,3 @@ def _write_sheet(folder: Path, shots: SeedShots, *, count: int, folders: Sequenc
     if not quiet:
         say(f"contact sheet: {path}")
     return path
-
-
-def _summary(prepared: PreparedSplits) -> list[str]:
-    from risf_core.splits.split import marks_in_words
-
-    manifest, base = prepared.manifest, prepared.base
-    novel = len(manifest.vocabulary.novel)
-    lines = [
-        f"{len(manifest.vocabulary)} classes, {novel} novel ({manifest.novel_set}); "
-        f"shots {','.join(map(str, manifest.shots))}; seeds {','.join(map(str, manifest.seeds))}",
-        "no base set: all classes are novel"
-        if base is None
-        else f"base set: {len(base):,} boxes in {len(base.images):,} images",
-    ]
-    return lines + [f"note: {note}" for note in (*manifest.notes, *marks_in_words(prepared.seeds.values()))]
-
-
-def _prepared_json(prepared: PreparedSplits, sheet: Path | None) -> dict[str, Any]:  # Any: JSON
-    manifest, base = prepared.manifest, prepared.base
-    return {
-        "folder": str(prepared.folder),
-        "benchmark": manifest.benchmark,
-        "novel_set": manifest.novel_set,
-        "classes": len(manifest.vocabulary),
-        "novel": [name for name in manifest.vocabulary.names if name in manifest.vocabulary.novel],
-        "shots": list(manifest.shots),
-        "seeds": list(manifest.seeds),
-        "layouts": list(manifest.layouts),
-        "base": None if base is None else {"boxes": len(base), "images": len(base.images)},
-        "notes": list(manifest.notes),
-        "marks": [
-            {"seed": seed, "shots": mark.shots, "kind": mark.kind, "classes": list(mark.classes), "text": mark.text}
-            for seed, shots in prepared.seeds.items()
-            for mark in shots.marks
-        ],
-        "preview": None if sheet is None else str(sheet),
-    }
-
-
-def _check_json(checked: CheckReport, sheet: Path | None) -> dict[str, Any]:  # Any: JSON
-    return {
-        "folder": str(checked.folder),
-        "sound": not checked.faults,
-        "faults": list(checked.faults),
-        "notes": list(checked.notes),
-        "seeds": list(checked.seeds),
-        "shots": list(checked.shots),
-        "classes": [
-            {
-                "name": count.name,
-                "novel": count.novel,
-                "boxes": {str(k): list(ends) for k, ends in count.boxes.items()},  # fewest and most of any seed
-                "images": count.images,
-                "boxes_per_image": count.boxes_per_image,
-            }
-            for count in checked.classes
-        ],
-        "preview": None if sheet is None else str(sheet),
-    }

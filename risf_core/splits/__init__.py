@@ -1,6 +1,7 @@
 """Few-shot splits: which boxes of a dataset are the shots."""
 
 from risf_core.splits.check import CheckReport, check_split
+from risf_core.splits.classes import with_novel_classes
 from risf_core.splits.manifest import Manifest, read_manifest
 from risf_core.splits.prepare import PreparedSplits, SplitSettings, prepare_splits
 from risf_core.splits.reading import image_folders_of, read_base, read_split, read_test_data, read_training_data
@@ -29,4 +30,5 @@ __all__ = [
     "read_split",
     "read_test_data",
     "read_training_data",
+    "with_novel_classes",
 ]

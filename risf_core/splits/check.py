@@ -106,7 +106,7 @@ def check_split(
         if on_progress is not None:
             on_progress(place + 1, len(chosen))
     if not read:
-        raise DataError(f"{folder}: no seed can be read: {found.faults[-1]}")
+        raise DataError(found.faults[-1])
     return CheckReport(
         folder,
         tuple(shots.seed for shots in read),

@@ -12,7 +12,7 @@ from risf_core.datasets import AnnotatedDataset
 from risf_core.splits.classes import benchmark_of
 from risf_core.splits.climbing import COCO_LADDER, VOC_LADDER, Climb, climb_in_steps, climb_whole_images
 from risf_core.splits.combinations import exact_climb, generous_climb
-from risf_core.splits.freezing import freeze_lists, own_generator
+from risf_core.splits.freezing import freeze_lists, own_generator, repeated_mark
 from risf_core.splits.pools import ClassPool, PoolPair
 from risf_core.splits.split import ClassShots, Mark, MarkKind, Rows, SeedShots
 
@@ -106,7 +106,7 @@ def fill_between(
             kinds.append("cut")
         if len(rows[count]) > count:
             kinds.append("at-least")
-        marks[count] = tuple(kinds)
+        marks[count] = (*kinds, *repeated_mark(rows[count]))
     return ClassShots(rows, listed, marks)
 
 

@@ -41,7 +41,6 @@ def freeze_lists(lists: Mapping[int, Rows], pool: ClassPool, *, seed: int, fill:
             chosen += _sample(generator, group, without=chosen, most=shots - len(chosen))
         images = old + new
         if len(chosen) < shots and len(set(images)) < len(images) and any(candidates):
-            mark = ("repeated",)
             chosen += generator.choices(candidates[0] or candidates[1], k=shots - len(chosen))
         if len(chosen) < shots:
             mark = ("filled",)
@@ -52,9 +51,14 @@ def freeze_lists(lists: Mapping[int, Rows], pool: ClassPool, *, seed: int, fill:
             images += [image_of[row] for row in more]
             chosen += more
         rows[shots], listed[shots] = np.array(chosen, dtype=np.int64), np.array(images, dtype=np.int64)
-        marks[shots] = mark
+        marks[shots] = (*mark, *repeated_mark(rows[shots]))
         below = shots
     return ClassShots(rows, listed, marks)
+
+
+def repeated_mark(rows: Rows) -> tuple[MarkKind, ...]:
+    """The mark of boxes of which one stands twice."""
+    return ("repeated",) if len(np.unique(rows)) < len(rows) else ()
 
 
 def own_generator(seed: int, class_name: str, what: str) -> Random:

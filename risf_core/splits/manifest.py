@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from risf_core.datasets import DatasetKind
 from risf_core.errors import DataError
 from risf_core.files import write_json
-from risf_core.splits.split import Benchmark
+from risf_core.splits.split import Benchmark, number_ranges
 from risf_core.splits.tables import classes_from_json, classes_to_json, read_table_file
 from risf_core.vocabulary import ClassVocabulary
 
@@ -53,6 +53,18 @@ class Manifest:
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()  # below the folder, all of them
 
+    @property
+    def settings(self) -> dict[str, Any]:  # Any: JSON
+        """What was asked for, as the files state it."""
+        return {
+            "shots": list(self.shots),
+            "seeds": list(self.seeds),
+            "layouts": list(self.layouts),
+            "drawn_classes": list(self.drawn_classes),
+            "at_least": self.at_least,
+            "drop_images_with_novel": self.drop_images_with_novel,
+        }
+
     def differences(self, other: Manifest) -> list[str]:
         """In words, what sets another split apart from this one."""
         mine, theirs = self._shown(), other._shown()
@@ -67,7 +79,7 @@ class Manifest:
             "held-out list": self.held_out.sha256[:12] if self.held_out else "none",
             "published seed 0": "read" if self.published else "not read",
             "shots": ",".join(map(str, self.shots)),
-            "seeds": ",".join(map(str, self.seeds)),
+            "seeds": number_ranges(self.seeds),
             "layout": "+".join(self.layouts),
             "at-least": str(self.at_least).lower(),
             "drop-images-with-novel": str(self.drop_images_with_novel).lower(),
@@ -97,14 +109,7 @@ def write_manifest(folder: Path, manifest: Manifest, *, at: Path) -> None:
             "has_boxes": held_out.has_boxes,
         },
         "published": manifest.published,
-        "settings": {
-            "shots": list(manifest.shots),
-            "seeds": list(manifest.seeds),
-            "layouts": list(manifest.layouts),
-            "drawn_classes": list(manifest.drawn_classes),
-            "at_least": manifest.at_least,
-            "drop_images_with_novel": manifest.drop_images_with_novel,
-        },
+        "settings": manifest.settings,
         "classes": classes_to_json(manifest.vocabulary),
         "notes": list(manifest.notes),
         "files": list(manifest.files),

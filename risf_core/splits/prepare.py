@@ -109,7 +109,7 @@ def prepare_splits(
     }
     with new_folder(folder) as place:
         if "risf" in settings.layouts:
-            _write_risf(place, seeds, base)
+            _write_risf(place, seeds, base, manifest)
         if "tfa" in settings.layouts:
             on_file = None if on_progress is None else partial(on_progress, "writing TFA's layout", "files")
             write_tfa_split(place, dataset, chosen, shots=shots, labels=labels, on_file=on_file)
@@ -237,13 +237,12 @@ def _have(dataset: AnnotatedDataset, label: int, count: int) -> str:
     return f"{dataset.vocabulary.names[label]!r} ({have}{exact})"
 
 
-def _write_risf(place: Path, seeds: Mapping[int, SeedShots], base: AnnotatedDataset | None) -> None:
+def _write_risf(place: Path, seeds: Mapping[int, SeedShots], base: AnnotatedDataset | None, manifest: Manifest) -> None:
     for seed, shots in seeds.items():
-        write_json(place / seed_name(seed), seed_to_json(shots), indent=None)
+        write_json(place / seed_name(seed), seed_to_json(shots, settings=manifest.settings), indent=None)
     if base is not None:
         write_json(place / BASE_NAME, base_to_json(base), indent=None)
-    vocabulary = next(iter(seeds.values())).boxes.vocabulary
     for group in GROUPS:
-        names = vocabulary.restrict(group).names
+        names = manifest.vocabulary.restrict(group).names
         if names:
             write_text(place / "classes" / f"{group}.txt", "".join(f"{name}\n" for name in names))

@@ -111,7 +111,23 @@ def marks_in_words(seeds: Collection[SeedShots]) -> list[str]:
     sentences = []
     for kind, (of_seeds, counts, classes) in kinds.items():
         where = "seed " if len(of_seeds) == 1 else "seeds "
-        where += f"{listing(sorted(of_seeds), most=10)}; {listing(sorted(counts), most=10)} shots; "
+        where += f"{number_ranges(of_seeds)}; {listing(sorted(counts), most=10)} shots; "
         where += "all classes" if len(classes) == class_count else listing(sorted(classes), most=3)
         sentences.append(f"{where}: {MARK_TEXTS[kind]}")
     return sentences
+
+
+def number_ranges(numbers: Collection[int]) -> str:
+    """The numbers in ascending order, runs of three and more as ranges.
+
+    >>> number_ranges([0, 1, 2, 3, 7, 9, 10])
+    '0-3,7,9,10'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = [[f"{run[0]}-{run[-1]}"] if len(run) > 2 else list(map(str, run)) for run in runs]
+    return ",".join(part for of_run in parts for part in of_run)

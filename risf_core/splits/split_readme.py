@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import listing
 from risf_core.splits.manifest import Manifest
-from risf_core.splits.split import SeedShots, marks_in_words
+from risf_core.splits.split import SeedShots, marks_in_words, number_ranges
 
 
 def split_readme(manifest: Manifest, seeds: Mapping[int, SeedShots], base: AnnotatedDataset | None) -> str:
@@ -16,7 +16,7 @@ def split_readme(manifest: Manifest, seeds: Mapping[int, SeedShots], base: Annot
     sections = [
         "# Few-shot split",
         f"{len(manifest.vocabulary)} classes, {len(novel)} of them novel ({manifest.novel_set}): {', '.join(novel)}.",
-        f"Shots {', '.join(map(str, manifest.shots))}; seeds {', '.join(map(str, manifest.seeds))}; "
+        f"Shots {', '.join(map(str, manifest.shots))}; seeds {number_ranges(manifest.seeds)}; "
         f"drawn from {listing([path.name for path in manifest.source_paths])}"
         + (f" without the images of {manifest.held_out.path.name}" if manifest.held_out else "")
         + ".",

@@ -21,8 +21,11 @@ VERSION = 1
 Content = Mapping[str, Any]  # Any: JSON
 
 
-def seed_to_json(shots: SeedShots) -> dict[str, Any]:
-    """The file of one seed: the frozen boxes once, and for each shot count and class which of them."""
+def seed_to_json(shots: SeedShots, *, settings: Content) -> dict[str, Any]:
+    """The file of one seed: the frozen boxes once, and for each shot count and class which of them.
+
+    `settings` are what was asked for; the file keeps them for its reader.
+    """
     frozen = shots.frozen()
     names = frozen.boxes.vocabulary.names
     return {
@@ -31,6 +34,7 @@ def seed_to_json(shots: SeedShots) -> dict[str, Any]:
         "benchmark": frozen.benchmark,
         "novel_set": frozen.novel_set,
         "seed": frozen.seed,
+        "settings": dict(settings),
         **_table(frozen.boxes),
         "shots": {
             str(count): {name: rows.tolist() for name, rows in zip(names, by_label, strict=True) if len(rows)}

@@ -114,7 +114,7 @@ def test_an_empty_folder_is_told_what_to_name(run: Run) -> None:
 def test_own_data_need_no_more_than_their_file(run: Run, own_data: Path) -> None:
     done = run("prepare-splits", "--coco", own_data)
     assert (done.returncode, done.stdout) == (0, "datasets/risfsplit/own\n"), done.stderr
-    assert "2 classes, 2 novel (own); shots 1,2,3,5; seeds 0,1,2,3,4,5,6,7,8,9" in done.stderr
+    assert "2 classes, 2 novel (own); shots 1,2,3,5; seeds 0-9" in done.stderr
     assert "note: left out: 10 shots of 'dent' (7 boxes in 7 images)" in done.stderr
 
 
@@ -128,6 +128,23 @@ def test_json_says_what_was_made(run: Run, own_data: Path) -> None:
         "preview": None,
     }  # fmt: skip
     assert {(mark["seed"], mark["kind"]) for mark in marks} >= {(0, "outside-ladder"), (5, "outside-ladder")}
+
+
+def test_the_options_of_drawing_reach_the_split(run: Run, own_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "novel.txt").write_text("dent\n")
+    done = run(
+        "prepare-splits", "--coco", own_data, "--novel", "novel.txt", "--only", "scratch", "--shots", "10", "--at-least",
+        "--seeds", "2,4-5", "--drop-images-with-novel", "--layout", "tfa", "--out", "s", "--json",
+    )  # fmt: skip
+    content = json.loads(done.stdout)
+    assert (content["novel"], content["seeds"], content["base"]) == (["dent"], [2, 4, 5], {"boxes": 5, "images": 5})
+    assert sorted(path.name for path in (tmp_path / "s").iterdir()) == [
+        "README.md", "seed2", "seed4", "seed5", "split.json",
+    ]  # fmt: skip
+    assert [path.name for path in (tmp_path / "s/seed4").iterdir()] == ["full_box_10shot_scratch_trainval.json"]
+    manifest = json.loads((tmp_path / "s/split.json").read_text())
+    assert manifest["settings"]["at_least"]
+    assert manifest["settings"]["drawn_classes"] == ["scratch"]
 
 
 def test_several_files_are_joined_and_a_list_is_held_out(run: Run, own_data: Path, tmp_path: Path) -> None:
@@ -181,6 +198,15 @@ def test_risf_yaml_holds_the_options_and_the_place(run: Run, own_data: Path, tmp
     assert [row["novel"] for row in manifest["classes"]] == [False, True]
     (tmp_path / "risf.yaml").write_text("data_root: elsewhere\n")
     assert run("prepare-splits", "--coco", "own.json").stdout == "elsewhere/risfsplit/own\n"
+
+
+def test_data_that_are_typed_beat_those_of_risf_yaml(run: Run, own_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "risf.yaml").write_text("prepare-splits:\n  voc: nowhere\n  held_out: nothing.json\n  shots: [1, 2]\n")
+    assert run("prepare-splits").stderr.startswith("reading nowhere\nerror: nowhere: there is no such folder")
+    done = run("prepare-splits", "--coco", own_data, "--out", "s")
+    assert (done.returncode, done.stdout) == (0, "s\n"), done.stderr
+    (tmp_path / "risf.yaml").write_text("prepare-splits:\n  coco: own.json\n")  # one file needs no list
+    assert run("prepare-splits", "--shots", "1").returncode == 0
 
 
 def test_check_prints_what_the_split_holds(run: Run, own_data: Path) -> None:

@@ -51,7 +51,8 @@ def test_boxes_and_images_are_counted_by_class(split: Path) -> None:
 
 
 def test_both_layouts_of_voc_are_sound_and_counted(voc: AnnotatedDataset, tmp_path: Path) -> None:
-    settings = SplitSettings(seeds=(1, 2), layouts=("risf", "tfa"), shots=(1, 4, 10))
+    # seed 3 draws an image twice below the highest count: the box that stands twice stays marked further up
+    settings = SplitSettings(seeds=(1, 2, 3), layouts=("risf", "tfa"), shots=(1, 4, 10))
     prepare_splits(voc, tmp_path / "s", settings=settings)
     report = check_split(tmp_path / "s")
     assert report.faults == ()

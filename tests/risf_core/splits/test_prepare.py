@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset
 from risf_core.errors import DataError, OutputError, RisfError
 from risf_core.splits import SplitSettings, prepare_splits, read_base, read_manifest, read_split, read_test_data
 from risf_core.vocabulary import COCO_NOVEL
@@ -67,7 +69,10 @@ def test_a_seed_file_holds_each_box_once_and_needs_no_other_file(write_coco: Wri
     path = write_coco(PETS)
     prepare(path, tmp_path / "s", novel="cat")
     content = json.loads((tmp_path / "s/shots/seed1.json").read_text())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     path.unlink()
+    assert content["settings"]["shots"] == [1, 3]
+    assert content["source"]["sha256"] == [sha256]
     ids = content["boxes"]["annotation_id"]
     assert len(set(ids)) == len(ids)
     assert content["shots"]["1"]["cat"] == content["shots"]["3"]["cat"][:1]
@@ -150,6 +155,22 @@ def test_a_box_of_no_area_does_not_change_the_draw_of_other_classes(
         assert len(ids) == 30
         same = ids == tfa_coco[f"seed1/full_box_30shot_{name}_trainval.json"]["annotations"]
         assert same == (name != "person")
+
+
+def test_voc_boxes_of_no_area_are_left_out_and_k_stays_exact(voc_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(voc_root, tmp_path / "voc")
+    for path in (tmp_path / "voc").rglob("*.xml"):  # every second box is turned inside out
+        first, *others = path.read_text().split("<xmax>")
+        path.write_text(first + "".join(f"<xmax>{'-' if i % 2 else ''}{other}" for i, other in enumerate(others)))
+    data = read_voc_dataset(tmp_path / "voc")
+    assert 0.2 < data.has_area.mean() < 0.9
+    prepared = prepare_splits(data, tmp_path / "s", settings=SplitSettings(seeds=(1, 2)))
+    (note,) = prepared.manifest.notes
+    assert note.startswith(f"{(~data.has_area).sum()} boxes have no area (ids ")
+    for shots in prepared.seeds.values():
+        for rows in shots.rows[10]:
+            assert len(rows) == 10
+            assert shots.boxes.has_area[rows].all()
 
 
 def test_held_out_images_are_in_no_set(write_coco: WriteCoco, tmp_path: Path) -> None:
@@ -381,7 +402,7 @@ class TestTheFolder:
         with pytest.raises(OutputError) as caught:
             prepare(path, folder, seeds=(0, 1))
         assert str(caught.value) == (
-            f"{folder}: holds another split (seeds 0,1,2, here 0,1, layout risf+tfa, here risf); choose another --out, "
+            f"{folder}: holds another split (seeds 0-2, here 0,1, layout risf+tfa, here risf); choose another --out, "
             "or replace it whole with --force"
         )
         assert files_of(folder) == before
