@@ -21,7 +21,7 @@ from risf_core.splits.pools import class_pools
 from risf_core.splits.published import PUBLISHED_SEED, read_published_seed
 from risf_core.splits.reading import BASE_NAME, seed_name
 from risf_core.splits.split import ClassShots, SeedShots
-from risf_core.splits.split_readme import split_readme
+from risf_core.splits.split_readme import README_NAME, split_readme
 from risf_core.splits.tables import base_to_json, seed_to_json
 from risf_core.splits.target import new_folder, refuse_other_split
 from risf_core.splits.tfa_writing import write_tfa_datasets, write_tfa_split
@@ -115,9 +115,9 @@ def prepare_splits(
             write_tfa_split(place, dataset, chosen, shots=shots, labels=labels, on_file=on_file)
             if dataset.source.kind != "voc" and (len(dataset.source.paths) > 1 or left_out):
                 write_tfa_datasets(place, dataset, held_out=held_out.path if held_out and held_out.is_coco else None)
-        write_text(place / "README.md", split_readme(manifest, seeds, base))
         files = sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
-        manifest = replace(manifest, files=(*files, MANIFEST_NAME))
+        manifest = replace(manifest, files=(*files, README_NAME, MANIFEST_NAME))
+        write_text(place / README_NAME, split_readme(manifest, seeds, base))
         write_manifest(folder, manifest, at=place)
     return PreparedSplits(folder, manifest, seeds, base)
 

@@ -9,6 +9,8 @@ from risf_core.errors import listing
 from risf_core.splits.manifest import Manifest
 from risf_core.splits.split import SeedShots, marks_in_words, number_ranges
 
+README_NAME = "README.md"
+
 
 def split_readme(manifest: Manifest, seeds: Mapping[int, SeedShots], base: AnnotatedDataset | None) -> str:
     """Markdown that says what the split is, where it came from, and what its files hold."""

@@ -81,5 +81,10 @@ def _swap(place: Path, folder: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
     folder.rename(old / folder.name)
-    place.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        place.rename(folder)
+    except OSError:
+        (old / folder.name).rename(folder)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)

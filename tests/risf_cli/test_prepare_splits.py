@@ -133,8 +133,8 @@ def test_json_says_what_was_made(run: Run, own_data: Path) -> None:
 def test_the_options_of_drawing_reach_the_split(run: Run, own_data: Path, tmp_path: Path) -> None:
     (tmp_path / "novel.txt").write_text("dent\n")
     done = run(
-        "prepare-splits", "--coco", own_data, "--novel", "novel.txt", "--only", "scratch", "--shots", "10", "--at-least",
-        "--seeds", "2,4-5", "--drop-images-with-novel", "--layout", "tfa", "--out", "s", "--json",
+        "prepare-splits", "--coco", own_data, "--novel", "novel.txt", "--only", "scratch", "--shots", "10",
+        "--at-least", "--seeds", "2,4-5", "--drop-images-with-novel", "--layout", "tfa", "--out", "s", "--json",
     )  # fmt: skip
     content = json.loads(done.stdout)
     assert (content["novel"], content["seeds"], content["base"]) == (["dent"], [2, 4, 5], {"boxes": 5, "images": 5})

@@ -362,6 +362,7 @@ def test_joined_and_held_out_data_are_written_whole_for_tfas_readers(write_coco:
         "id": 100, "image_id": 1, "category_id": 3, "bbox": [0, 2, 5.5, 7], "area": 38.5, "iscrowd": 0,
     }  # fmt: skip
     assert (tmp_path / "s/datasplit/5k.json").read_bytes() == test.read_bytes()
+    assert "`datasplit/`: the training images without the held-out ones" in (tmp_path / "s/README.md").read_text()
     # drawing again from what was written there gives the same shots
     again = prepare_splits(
         read_coco_dataset(tmp_path / "s/datasplit/trainvalno5k.json"),
@@ -431,6 +432,27 @@ class TestTheFolder:
             "mixed; choose another --out"
         )
         assert (tmp_path / "s/thesis.tex").read_text() == "years of work"
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+    def test_an_end_in_the_middle_leaves_the_old_split_whole(
+        self, write_coco: WriteCoco, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+    ) -> None:
+        path, folder = write_coco(PETS), tmp_path / "s"
+        prepare(path, folder)
+        before = files_of(folder)
+
+        def fail(*arguments: object, **more: object) -> None:
+            raise error
+
+        monkeypatch.setattr("risf_core.splits.prepare.split_readme", fail)
+        with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
+            prepare(path, folder, seeds=(7,), force=True)
+        if isinstance(error, OSError):
+            assert str(caught.value) == (
+                f"{folder}: cannot be written: no space left on the disk; choose another --out"
+            )
+        assert files_of(folder) == before
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == ["own.json", "s"]
 
     def test_a_strange_file_within_a_split_is_kept_from_force(self, write_coco: WriteCoco, tmp_path: Path) -> None:
         path, folder = write_coco(PETS), tmp_path / "s"
