@@ -16,9 +16,9 @@ from risf_core.errors import RisfError
 # name -> (module, one line for `risf --help`); the module holds a function of the command's name
 COMMANDS: dict[str, tuple[str, str]] = {
     "rescore": ("rescore", "Re-score saved detections with CLIP: better scores, the same boxes."),
-    "prepare-splits": ("prepare_splits", "Few-shot splits of COCO, VOC, or data of your own: the field's very shots."),
     "evaluate": ("evaluate", "AP of detections against ground truth, several files side by side."),
     "cache": ("cache", "What the embedding cache holds, and clearing it."),
+    "prepare-splits": ("prepare_splits", "Few-shot splits of COCO, VOC, or data of your own: the field's very shots."),
     "demo": ("demo", "A small example that makes its own input: re-scored and evaluated in a minute."),
 }
 

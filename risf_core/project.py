@@ -82,7 +82,8 @@ class Project:
                     faults.append(f"{prefix}{name}: {error}")
         if faults:
             raise ConfigError(f"{FILE_NAME}: " + "; ".join(faults))
-        return {name: value for name, value in found.items() if name not in given and _RIVALS.get(name) not in given}
+        rivals = {name: {name, *_RIVALS.get(name, ())} for name in found}
+        return {name: value for name, value in found.items() if rivals[name].isdisjoint(given)}
 
     def _layout(self) -> dict[str, Value]:
         shown = Path(str(self.settings.get("data_root") or DATA_ROOT)).expanduser()

@@ -20,7 +20,6 @@ _DATA, _DRAW, _LOOK = "Data", "Drawing", "Looking"
 
 
 def prepare_splits(
-    context: typer.Context,
     *,
     coco: Annotated[
         list[Path] | None,
@@ -157,13 +156,6 @@ def prepare_splits(
     from risf_cli.render import print_warnings
 
     print_warnings()
-    typed = {option for option in ("coco", "voc", "yolo") if _is_typed(context, option)}
-    if typed:  # what is typed beats the other kinds of data that risf.yaml names, and what belongs to them
-        coco = coco if "coco" in typed else None
-        voc = voc if "voc" in typed else None
-        yolo = yolo if "yolo" in typed else None
-        held_out = held_out if _is_typed(context, "held_out") else None
-        published = published if _is_typed(context, "published") else None
     chosen = None if seeds is None else number_list(seeds, option="seeds", least=0)
     if check is not None:
         source = {"coco": coco or (), "voc": voc, "yolo": yolo, "data_root": data_root}
@@ -215,11 +207,6 @@ def prepare_splits(
         typer.echo(json.dumps(prepared_json(prepared, sheet), indent=2, ensure_ascii=False))
     else:
         typer.echo(out)
-
-
-def _is_typed(context: typer.Context, option: str) -> bool:
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check(

@@ -3,7 +3,16 @@
 from risf_core.datasets.annotated import AnnotatedDataset, DatasetKind, Source
 from risf_core.datasets.coco import read_coco_dataset, read_coco_rows
 from risf_core.datasets.held_out import HeldOut, read_held_out
-from risf_core.datasets.index import DatasetIndex, ImageInfo, index_of, read_coco_document, read_coco_index
+from risf_core.datasets.index import (
+    DatasetIndex,
+    ImageInfo,
+    check_categories,
+    check_images,
+    images_by_id,
+    index_of,
+    read_coco_document,
+    read_coco_index,
+)
 from risf_core.datasets.voc import VOC_TEST, VOC_TRAINVAL, read_voc_dataset
 from risf_core.datasets.yolo import read_yolo_dataset
 
@@ -16,6 +25,9 @@ __all__ = [
     "HeldOut",
     "ImageInfo",
     "Source",
+    "check_categories",
+    "check_images",
+    "images_by_id",
     "index_of",
     "read_coco_dataset",
     "read_coco_document",

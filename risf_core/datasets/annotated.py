@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from risf_core.datasets.index import ImageInfo
 from risf_core.errors import DataError, did_you_mean, listing
+from risf_core.files import STANDARD_STREAM
 from risf_core.vocabulary import ClassVocabulary
 
 DatasetKind = Literal["coco", "voc", "yolo"]
@@ -136,6 +137,12 @@ def distinct_classes(vocabulary: ClassVocabulary, *, name: str) -> ClassVocabula
             f"{name}: class {twice[0]!r} stands for the category ids {listing(ids)}; give each category its own name"
         )
     return vocabulary
+
+
+def refuse_stdin(paths: Sequence[Path], *, option: str) -> None:
+    """Raises DataError where a path is stdin: what a split is drawn from is hashed, and read again later."""
+    if STANDARD_STREAM in map(str, paths):
+        raise DataError(f"{option} - (stdin) cannot be read again, as checking and training a split do; name a file")
 
 
 def require_classes(names: Sequence[str], vocabulary: ClassVocabulary, *, option: str) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes
+from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes, refuse_stdin
 from risf_core.datasets.index import ImageInfo, image_info, read_coco_document
 from risf_core.detections import ImageId
-from risf_core.errors import DataError, listing
+from risf_core.errors import DataError, excerpt, listing
 from risf_core.files import sha256_of
 from risf_core.vocabulary import ClassVocabulary
 
@@ -43,6 +43,7 @@ def read_coco_dataset(paths: Path | Sequence[Path]) -> AnnotatedDataset:
     Raises DataError, in one line, where a file is not what it should be or two files disagree on a category.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
+    refuse_stdin(files, option="--coco")
     joined = _join(files, [read_coco_document(path, object_hook=_without_mask) for path in files])
     return _table(joined, Source("coco", tuple(files), tuple(sha256_of(path) for path in files)))
 
@@ -147,7 +148,7 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
                     f"{path}: category id {category['id']} is {category['name']!r}, but {known['name']!r} in "
                     f"{files[0]}; files that are joined must number their categories alike"
                 )
-        new_ids = _join_images(images, document["images"], path)
+        new_ids = _join_images(images, document["images"])
         renumbered += len(new_ids)
         annotations += document["annotations"]
         image_ids += [_image_id(row, new_ids, path) for row in document["annotations"]]
@@ -155,7 +156,7 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
     return _Joined(images, annotations, image_ids, categories, notes)
 
 
-def _join_images(images: dict[ImageId, Row], more: Sequence[Row], path: Path) -> dict[ImageId, ImageId]:
+def _join_images(images: dict[ImageId, Row], more: Sequence[Row]) -> dict[ImageId, ImageId]:
     """Adds a file's images; returns the new id of each whose own id stood for another image already."""
     taken = dict(images)
     new_ids: dict[ImageId, ImageId] = {}
@@ -165,7 +166,7 @@ def _join_images(images: dict[ImageId, Row], more: Sequence[Row], path: Path) ->
     for image in more:
         image_id = image["id"]
         if image_id in seen:
-            raise DataError(f"{path}: image id {image_id!r} stands there twice; give each image its own")
+            continue  # listed twice in the same words
         seen.add(image_id)
         if image_id in taken and taken[image_id].get("file_name") != image.get("file_name"):
             new_ids[image_id] = next_id
@@ -183,7 +184,7 @@ def _image_id(row: Any, new_ids: Mapping[ImageId, ImageId], path: Path) -> Image
         or type(row.get("image_id")) not in (int, str)
         or type(row.get("category_id")) is not int
     ):
-        raise DataError(f"{path}: annotation {str(row)[:80]!r} needs an image_id, a category_id and a bbox")
+        raise DataError(f"{path}: annotation {excerpt(row)} needs an image_id, a category_id and a bbox")
     image_id: ImageId = row["image_id"]
     return new_ids.get(image_id, image_id)
 

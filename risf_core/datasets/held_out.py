@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.datasets.annotated import refuse_stdin
 from risf_core.datasets.index import ImageInfo, image_info
 from risf_core.detections import ImageId
 from risf_core.errors import DataError
@@ -45,6 +46,7 @@ class HeldOut:
 
 def read_held_out(path: Path) -> HeldOut:
     """The test images of a COCO JSON, a JSON list of ids, or a text file with one id or file name a line."""
+    refuse_stdin([path], option="--held-out")
     if path.suffix.lower() != ".json":
         names = [line.split()[0] for line in read_text(path, what="held-out list").splitlines() if line.strip()]
         return _of_ids(path, [int(name) if name == str(_number(name)) else name for name in names])

@@ -283,6 +283,9 @@ def test_another_split_in_the_folder_needs_force(run: Run, own_data: Path, tmp_p
          "voc3"),
         (["--novel", "dent,dent"], "--novel names 'dent' twice; keep one"),
         (["--voc", "x"], "--coco and --voc name different data; give one of them"),
+        (["--held-out", "-"],
+         "--held-out - (stdin) cannot be read again, as checking and training a split do; name a file"),
+        (["--coco", "-"], "--coco - (stdin) cannot be read again, as checking and training a split do; name a file"),
         (["--held-out", "no.json"], "no.json: there is no such held-out list; check the path"),
         (["--shots", "9"],
          "cannot draw 9 shots of 'dent' (7 boxes in 7 images): let --at-least take more boxes where no images make "
