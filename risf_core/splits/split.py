@@ -23,7 +23,8 @@ Rows = NDArray[np.int64]  # positions in a dataset's table
 MARK_TEXTS: Mapping[MarkKind, str] = {
     "not-published": "drawn here: not the published seed 0, which no script drew and which can only be read",
     "published": "read from the published files",
-    "outside-ladder": "not a shot count of the literature: drawn by risf's own rule, inside the next higher count",
+    "outside-ladder": "not a shot count of the literature: drawn by risf's own rule, around the counts below it and "
+    "within those above",
     "cut": "one image has more boxes of the class than were needed; the others of it are left unlabelled (--at-least "
     "takes them all)",
     "combination": "TFA's loop would not end in this class: images that make the counts were drawn by risf's own rule",
