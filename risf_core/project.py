@@ -23,6 +23,11 @@ PUBLISHED_LAYOUT: Mapping[str, tuple[str, ...]] = {
 DATA_ROOT = "datasets"
 SPLIT_ROOT = "risfsplit"  # below it one split a novel set, as `risf prepare-splits` writes them
 
+# (command, option) -> files of the working folder that are its default, as far as they are there.
+WORKING_FILES: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("evaluate", "detections"): ("detections.json", "rescored.json"),
+}
+
 # (command, shared key) -> its option: what one command writes, the next ones read under the same key
 WRITTEN: Mapping[tuple[str, str], str] = {("prepare-splits", "split"): "out"}
 
@@ -70,7 +75,7 @@ class Project:
         """
         faults = [*self.faults, *self._unknown_keys(command, options, [_option(name) for name in commands])]
         section = self.settings.get(_option(command))
-        found = {name: value for name, value in self._layout().items() if name in options}
+        found = {name: value for name, value in self._layout(command).items() if name in options}
         for prefix, level in (("", self.settings), (f"[{command}] ", section if isinstance(section, dict) else {})):
             renamed = {WRITTEN.get((command, name), name): value for name, value in level.items()}
             stated = {name: value for name, value in renamed.items() if name in options and value is not None}
@@ -85,7 +90,7 @@ class Project:
         rivals = {name: {name, *_RIVALS.get(name, ())} for name in found}
         return {name: value for name, value in found.items() if rivals[name].isdisjoint(given)}
 
-    def _layout(self) -> dict[str, Value]:
+    def _layout(self, command: str) -> dict[str, Value]:
         shown = Path(str(self.settings.get("data_root") or DATA_ROOT)).expanduser()
         found: dict[str, Value] = {}
         for option, places in PUBLISHED_LAYOUT.items():
@@ -94,6 +99,10 @@ class Project:
             present = [str(shown / place) for place in places if os.path.exists(self.folder / shown / place)]
             if present:
                 found[option] = present if option == "images" else present[0]
+        for (owner, option), names in WORKING_FILES.items():
+            present = [name for name in names if os.path.isfile(self.folder / name)]
+            if owner == command and present:
+                found[option] = present
         return found
 
     def _unknown_keys(self, command: str, options: Collection[str], commands: Sequence[str]) -> Iterator[str]:

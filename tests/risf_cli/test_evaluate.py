@@ -213,3 +213,12 @@ def test_the_ways_out_that_errors_name_do_work(risf, folder):
 
 def test_an_unknown_evaluator_is_wrong_usage(risf, folder):
     assert risf("evaluate", "half.json", "--annotations", "gt.json", "--evaluator", "slow").returncode == 2
+
+
+def test_bare_evaluate_reads_the_detections_that_lie_in_the_working_folder(risf, folder):
+    (folder / "risf.yaml").write_text("annotations: gt.json\n")
+    (folder / "half.json").rename(folder / "detections.json")
+    (folder / "both.json").rename(folder / "rescored.json")
+    done = risf("evaluate", "--no-per-class")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:3] == ["detections", "rescored", "diff"]

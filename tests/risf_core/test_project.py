@@ -174,3 +174,13 @@ def test_a_settings_file_that_is_no_utf8_is_named(folder):
     )
     (folder / "risf.yaml").write_bytes(b"\xef\xbb\xbfnovel: voc1\r\n")
     assert defaults(folder) == {"novel": "voc1"}
+
+
+def test_detections_of_the_working_folder_are_what_bare_evaluate_reads(folder):
+    for name in ("rescored.json", "detections.json"):
+        (folder / name).write_text("[]")
+    options = ("detections", "annotations")
+    assert defaults(folder, command="evaluate", options=options) == {"detections": ["detections.json", "rescored.json"]}
+    assert defaults(folder, command="rescore", options=options) == {}
+    (folder / "rescored.json").unlink()
+    assert defaults(folder, command="evaluate", options=options) == {"detections": ["detections.json"]}
