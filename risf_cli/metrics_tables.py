@@ -8,8 +8,7 @@ from pathlib import PurePath
 
 from risf_cli.render import Column
 from risf_core.evaluation import UNDEFINED, EvaluatedFile, GroundTruth, differences
-from risf_core.evaluation.coco import distinct_names
-from risf_core.evaluation.metrics import GROUP_PREFIXES
+from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names
 
 NOTHING = "-"  # where there is no ground truth to measure against
 LONGEST_NAME = 20

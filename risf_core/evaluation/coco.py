@@ -9,10 +9,18 @@ from numpy.typing import NDArray
 
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
-from risf_core.evaluation.coco_evaluators import AREAS, IOU_THRESHOLDS, Curves, EvaluatorName, accumulate
+from risf_core.evaluation.coco_evaluators import (
+    AREAS,
+    IOU_THRESHOLDS,
+    RECALL_THRESHOLDS,
+    Curves,
+    EvaluatorName,
+    accumulate,
+    judge,
+)
 from risf_core.evaluation.ground_truth import GroundTruth
-from risf_core.evaluation.metrics import UNDEFINED, Metrics
-from risf_core.vocabulary import ClassVocabulary
+from risf_core.evaluation.matches import Matches, Order, truth_by_class
+from risf_core.evaluation.metrics import UNDEFINED, Metrics, distinct_names, group_labels
 
 COCO_MAX_DETECTIONS: tuple[int, ...] = (1, 10, 100)
 
@@ -29,31 +37,53 @@ def evaluate_coco(
     AP is the mean precision at 101 recalls and 10 IoU thresholds .50:.05:.95; the figures of a group are those of an
     evaluation of its classes alone.
     """
-    caps = sorted(set(max_detections))
-    if not caps or caps[0] < 1:
-        raise ConfigError(f"max-dets must be whole numbers of at least 1, got {list(max_detections)}")
+    caps = _checked(max_detections)
     curves = accumulate(detections, ground_truth, max_detections=caps, evaluator=evaluator)
     vocabulary = ground_truth.vocabulary
     every = vocabulary.labels()
-    groups = {"base": vocabulary.labels("base"), "novel": vocabulary.labels("novel")} if vocabulary.novel else {}
     return Metrics(
         overall=_figures(curves, every, caps),
         per_class={
             name: _figures(curves, every[label : label + 1], caps)
             for label, name in enumerate(distinct_names(vocabulary))
         },
-        groups={group: _figures(curves, labels, caps) for group, labels in groups.items()},
+        groups={group: _figures(curves, labels, caps) for group, labels in group_labels(vocabulary).items()},
         protocol="coco",
         evaluator=curves.evaluator,
     )
 
 
-def distinct_names(vocabulary: ClassVocabulary) -> list[str]:
-    """The class names, where one stands twice with its category id."""
-    return [
-        name if vocabulary.names.count(name) == 1 else f"{name} (id {category_id})"
-        for name, category_id in zip(vocabulary.names, vocabulary.category_ids, strict=True)
-    ]
+def match_coco(
+    detections: Detections,
+    ground_truth: GroundTruth,
+    *,
+    max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
+    evaluator: EvaluatorName = "ultrafast",
+) -> Matches:
+    """The evaluator's verdicts on detections, in COCO's four area ranges and at its ten IoU thresholds."""
+    caps = _checked(max_detections)
+    verdicts = judge(detections, ground_truth, max_detections=caps, evaluator=evaluator)
+    order = Order.of(detections, ground_truth, cap=caps[-1], ties="image")
+    positions, images, bounds = truth_by_class(ground_truth)
+    areas, single = ground_truth.areas[positions], ~ground_truth.crowd[positions]
+    return Matches(
+        order=order,
+        true_positive=verdicts.true_positive[:, :, order.rows],
+        ignored=verdicts.ignored[:, :, order.rows],
+        truth_images=images,
+        truth_counted=np.stack([single & (areas >= least) & (areas <= most) for least, most in AREAS.values()]),
+        truth_bounds=bounds,
+        image_count=len(ground_truth.images),
+        recall_thresholds=RECALL_THRESHOLDS,
+        caps=caps,
+    )
+
+
+def _checked(max_detections: Sequence[int]) -> list[int]:
+    caps = sorted(set(max_detections))
+    if not caps or caps[0] < 1:
+        raise ConfigError(f"max-dets must be whole numbers of at least 1, got {list(max_detections)}")
+    return caps
 
 
 def _figures(curves: Curves, labels: NDArray[np.int64], caps: Sequence[int]) -> dict[str, float]:

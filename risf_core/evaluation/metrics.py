@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from risf_core.evaluation.ground_truth import GroundTruth
+from risf_core.vocabulary import ClassVocabulary, Group
 
 UNDEFINED = -1.0  # pycocotools' value where there is no ground truth to measure against
 
-GROUP_PREFIXES: Mapping[str, str] = {"base": "b", "novel": "n"}  # as few-shot papers write them: bAP, nAP
+GROUP_PREFIXES: Mapping[Group, str] = {"base": "b", "novel": "n"}  # as few-shot papers write them: bAP, nAP
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Metrics:
 
     overall: Mapping[str, float]  # "AP", "AP50" ... -> value
     per_class: Mapping[str, Mapping[str, float]]  # class name -> the same figures of it alone
-    groups: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # "base", "novel" -> the same figures
+    groups: Mapping[Group, Mapping[str, float]] = field(default_factory=dict)  # "base", "novel" -> the same figures
     protocol: str = "coco"
     evaluator: str = ""  # the library that made them
 
@@ -38,6 +43,21 @@ class Metrics:
             "metrics": self.flat(),
             "per_class": {name: dict(figures) for name, figures in self.per_class.items()},
         }
+
+
+def distinct_names(vocabulary: ClassVocabulary) -> list[str]:
+    """The class names, where one stands twice with its category id."""
+    occurrences = Counter(vocabulary.names)
+    return [
+        name if occurrences[name] == 1 else f"{name} (id {category_id})"
+        for name, category_id in zip(vocabulary.names, vocabulary.category_ids, strict=True)
+    ]
+
+
+def group_labels(vocabulary: ClassVocabulary) -> dict[Group, NDArray[np.int64]]:
+    """The labels of the base and of the novel classes; nothing where no class is novel."""
+    groups: list[Group] = ["base", "novel"] if vocabulary.novel else []
+    return {group: vocabulary.labels(group) for group in groups}
 
 
 def differences(figures: Mapping[str, float], first: Mapping[str, float]) -> dict[str, float | None]:

@@ -1,17 +1,23 @@
-"""From detections to metrics by a protocol."""
+"""From detections to metrics, or to matches, by a protocol."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from risf_core.detections import Detections
-from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, evaluate_coco
+from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, evaluate_coco, match_coco
 from risf_core.evaluation.coco_evaluators import EvaluatorName
 from risf_core.evaluation.ground_truth import GroundTruth
+from risf_core.evaluation.matches import Matches
 from risf_core.evaluation.metrics import Metrics
+from risf_core.evaluation.voc import evaluate_voc, match_voc
 from risf_core.formats.image_ids import fit_image_ids
 from risf_core.vocabulary import ClassVocabulary
+
+Protocol = Literal["coco", "voc"]
+PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 
 _log = logging.getLogger(__name__)
 
@@ -21,6 +27,7 @@ def evaluate(
     ground_truth: GroundTruth,
     *,
     vocabulary: ClassVocabulary | None = None,
+    protocol: Protocol = "coco",
     max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
     evaluator: EvaluatorName = "ultrafast",
 ) -> Metrics:
@@ -28,16 +35,40 @@ def evaluate(
 
     Args:
         vocabulary: the ground truth's classes, with novel names where base and novel groups are wanted.
+        protocol: COCO's AP, or the 11-point AP of VOC2007.
         max_detections: how many detections of an image and class count, ascending: one AR each, the last for all else.
-        evaluator: the library that computes; where `ultrafast` fails, pycocotools takes over with a warning.
+            VOC counts all.
+        evaluator: the library that computes COCO's; where `ultrafast` fails, pycocotools takes over with a warning.
 
     Raises DataError where an image id is not among the ground truth's. No detections: AP 0, with a warning.
     """
     if vocabulary is not None:
         ground_truth = ground_truth.with_vocabulary(vocabulary)
-    detections = fit_image_ids(detections, ground_truth.images)
-    if (detections.labels < 0).any():
-        detections = detections[detections.labels >= 0]  # rows of categories that the vocabulary does not know
+    detections = _fitting(detections, ground_truth)
     if not len(detections):
         _log.warning("there are no detections: every AP is 0")
+    if protocol == "voc":
+        return evaluate_voc(match_voc(detections, ground_truth), ground_truth.vocabulary)
     return evaluate_coco(detections, ground_truth, max_detections=max_detections, evaluator=evaluator)
+
+
+def match(
+    detections: Detections,
+    ground_truth: GroundTruth,
+    *,
+    protocol: Protocol = "coco",
+    max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
+    evaluator: EvaluatorName = "ultrafast",
+) -> Matches:
+    """Which detections found which boxes, as `bootstrap` wants it; the arguments are those of `evaluate`."""
+    detections = _fitting(detections, ground_truth)
+    if protocol == "voc":
+        return match_voc(detections, ground_truth)
+    return match_coco(detections, ground_truth, max_detections=max_detections, evaluator=evaluator)
+
+
+def _fitting(detections: Detections, ground_truth: GroundTruth) -> Detections:
+    detections = fit_image_ids(detections, ground_truth.images)
+    if (detections.labels < 0).any():
+        return detections[detections.labels >= 0]  # rows of categories that the vocabulary does not know
+    return detections

@@ -1,0 +1,173 @@
+"""Which differences are real: intervals from a paired bootstrap over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.errors import ConfigError
+from risf_core.evaluation.matches import Matches
+from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names, group_labels
+from risf_core.evaluation.resampling import ClassFigures, Resampler
+from risf_core.vocabulary import ClassVocabulary
+
+Interval = tuple[float, float]
+# figures over groups of classes (B, 1) and of each class (B, C), by name
+_Named = tuple[Mapping[str, NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
+
+LEVEL = 0.95
+_DEVIATIONS = 1.959963984540054  # of a normal distribution that hold 95 % of it to both sides
+PER_CLASS_FIGURES = ("AP", "AP50", "AP75")
+
+_CELLS_AT_ONCE = 1 << 23  # detections of the largest class x resamples computed together: bounds the memory
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """95 % intervals of figures in 0..1; None where hardly any resample has a box to measure against."""
+
+    figures: Mapping[str, Interval | None]  # "AP" ... "bAP" ... "nAP" ...
+    per_class: Mapping[str, Mapping[str, Interval | None]]  # class name -> AP, AP50, AP75
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        return {"metrics": dict(self.figures), "per_class": {name: dict(own) for name, own in self.per_class.items()}}
+
+
+@dataclass(frozen=True)
+class Bootstrapped:
+    """The intervals of one file, and those of its differences to the first (None for the first itself)."""
+
+    own: Intervals
+    difference: Intervals | None
+
+
+def bootstrap(
+    files: Sequence[Matches],
+    vocabulary: ClassVocabulary,
+    *,
+    resamples: int,
+    generator: np.random.Generator,
+    progress: Callable[[int], None] | None = None,
+) -> list[Bootstrapped]:
+    """95 % intervals for each file, the first being what the others are compared with.
+
+    Each resample draws as many images as there are, with replacement, and the same ones for every file, so that what is
+    hard or easy about the images cancels out of the differences. The interval is value +- 1.96 standard deviations of
+    the resamples (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12); it speaks of other sets of
+    as many images of the same kind. Percentiles of the resamples are not used: images that were drawn twice raise the
+    interpolated precision, so nearly all resamples lie above the value itself.
+
+    Args:
+        files: matches against the same ground truth, by the same protocol.
+        progress: called with the number of resamples done since the last call.
+    """
+    if resamples < 2:
+        raise ConfigError(f"a bootstrap needs at least 2 resamples, got {resamples}; 1000 is usual")
+    paired = [(Resampler(matches), matches) for matches in files]
+    largest = max(int(np.diff(matches.order.bounds).max(initial=1)) for matches in files)
+    block = int(np.clip(_CELLS_AT_ONCE // max(largest, 1), 1, 64))
+    draws = _draws(files[0].image_count, resamples, generator)
+    collected: list[list[_Named]] = [[] for _ in files]
+    while counts := list(islice(draws, block)):
+        drawn = np.stack(counts)
+        for samples, (resampler, matches) in zip(collected, paired, strict=True):
+            samples.append(_named(resampler.figures(drawn), vocabulary, matches.caps))
+        if progress is not None:
+            progress(len(counts))
+    values = [_named(r.figures(np.ones((1, f.image_count), dtype=np.int32)), vocabulary, f.caps) for r, f in paired]
+    names = distinct_names(vocabulary)
+    results = []
+    for number, samples in enumerate(collected):
+        own = _Sampled(values[number], _joined(samples))
+        first = _Sampled(values[0], _joined(collected[0]))
+        difference = own.minus(first).intervals(names, least=-1.0) if number else None
+        results.append(Bootstrapped(own.intervals(names, least=0.0), difference))
+    return results
+
+
+def _draws(image_count: int, resamples: int, generator: np.random.Generator) -> Iterator[NDArray[np.int32]]:
+    """For each resample how often each image was drawn, (images,)."""
+    for _ in range(resamples):
+        drawn = generator.integers(image_count, size=image_count) if image_count else np.empty(0, dtype=np.int64)
+        yield np.bincount(drawn, minlength=image_count).astype(np.int32)
+
+
+def _named(figures: ClassFigures, vocabulary: ClassVocabulary, caps: Sequence[int]) -> _Named:
+    """The figures of a block under the names that `Metrics` gives them."""
+    groups = {"": vocabulary.labels()}
+    groups |= {GROUP_PREFIXES[group]: labels for group, labels in group_labels(vocabulary).items()}
+    precision, recall = figures.average_precision, figures.recall
+    named: dict[str, NDArray[np.float64]] = {}
+    for prefix, labels in groups.items():
+        own = precision[..., labels]
+        named |= {f"{prefix}AP": _mean(own[:, 0]), f"{prefix}AP50": _mean(own[:, 0, :1])}
+        named[f"{prefix}AP75"] = _mean(own[:, 0, 5:6])
+        if caps:  # COCO; VOC has one area and no recall
+            named |= {f"{prefix}AP{area}": _mean(own[:, i]) for i, area in enumerate("sml", 1)}
+            named[f"{prefix}AR"] = _mean(recall[:, 0][..., labels])
+            named |= {f"{prefix}AR{cap}": _mean(figures.capped_recall[:, i][..., labels]) for i, cap in enumerate(caps)}
+            named |= {f"{prefix}AR{area}": _mean(recall[:, i][..., labels]) for i, area in enumerate("sml", 1)}
+    first_area = precision[:, 0]  # (B, T, C)
+    values = (first_area.mean(axis=1), first_area[:, 0], first_area[:, 5])
+    return named, dict(zip(PER_CLASS_FIGURES, values, strict=True))
+
+
+def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean over thresholds and classes of what is defined, (B, T, C) -> (B, 1)."""
+    defined = ~np.isnan(values)
+    counts = defined.sum(axis=(1, 2))
+    sums = np.where(defined, values, 0.0).sum(axis=(1, 2))
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sampled:
+    """Figures of the data themselves and of every resample."""
+
+    values: _Named
+    samples: _Named
+
+    def minus(self, first: _Sampled) -> _Sampled:
+        return _Sampled(_minus(self.values, first.values), _minus(self.samples, first.samples))
+
+    def intervals(self, names: Sequence[str], *, least: float) -> Intervals:
+        """The intervals, none reaching below `least` or above 1."""
+        bounds = [
+            {name: _around(own[name], drawn[name], least=least) for name in own}
+            for own, drawn in zip(self.values, self.samples, strict=True)
+        ]
+        figures, per_class = bounds
+        return Intervals(
+            figures={name: columns[0] for name, columns in figures.items()},
+            per_class={name: {figure: per_class[figure][i] for figure in per_class} for i, name in enumerate(names)},
+        )
+
+
+def _joined(blocks: Sequence[_Named]) -> _Named:
+    figures, per_class = (
+        {name: np.concatenate([block[part][name] for block in blocks]) for name in blocks[0][part]} for part in (0, 1)
+    )
+    return figures, per_class
+
+
+def _minus(named: _Named, first: _Named) -> _Named:
+    figures, per_class = (
+        {name: own[name] - of_first[name] for name in own} for own, of_first in zip(named, first, strict=True)
+    )
+    return figures, per_class
+
+
+def _around(values: NDArray[np.float64], samples: NDArray[np.float64], *, least: float) -> list[Interval | None]:
+    """The interval around each value (1, K) from its samples (B, K); None where most samples are undefined."""
+    defined = np.isfinite(samples)
+    enough = (defined.mean(axis=0) > 0.5) & np.isfinite(values[0])
+    deviations = np.zeros(samples.shape[1])
+    deviations[enough] = np.nanstd(samples[:, enough], axis=0, ddof=1)
+    low = np.maximum(values[0] - _DEVIATIONS * deviations, least)
+    high = np.minimum(values[0] + _DEVIATIONS * deviations, 1.0)
+    return [(float(a), float(b)) if kept else None for a, b, kept in zip(low, high, enough, strict=True)]

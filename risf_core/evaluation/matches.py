@@ -1,0 +1,74 @@
+"""Matches: which detections found which boxes, from which AP follows for any multiset of the images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import Detections, factorize
+from risf_core.evaluation.ground_truth import GroundTruth
+
+Ties = Literal["image", "file"]
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """Detections in the order in which AP is accumulated: by class, then score descending.
+
+    Equal scores follow in the order of the images' ids (COCO) or of the file (VOC), within an image of the file.
+    """
+
+    rows: NDArray[np.int64]  # (N,) positions in the table; detections past the cap of their image and class are gone
+    images: NDArray[np.int64]  # (N,) the image's rank among all of the ground truth's ids, ascending
+    places: NDArray[np.int64]  # (N,) place among the detections of the same image and class, from 0
+    bounds: NDArray[np.int64]  # (C + 1,) where each class begins and ends
+
+    @classmethod
+    def of(cls, detections: Detections, ground_truth: GroundTruth, *, cap: int | None, ties: Ties) -> Order:
+        """The order of detections whose image ids and labels are the ground truth's, those past the cap left out."""
+        codes, present = factorize(detections.image_ids)
+        ranks = np.array([ground_truth.image_ranks[image_id] for image_id in present], dtype=np.int64)
+        images, labels, scores = ranks[codes], detections.labels, detections.scores
+        # np.lexsort is stable, so rows of equal keys stay in the order of the file
+        within = np.lexsort((-scores, images, labels))
+        changes = np.diff(labels[within], prepend=-1).astype(bool) | np.diff(images[within], prepend=-1).astype(bool)
+        groups = np.flatnonzero(changes)
+        places = np.empty(len(detections), dtype=np.int64)
+        places[within] = np.arange(len(within)) - np.repeat(groups, np.diff(groups, append=len(within)))
+        rows = np.lexsort((images, -scores, labels) if ties == "image" else (-scores, labels))
+        if cap is not None:
+            rows = rows[places[rows] < cap]
+        bounds = np.searchsorted(labels[rows], np.arange(len(ground_truth.vocabulary) + 1))
+        return cls(rows, images[rows], places[rows], bounds.astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """The verdicts on N detections against M boxes, in A area ranges and at T IoU thresholds."""
+
+    order: Order
+    true_positive: NDArray[np.bool_]  # (A, T, N) found a box that counts
+    ignored: NDArray[np.bool_]  # (A, T, N) counts neither way; what is neither of the two is a false positive
+    truth_images: NDArray[np.int64]  # (M,) image ranks, boxes sorted by class
+    truth_counted: NDArray[np.bool_]  # (A, M) whether a box counts in that area range
+    truth_bounds: NDArray[np.int64]  # (C + 1,) where the boxes of each class begin and end
+    image_count: int
+    recall_thresholds: NDArray[np.float64]  # (R,) ascending from 0 to 1 in equal steps
+    caps: Sequence[int]  # detections of an image and class that count for each recall; empty: all
+
+    @property
+    def class_count(self) -> int:
+        """C."""
+        return len(self.order.bounds) - 1
+
+
+def truth_by_class(ground_truth: GroundTruth) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The ground truth's boxes sorted by class: their positions (M,), their image ranks (M,), class bounds (C + 1,)."""
+    positions = np.argsort(ground_truth.labels, kind="stable")
+    ranks = np.array([ground_truth.image_ranks[i] for i in ground_truth.image_ids.tolist()], dtype=np.int64)
+    bounds = np.searchsorted(ground_truth.labels[positions], np.arange(len(ground_truth.vocabulary) + 1))
+    return positions, ranks[positions], bounds.astype(np.int64)
