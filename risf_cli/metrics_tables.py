@@ -2,56 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import PurePath
 
 from risf_cli.render import Column
-from risf_core.evaluation import UNDEFINED, EvaluatedFile, GroundTruth, differences
+from risf_core.evaluation import (
+    UNDEFINED,
+    Aggregate,
+    Bootstrapped,
+    EvaluatedFile,
+    GroundTruth,
+    Intervals,
+    Spread,
+    differences,
+)
 from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names
 
 NOTHING = "-"  # where there is no ground truth to measure against
 LONGEST_NAME = 20
 
 Rows = list[list[str]]
+Table = tuple[list[Column], list[Rows]]
 
 
-def overall_table(files: Sequence[EvaluatedFile]) -> tuple[list[Column], list[Rows]]:
+def overall_table(files: Sequence[EvaluatedFile]) -> Table:
     """All figures in percent: one file's with its groups beside, or several files' with differences to the first."""
-    first, *others = (file.metrics for file in files)
+    first, *others = files
+    names = _shown(first.metrics.overall)
     if not others:
-        sides = {"all classes": first.overall, **first.groups}
-        names = _shown(first.overall)
-        rows = [[name, *(percent(side[name]) for side in sides.values())] for name in names]
-        split = next(i for i, name in enumerate(names) if name.startswith("AR"))
-        return [Column("", text=True), *map(Column, sides)], [rows[:split], rows[split:]]
-    flat = first.flat()
-    rest = [other.flat() for other in others]
-    prefixes = ["", *(GROUP_PREFIXES[group] for group in first.groups)]
-    sections = [[f"{prefix}{name}" for name in _shown(first.overall)] for prefix in prefixes]
-    columns = [Column("", text=True), *_file_columns([file.name for file in files])]
-    return columns, [[[name, *_compared(name, flat, rest)] for name in section] for section in sections]
+        sides = {"": "all classes", **{GROUP_PREFIXES[group]: str(group) for group in first.metrics.groups}}
+        flat = first.metrics.flat()
+        own = first.bootstrapped.own.figures if first.bootstrapped else {}
+        rows = [
+            [
+                name,
+                *(percent(flat[key]) + _reach(flat[key], own.get(key)) for key in (f"{side}{name}" for side in sides)),
+            ]
+            for name in names
+        ]
+        return [Column("", text=True), *(Column(side) for side in sides.values())], _split_recall(rows)
+    prefixes = ["", *(GROUP_PREFIXES[group] for group in first.metrics.groups)]
+    columns = [Column("", text=True), *_file_columns(files)]
+    figures = [file.metrics.flat() for file in files]
+    intervals = [_difference_figures(file.bootstrapped) for file in files]
+    return columns, [
+        [[key, *_compared(key, figures, intervals)] for key in (f"{prefix}{name}" for name in names)]
+        for prefix in prefixes
+    ]
 
 
 def class_table(
     files: Sequence[EvaluatedFile], ground_truth: GroundTruth, labels: Sequence[int], *, width: int
-) -> tuple[list[Column], list[Rows]]:
-    """AP in percent of the classes of `labels`, in as many blocks beside each other as `width` characters hold."""
-    names, boxes = distinct_names(ground_truth.vocabulary), ground_truth.boxes_per_class()
-    first, *others = (file.metrics.per_class for file in files)
-    rows = []
-    for label in labels:
-        name = names[label]
-        figures = _compared("AP", first[name], [other[name] for other in others])
-        rows.append([name, str(boxes[label]), *figures, *([] if others else [percent(first[name]["AP50"])])])
-    figure_columns = _file_columns([file.name for file in files]) if others else [Column("AP"), Column("AP50")]
-    block = [Column("class", text=True, most=LONGEST_NAME), Column("boxes"), *figure_columns]
-    longest = max((len(row[0]) for row in rows), default=0)
-    span = min(longest, LONGEST_NAME) + sum(max(len(column.head), 6) + 2 for column in block[1:]) + 2
-    count = max(1, min(3, (width - 1) // span, len(rows) // 4))
-    height = -(-len(rows) // count)
-    padded = rows + [[""] * len(block)] * (height * count - len(rows))
-    return block * count, [[list(chain.from_iterable(padded[i::height])) for i in range(height)]]
+) -> Table:
+    """The main figure of the classes of `labels` in percent, in blocks beside each other within `width` characters."""
+    names = distinct_names(ground_truth.vocabulary)
+    main, second = list(files[0].metrics.overall)[:2]
+
+    def figures(name: str) -> list[str]:
+        own = [file.metrics.per_class[name] for file in files]
+        if len(files) > 1:
+            intervals = [_difference_classes(file.bootstrapped, name) for file in files]
+            return _compared(main, own, intervals)
+        reaches = files[0].bootstrapped.own.per_class[name] if files[0].bootstrapped else {}
+        return [percent(own[0][figure]) + _reach(own[0][figure], reaches.get(figure)) for figure in (main, second)]
+
+    columns = _file_columns(files) if len(files) > 1 else [Column(main), Column(second)]
+    return _blocks(columns, [names[label] for label in labels], figures, ground_truth, labels, width=width)
+
+
+def aggregate_table(runs: Aggregate) -> Table:
+    """Mean and 95 % interval of every figure over the runs, in percent, the groups beside each other."""
+    sides = {"all classes": runs.overall, **runs.groups}
+    rows = [[name, *(spread(side[name]) for side in sides.values())] for name in _shown(runs.overall)]
+    return [Column("", text=True), *map(Column, sides)], _split_recall(rows)
+
+
+def aggregate_class_table(runs: Aggregate, ground_truth: GroundTruth, labels: Sequence[int], *, width: int) -> Table:
+    """Mean and 95 % interval of the main figures of the classes of `labels`, in blocks beside each other."""
+    names = distinct_names(ground_truth.vocabulary)
+    shown = list(runs.overall)[:2]
+
+    def figures(name: str) -> list[str]:
+        return [spread(runs.per_class[name][figure]) for figure in shown]
+
+    columns = [Column(figure) for figure in shown]
+    return _blocks(columns, [names[label] for label in labels], figures, ground_truth, labels, width=width)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -77,22 +113,88 @@ def percent(value: float) -> str:
     return NOTHING if value == UNDEFINED else f"{100 * value:.2f}"
 
 
-def _shown(figures: Mapping[str, float]) -> list[str]:
+def spread(figure: Spread) -> str:
+    """Mean and interval in percent.
+
+    >>> spread(Spread(0.358172, 0.02, 0.0124))
+    '35.82 ± 1.24'
+    """
+    return percent(figure.mean) + (f" ± {100 * figure.interval:.2f}" if figure.interval is not None else "")
+
+
+def _blocks(
+    columns: Sequence[Column],
+    names: Sequence[str],
+    figures: Callable[[str], list[str]],
+    ground_truth: GroundTruth,
+    labels: Sequence[int],
+    *,
+    width: int,
+) -> Table:
+    """One row a class with its number of boxes, in as many blocks side by side as the width holds."""
+    boxes = ground_truth.boxes_per_class()
+    rows = [[name, str(boxes[label]), *figures(name)] for name, label in zip(names, labels, strict=True)]
+    block = [Column("class", text=True, most=LONGEST_NAME), Column("boxes"), *columns]
+    widths = [max(map(len, texts)) for texts in zip([column.head for column in block], *rows, strict=True)]
+    span = min(widths[0], LONGEST_NAME) + sum(widths[1:]) + 2 * len(block)
+    count = max(1, min(3, (width - 1) // span, len(rows) // 4))
+    height = -(-len(rows) // count)
+    padded = rows + [[""] * len(block)] * (height * count - len(rows))
+    return block * count, [[list(chain.from_iterable(padded[i::height])) for i in range(height)]]
+
+
+def _shown(figures: Mapping[str, object]) -> list[str]:
     """The figures worth a row: AR alone is AR at the largest cap, which stands there by its number."""
     return [name for name in figures if name != "AR"]
 
 
-def _file_columns(paths: Sequence[str]) -> list[Column]:
-    first, *others = short_names(paths)
+def _split_recall(rows: Rows) -> list[Rows]:
+    """The rows in two sections, precision and recall."""
+    recall = [row for row in rows if row[0].startswith("AR")]
+    return [[row for row in rows if row not in recall], *([recall] if recall else [])]
+
+
+def _file_columns(files: Sequence[EvaluatedFile]) -> list[Column]:
+    first, *others = short_names([file.name for file in files])
+    difference = "diff ± 95 %" if files[0].bootstrapped else "diff"
     columns = [Column(first)]
     for other in others:
-        columns += [Column(other), Column("diff", change=True)]
+        columns += [Column(other), Column(difference, change=True)]
     return columns
 
 
-def _compared(name: str, first: Mapping[str, float], others: Sequence[Mapping[str, float]]) -> list[str]:
-    row = [percent(first[name])]
-    for figures in others:
-        change = differences(figures, first)[name]
-        row += [percent(figures[name]), NOTHING if change is None else f"{100 * change:+.2f}"]
+def _compared(
+    name: str,
+    figures: Sequence[Mapping[str, float]],
+    intervals: Sequence[Mapping[str, tuple[float, float] | None]],
+) -> list[str]:
+    """The first file's figure, then each other's with its difference, starred where its interval is without 0."""
+    row = [percent(figures[0][name])]
+    for own, reaches in zip(figures[1:], intervals[1:], strict=True):
+        change, reach = differences(own, figures[0])[name], reaches.get(name)
+        text = NOTHING if change is None else f"{100 * change:+.2f}{_reach(change, reach)}"
+        if reach is not None:
+            text += "*" if reach[0] > 0 or reach[1] < 0 else " "
+        elif reaches:
+            text += " " * len(" ± 00.00 ")  # so that the differences stay under each other
+        row += [percent(own[name]), text]
     return row
+
+
+def _reach(value: float, interval: tuple[float, float] | None) -> str:
+    """The interval around a value as one number, where there is one."""
+    return "" if interval is None else f" ± {100 * max(interval[1] - value, value - interval[0]):.2f}"
+
+
+def _difference(bootstrapped: Bootstrapped | None) -> Intervals | None:
+    return bootstrapped.difference if bootstrapped else None
+
+
+def _difference_figures(bootstrapped: Bootstrapped | None) -> Mapping[str, tuple[float, float] | None]:
+    difference = _difference(bootstrapped)
+    return difference.figures if difference else {}
+
+
+def _difference_classes(bootstrapped: Bootstrapped | None, name: str) -> Mapping[str, tuple[float, float] | None]:
+    difference = _difference(bootstrapped)
+    return difference.per_class[name] if difference else {}

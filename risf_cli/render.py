@@ -29,7 +29,7 @@ class Column:
 
     head: str
     text: bool = False  # left-aligned and cut where the terminal is narrow; figures stand right and whole
-    change: bool = False  # its figures are differences: coloured by their sign
+    change: bool = False  # its figures are differences: coloured by their sign, where they have one
     most: int | None = None  # the widest a text may be
 
 
@@ -146,6 +146,7 @@ class _WarningLines(logging.Handler):
 
 def _cell(text: str, column: Column) -> Text:
     style = ""
-    if column.change and text[:1] in ("+", "-") and text.strip("+-0."):
+    uncertain = "±" in text and not text.endswith("*")  # an interval around 0: no direction to show
+    if column.change and text[:1] in ("+", "-") and text.strip("+-0.") and not uncertain:
         style = "green" if text.startswith("+") else "red"
     return Text(text, style=style)

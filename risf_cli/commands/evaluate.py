@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from risf_cli.options import Annotations, Boxes, CategoryIds, ImageIds, Json, Novel, required
+from risf_cli.options import Annotations, Boxes, CategoryIds, ImageIds, Json, Novel, Quiet, required
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from risf_core.evaluation import EvaluatedFile, GroundTruth
+    from risf_core.evaluation import Aggregate, EvaluatedFile, GroundTruth
     from risf_core.vocabulary import Group
 
 
@@ -27,13 +28,29 @@ def evaluate(
     *,
     annotations: Annotations = None,
     novel: Novel = None,
+    protocol: Annotated[
+        Literal["coco", "voc"],
+        typer.Option(metavar="NAME", help="coco, or voc: VOC2007's 11-point AP, boxes in pixels, difficult ignored."),
+    ] = "coco",
     max_dets: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="N[,N..]",
-            help="Detections of an image and class that count: one AR each, AP at the last. 300 is short for 1,10,300.",
+            help="Detections of an image and class that count: one AR each, AP at the last. 300 is short for 1,10,300. "
+            "(default: 100; voc counts all)",
         ),
-    ] = "100",
+    ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="95 % intervals from N resamples of the images, the same for all files; try 1000."
+        ),
+    ] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the resamples.")] = 0,
+    aggregate: Annotated[
+        bool,
+        typer.Option("--aggregate", help="Take the files as runs of one setting (seeds): mean and 95 % interval."),
+    ] = False,
     evaluator: Annotated[
         Literal["ultrafast", "pycocotools"],
         typer.Option(metavar="NAME", help="The library that computes: ultrafast or pycocotools, with the same values."),
@@ -50,8 +67,10 @@ def evaluate(
     per_class: Annotated[bool, typer.Option(help="Print the table of classes.")] = True,
     json_: Json = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON to a file as well.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures of each class as CSV.")] = None,
+    quiet: Quiet = False,
 ) -> None:
-    """AP of detections against ground truth by the COCO protocol, as pycocotools computes it.
+    """AP of detections against ground truth by the COCO protocol, as pycocotools computes it, or by VOC's.
 
     Tables are in percent; JSON holds the values as they are, 0..1, and -1 where there is nothing to measure against.
     With --novel, bAP, nAP and so on stand for the base and the novel classes alone.
@@ -62,11 +81,20 @@ def evaluate(
 
       risf evaluate before.json after.json --annotations instances_val.json --novel coco20
 
+      risf evaluate before.json after.json --annotations instances_val.json --bootstrap 1000
+
+      risf evaluate seed*.json --annotations instances_val.json --novel coco20 --aggregate --csv classes.csv
+
       risf rescore detections.json ... | risf evaluate - --annotations instances_val.json --json
     """
-    from risf_cli.render import print_warnings
-    from risf_core.evaluation import EvaluatedFile, comparison_json, read_detections_for, read_ground_truth
+    import numpy as np
+
+    from risf_cli.render import print_warnings, progress_of
+    from risf_core.evaluation import EvaluatedFile, comparison_json, match, read_detections_for, read_ground_truth
+    from risf_core.evaluation import aggregate as aggregate_of
+    from risf_core.evaluation import bootstrap as intervals_of
     from risf_core.evaluation import evaluate as metrics_of
+    from risf_core.evaluation.results import write_aggregate_csv, write_class_csv
     from risf_core.files import STANDARD_STREAM, display_name, write_json
     from risf_core.vocabulary import novel_names
 
@@ -75,27 +103,51 @@ def evaluate(
         raise ConfigError("risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)")
     if detections.count(STANDARD_STREAM) > 1:
         raise ConfigError("- (stdin) can be read once only; write the other detections to files")
+    if aggregate and bootstrap:
+        raise ConfigError("--aggregate is about runs and --bootstrap about images; choose one")
+    if protocol == "voc" and max_dets is not None:
+        raise ConfigError("--max-dets is COCO's; the voc protocol counts all detections")
     annotations = required(annotations, "annotations", "evaluate")
-    caps = _max_detections(max_dets)
+    caps = _max_detections(max_dets or "100")
     truth = read_ground_truth(annotations)
     if novel is not None:
         truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
 
-    results = []
+    results, matches = [], []
     for file in detections:
         table = read_detections_for(
             file, truth, boxes=boxes, category_ids=category_ids, image_ids=image_ids, on_unmatched=on_unmatched
         )
-        metrics = metrics_of(table, truth, max_detections=caps, evaluator=evaluator)
+        metrics = metrics_of(table, truth, protocol=protocol, max_detections=caps, evaluator=evaluator)
         results.append(EvaluatedFile(display_name(file), len(table), metrics))
+        if bootstrap:
+            matches.append(match(table, truth, protocol=protocol, max_detections=caps, evaluator=evaluator))
+    if bootstrap:
+        with progress_of("bootstrap", "resamples", quiet=quiet) as progress:
+            intervals = intervals_of(
+                matches, truth.vocabulary, resamples=bootstrap, generator=np.random.default_rng(seed), progress=progress
+            )
+        results = [replace(file, bootstrapped=own) for file, own in zip(results, intervals, strict=True)]
+    runs = aggregate_of([file.metrics for file in results]) if aggregate else None
 
-    content = {"annotations": str(annotations), "max_dets": caps, **comparison_json(results, truth)}
+    content: dict[str, Any] = {"annotations": str(annotations)}
+    if protocol == "coco":
+        content["max_dets"] = caps
+    if bootstrap:
+        content["bootstrap"] = {"resamples": bootstrap, "seed": seed, "level": 0.95}
+    content |= comparison_json(results, truth)
+    if runs is not None:
+        content["aggregate"] = runs.to_json()
+    if csv is not None and runs is not None:
+        write_aggregate_csv(csv, runs, truth)
+    elif csv is not None:
+        write_class_csv(csv, results, truth)
     if out is not None and str(out) != STANDARD_STREAM:
         write_json(out, content)
     if json_ or str(out) == STANDARD_STREAM:
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        _print_tables(results, truth, per_class=per_class)
+        _print_tables(results, runs, truth, per_class=per_class, resamples=bootstrap)
 
 
 def _max_detections(text: str) -> list[int]:
@@ -107,16 +159,25 @@ def _max_detections(text: str) -> list[int]:
     return sorted(caps if len(caps) > 1 else {cap for cap in (1, 10) if cap < max(caps)} | caps)
 
 
-def _print_tables(results: Sequence[EvaluatedFile], truth: GroundTruth, *, per_class: bool) -> None:
-    from risf_cli.metrics_tables import class_table, overall_table
+def _print_tables(
+    results: Sequence[EvaluatedFile], runs: Aggregate | None, truth: GroundTruth, *, per_class: bool, resamples: int
+) -> None:
+    from risf_cli.metrics_tables import aggregate_class_table, aggregate_table, class_table, overall_table
     from risf_cli.render import console, print_table
 
-    if per_class:
-        groups: list[Group] = ["novel", "base"] if truth.vocabulary.novel else ["all"]
-        for group in groups:
-            labels = truth.vocabulary.labels(group)
-            counted = labels[truth.boxes_per_class()[labels] > 0]
-            title = f"AP by class: {group}, {len(counted)} of {len(labels)} classes have boxes"
-            if len(counted):
-                print_table(*class_table(results, truth, counted.tolist(), width=console().width), title=title)
-    print_table(*overall_table(results))
+    width = console().width
+    groups: list[Group] = ["novel", "base"] if truth.vocabulary.novel else ["all"]
+    for group in groups if per_class else []:
+        labels = truth.vocabulary.labels(group)
+        counted = labels[truth.boxes_per_class()[labels] > 0].tolist()
+        title = f"AP by class: {group}, {len(counted)} of {len(labels)} classes have boxes"
+        if counted and runs is not None:
+            print_table(*aggregate_class_table(runs, truth, counted, width=width), title=title)
+        elif counted:
+            print_table(*class_table(results, truth, counted, width=width), title=title)
+    print_table(*(overall_table(results) if runs is None else aggregate_table(runs)))
+    if runs is not None:
+        typer.echo(f"mean ± 95 % interval of the mean over {runs.runs} runs (1.96 s / sqrt(n))")
+    if resamples:
+        star = "; * where it is without 0" if len(results) > 1 else ""
+        typer.echo(f"± 95 % interval, paired bootstrap over {len(truth.images)} images, {resamples} resamples{star}")

@@ -1,18 +1,23 @@
 """AP of detections against ground truth."""
 
+from risf_core.evaluation.aggregate import Aggregate, Spread, aggregate
 from risf_core.evaluation.compare import Bootstrapped, Intervals, bootstrap
 from risf_core.evaluation.ground_truth import GroundTruth, read_ground_truth
 from risf_core.evaluation.inputs import read_detections_for
-from risf_core.evaluation.metrics import UNDEFINED, EvaluatedFile, Metrics, comparison_json, differences
+from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences
 from risf_core.evaluation.protocols import evaluate, match
+from risf_core.evaluation.results import EvaluatedFile, comparison_json, write_aggregate_csv, write_class_csv
 
 __all__ = [
     "UNDEFINED",
+    "Aggregate",
     "Bootstrapped",
     "EvaluatedFile",
     "GroundTruth",
     "Intervals",
     "Metrics",
+    "Spread",
+    "aggregate",
     "bootstrap",
     "comparison_json",
     "differences",
@@ -20,4 +25,6 @@ __all__ = [
     "match",
     "read_detections_for",
     "read_ground_truth",
+    "write_aggregate_csv",
+    "write_class_csv",
 ]

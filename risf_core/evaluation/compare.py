@@ -23,18 +23,20 @@ _Named = tuple[Mapping[str, NDArray[np.float64]], Mapping[str, NDArray[np.float6
 LEVEL = 0.95
 _DEVIATIONS = 1.959963984540054  # of a normal distribution that hold 95 % of it to both sides
 PER_CLASS_FIGURES = ("AP", "AP50", "AP75")
+LEAST_IMAGES = 5  # with boxes of a class: the scatter of resamples of fewer says next to nothing
 
 _CELLS_AT_ONCE = 1 << 23  # detections of the largest class x resamples computed together: bounds the memory
 
 
 @dataclass(frozen=True)
 class Intervals:
-    """95 % intervals of figures in 0..1; None where hardly any resample has a box to measure against."""
+    """95 % intervals of figures in 0..1; None where too few images have a box to measure against."""
 
     figures: Mapping[str, Interval | None]  # "AP" ... "bAP" ... "nAP" ...
     per_class: Mapping[str, Mapping[str, Interval | None]]  # class name -> AP, AP50, AP75
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """[low, high] of each figure, over groups of classes and of each class."""
         return {"metrics": dict(self.figures), "per_class": {name: dict(own) for name, own in self.per_class.items()}}
 
 
@@ -52,7 +54,7 @@ def bootstrap(
     *,
     resamples: int,
     generator: np.random.Generator,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Bootstrapped]:
     """95 % intervals for each file, the first being what the others are compared with.
 
@@ -64,30 +66,53 @@ def bootstrap(
 
     Args:
         files: matches against the same ground truth, by the same protocol.
-        progress: called with the number of resamples done since the last call.
+        progress: called with the number of resamples done and to do.
     """
     if resamples < 2:
         raise ConfigError(f"a bootstrap needs at least 2 resamples, got {resamples}; 1000 is usual")
-    paired = [(Resampler(matches), matches) for matches in files]
-    largest = max(int(np.diff(matches.order.bounds).max(initial=1)) for matches in files)
-    block = int(np.clip(_CELLS_AT_ONCE // max(largest, 1), 1, 64))
-    draws = _draws(files[0].image_count, resamples, generator)
+    resamplers = [Resampler(matches) for matches in files]
     collected: list[list[_Named]] = [[] for _ in files]
-    while counts := list(islice(draws, block)):
-        drawn = np.stack(counts)
-        for samples, (resampler, matches) in zip(collected, paired, strict=True):
-            samples.append(_named(resampler.figures(drawn), vocabulary, matches.caps))
+    draws, done = _draws(files[0].image_count, resamples, generator), 0
+    while counts := list(islice(draws, _block_size(files))):
+        for samples, own in zip(
+            collected, _named_figures(resamplers, files, vocabulary, np.stack(counts)), strict=True
+        ):
+            samples.append(own)
+        done += len(counts)
         if progress is not None:
-            progress(len(counts))
-    values = [_named(r.figures(np.ones((1, f.image_count), dtype=np.int32)), vocabulary, f.caps) for r, f in paired]
-    names = distinct_names(vocabulary)
-    results = []
-    for number, samples in enumerate(collected):
-        own = _Sampled(values[number], _joined(samples))
-        first = _Sampled(values[0], _joined(collected[0]))
-        difference = own.minus(first).intervals(names, least=-1.0) if number else None
-        results.append(Bootstrapped(own.intervals(names, least=0.0), difference))
-    return results
+            progress(done, resamples)
+    every_image_once = np.ones((1, files[0].image_count), dtype=np.int32)
+    values = _named_figures(resamplers, files, vocabulary, every_image_once)
+    sampled = [_Sampled(own, _joined(samples)) for own, samples in zip(values, collected, strict=True)]
+    names = _names_with_enough_images(files[0], vocabulary)
+    return [
+        Bootstrapped(
+            own=own.intervals(names, least=0.0),
+            difference=own.minus(sampled[0]).intervals(names, least=-1.0) if number else None,
+        )
+        for number, own in enumerate(sampled)
+    ]
+
+
+def _block_size(files: Sequence[Matches]) -> int:
+    """How many resamples are computed together."""
+    largest = max(int(np.diff(matches.order.bounds).max(initial=1)) for matches in files)
+    return int(np.clip(_CELLS_AT_ONCE // largest, 1, 64))
+
+
+def _names_with_enough_images(matches: Matches, vocabulary: ClassVocabulary) -> dict[str, bool]:
+    """Each class name, and whether enough images hold a box of it for an interval."""
+    bounds = zip(matches.truth_bounds[:-1], matches.truth_bounds[1:], strict=True)
+    images = [matches.truth_images[a:b][matches.truth_counted[0, a:b]] for a, b in bounds]
+    enough = [len(np.unique(own)) >= LEAST_IMAGES for own in images]
+    return dict(zip(distinct_names(vocabulary), enough, strict=True))
+
+
+def _named_figures(
+    resamplers: Sequence[Resampler], files: Sequence[Matches], vocabulary: ClassVocabulary, counts: NDArray[np.int32]
+) -> list[_Named]:
+    pairs = zip(resamplers, files, strict=True)
+    return [_named(resampler.figures(counts), vocabulary, matches.caps) for resampler, matches in pairs]
 
 
 def _draws(image_count: int, resamples: int, generator: np.random.Generator) -> Iterator[NDArray[np.int32]]:
@@ -135,8 +160,8 @@ class _Sampled:
     def minus(self, first: _Sampled) -> _Sampled:
         return _Sampled(_minus(self.values, first.values), _minus(self.samples, first.samples))
 
-    def intervals(self, names: Sequence[str], *, least: float) -> Intervals:
-        """The intervals, none reaching below `least` or above 1."""
+    def intervals(self, names: Mapping[str, bool], *, least: float) -> Intervals:
+        """The intervals, none reaching below `least` or above 1; `names` says which classes get any."""
         bounds = [
             {name: _around(own[name], drawn[name], least=least) for name in own}
             for own, drawn in zip(self.values, self.samples, strict=True)
@@ -144,7 +169,10 @@ class _Sampled:
         figures, per_class = bounds
         return Intervals(
             figures={name: columns[0] for name, columns in figures.items()},
-            per_class={name: {figure: per_class[figure][i] for figure in per_class} for i, name in enumerate(names)},
+            per_class={
+                name: {figure: per_class[figure][i] if enough else None for figure in per_class}
+                for i, (name, enough) in enumerate(names.items())
+            },
         )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.vocabulary import ClassVocabulary, Group
 
 UNDEFINED = -1.0  # pycocotools' value where there is no ground truth to measure against
@@ -66,32 +65,4 @@ def differences(figures: Mapping[str, float], first: Mapping[str, float]) -> dic
         name: None if UNDEFINED in (value, first[name]) else value - first[name]
         for name, value in figures.items()
         if name in first
-    }
-
-
-@dataclass(frozen=True)
-class EvaluatedFile:
-    """The metrics of one detections file."""
-
-    name: str
-    rows: int  # detections that were evaluated
-    metrics: Metrics
-
-
-def comparison_json(files: Sequence[EvaluatedFile], ground_truth: GroundTruth) -> dict[str, Any]:  # Any: JSON
-    """What `risf evaluate --json` says of files: each with its metrics, and its differences to the first."""
-    first = files[0].metrics.flat()
-    return {
-        "images": len(ground_truth.images),
-        "boxes": int(ground_truth.boxes_per_class().sum()),
-        "novel": [name for name in ground_truth.vocabulary.names if name in ground_truth.vocabulary.novel],
-        "results": [
-            {
-                "detections": file.name,
-                "rows": file.rows,
-                **file.metrics.to_json(),
-                **({"difference": differences(file.metrics.flat(), first)} if number else {}),
-            }
-            for number, file in enumerate(files)
-        ],
     }

@@ -222,3 +222,97 @@ def test_bare_evaluate_reads_the_detections_that_lie_in_the_working_folder(risf,
     done = risf("evaluate", "--no-per-class")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[:3] == ["detections", "rescored", "diff"]
+
+
+@pytest.fixture
+def crowded_folder(tmp_path):
+    """Ground truth of 12 photos with a cat each; one file finds every other cat, another all, a third none."""
+    images = [{"id": i, "file_name": f"{i}.jpg", "height": 100, "width": 100} for i in range(1, 13)]
+    cat = {"category_id": 2, "bbox": [10, 10, 30, 30]}
+    truth = [{"id": i, "image_id": i, **cat} for i in range(1, 13)]
+    found = [{"image_id": i, **cat, "score": 0.5 + i / 100} for i in range(1, 13)]
+    missed = [{**row, "bbox": [60, 60, 30, 30]} if row["image_id"] % 2 else row for row in found]
+    content = {"images": images, "categories": CATEGORIES, "annotations": truth}
+    for name, rows in {"gt": content, "half": missed, "all": found, "none": []}.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    return tmp_path
+
+
+def test_bootstrap_gives_each_figure_and_each_difference_an_interval(risf, crowded_folder):
+    arguments = ("evaluate", "half.json", "all.json", "--annotations", "gt.json", "--bootstrap", "200")
+    done = risf(*arguments, "--json", "--quiet")
+    assert done.stderr == ""
+    content = json.loads(done.stdout)
+    assert content["bootstrap"] == {"resamples": 200, "seed": 0, "level": 0.95}
+    first, second = content["results"]
+    low, high = second["difference_intervals"]["metrics"]["AP"]
+    assert 0 < low < second["difference"]["AP"] < high
+    assert second["difference_intervals"]["per_class"]["cat"]["AP"] == [low, high]
+    assert second["difference_intervals"]["per_class"]["dog"]["AP"] is None
+    assert first["intervals"]["metrics"]["AP"][0] < first["metrics"]["AP"] < first["intervals"]["metrics"]["AP"][1]
+    assert "difference_intervals" not in first
+    assert risf(*arguments, "--json", "--quiet").stdout == done.stdout
+    assert risf(*arguments, "--json", "--quiet", "--seed", "1").stdout != done.stdout
+    lines = risf(*arguments).stdout.splitlines()
+    assert lines[-1] == "± 95 % interval, paired bootstrap over 12 images, 200 resamples; * where it is without 0"
+    assert next(line.split()[-1] for line in lines if line.split()[:1] == ["AP50"]).endswith("*")
+
+
+def test_aggregate_takes_files_as_runs(risf, crowded_folder):
+    arguments = ("evaluate", "none.json", "all.json", "--annotations", "gt.json", "--aggregate", "--csv", "classes.csv")
+    content = json.loads(risf(*arguments, "--json").stdout)
+    # by hand: AP 0 and 1, so s = sqrt(.5) and 1.96 s / sqrt(2) = .98
+    assert {k: round(v, 9) for k, v in content["aggregate"]["metrics"]["AP"].items()} == {
+        "mean": 0.5, "deviation": round(0.5**0.5, 9), "interval": 0.98,
+    }  # fmt: skip
+    assert [round(result["metrics"]["AP"], 9) for result in content["results"]] == [0, 1]
+    header, cat, dog = (crowded_folder / "classes.csv").read_text().splitlines()
+    assert header.startswith("class,category_id,group,boxes,runs,AP_mean,AP_interval,AP50_mean")
+    assert cat.startswith("cat,2,all,12,2,0.5,0.9799999999999999,0.5,")
+    assert dog.startswith("dog,4,all,0,2,,,")
+    lines = risf(*arguments).stdout.splitlines()
+    assert ["AP", "50.00", "±", "98.00"] in [line.split() for line in lines]
+    assert lines[-1] == "mean ± 95 % interval of the mean over 2 runs (1.96 s / sqrt(n))"
+
+
+def test_csv_of_files_has_a_row_for_each_file_and_class(risf, crowded_folder):
+    risf("evaluate", "none.json", "all.json", "--annotations", "gt.json", "--csv", "classes.csv")
+    rows = (crowded_folder / "classes.csv").read_text().splitlines()
+    assert rows[0].startswith("detections,class,category_id,group,boxes,AP,AP50,AP75,APs")
+    assert [row.split(",")[:2] for row in rows[1:]] == [
+        ["none.json", "cat"], ["none.json", "dog"], ["all.json", "cat"], ["all.json", "dog"],
+    ]  # fmt: skip
+
+
+def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(risf, crowded_folder):
+    content = json.loads((crowded_folder / "gt.json").read_text())
+    for box in content["annotations"]:
+        box["difficult"] = box["image_id"] % 2  # the very cats that half.json misses
+    (crowded_folder / "gt.json").write_text(json.dumps(content))
+    done = risf("evaluate", "half.json", "--annotations", "gt.json", "--protocol", "voc", "--json")
+    content = json.loads(done.stdout)
+    assert "max_dets" not in content
+    (result,) = content["results"]
+    assert list(result["metrics"]) == ["AP50", "AP", "AP75"]
+    assert (result["protocol"], result["evaluator"]) == ("voc", "risf")
+    # by hand: six boxes count; from the best score on hit and miss take turns, so hit k has precision k / (2 k - 1) and
+    # recall k / 6: recalls 0 and .1 are reached by the first hit, .2 and .3 by the second, .6 alone by the fourth
+    assert result["metrics"]["AP50"] == pytest.approx(
+        (2 * 1 + 2 * 2 / 3 + 2 * 3 / 5 + 4 / 7 + 2 * 5 / 9 + 2 * 6 / 11) / 11
+    )
+    assert risf("evaluate", "half.json", "--annotations", "gt.json", "--protocol", "voc").returncode == 0
+    interval = risf("evaluate", "half.json", "--annotations", "gt.json", "--protocol", "voc", "--bootstrap", "20")
+    assert interval.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--aggregate", "--bootstrap", "9"], "--aggregate is about runs and --bootstrap about images; choose one"),
+        (["--protocol", "voc", "--max-dets", "9"], "--max-dets is COCO's; the voc protocol counts all detections"),
+        (["--bootstrap", "1"], "a bootstrap needs at least 2 resamples, got 1; 1000 is usual"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(risf, crowded_folder, options, message):
+    done = risf("evaluate", "half.json", "--annotations", "gt.json", *options)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")

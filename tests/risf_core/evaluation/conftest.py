@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+import json
 from collections.abc import Callable, Sequence
 
 import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from risf_core.detections import Detections
+from risf_core.evaluation import GroundTruth, read_detections_for, read_ground_truth
 
 Reference = Callable[..., list[float]]
 # the names of COCOeval.stats, in its order
@@ -45,3 +49,17 @@ def pycocotools_stats() -> Reference:
         return [float(value) for value in evaluation.stats]
 
     return stats
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory) -> Callable[[dict, list[dict]], tuple[Detections, GroundTruth]]:
+    """Writes a dataset and a results list and reads them back as the table and the ground truth."""
+    folder = tmp_path_factory.mktemp("files")
+
+    def read(dataset: dict, results: list[dict]) -> tuple[Detections, GroundTruth]:
+        (folder / "truth.json").write_text(json.dumps(dataset))
+        (folder / "results.json").write_text(json.dumps(results))
+        truth = read_ground_truth(folder / "truth.json")
+        return read_detections_for(folder / "results.json", truth), truth
+
+    return read

@@ -50,20 +50,6 @@ def made_world(seed: int, *, images: int = 6, classes: int = 3, string_ids: bool
     return dataset, results
 
 
-@pytest.fixture
-def files(tmp_path):
-    """Writes a dataset and a results list and reads them back as the table and the ground truth."""
-
-    def read(dataset: dict, results: list[dict]):
-        truth_path, results_path = tmp_path / "truth.json", tmp_path / "results.json"
-        truth_path.write_text(json.dumps(dataset))
-        results_path.write_text(json.dumps(results))
-        truth = read_ground_truth(truth_path)
-        return read_detections_for(results_path, truth), truth
-
-    return read
-
-
 def novel_of(truth, names):
     return truth.vocabulary.with_novel(names)
 
