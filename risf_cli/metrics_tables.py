@@ -17,10 +17,12 @@ from risf_core.evaluation import (
     Spread,
     differences,
 )
+from risf_core.evaluation.compare import Interval
 from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names
 
 NOTHING = "-"  # where there is no ground truth to measure against
 LONGEST_NAME = 20
+LONGEST_HEAD = 16
 
 Rows = list[list[str]]
 Table = tuple[list[Column], list[Rows]]
@@ -37,7 +39,7 @@ def overall_table(files: Sequence[EvaluatedFile]) -> Table:
         rows = [
             [
                 name,
-                *(percent(flat[key]) + _reach(flat[key], own.get(key)) for key in (f"{side}{name}" for side in sides)),
+                *(percent(flat[key]) + _reach(flat[key], own, key) for key in (f"{side}{name}" for side in sides)),
             ]
             for name in names
         ]
@@ -65,7 +67,7 @@ def class_table(
             intervals = [_difference_classes(file.bootstrapped, name) for file in files]
             return _compared(main, own, intervals)
         reaches = files[0].bootstrapped.own.per_class[name] if files[0].bootstrapped else {}
-        return [percent(own[0][figure]) + _reach(own[0][figure], reaches.get(figure)) for figure in (main, second)]
+        return [percent(own[0][figure]) + _reach(own[0][figure], reaches, figure) for figure in (main, second)]
 
     columns = _file_columns(files) if len(files) > 1 else [Column(main), Column(second)]
     return _blocks(columns, [names[label] for label in labels], figures, ground_truth, labels, width=width)
@@ -91,16 +93,19 @@ def aggregate_class_table(runs: Aggregate, ground_truth: GroundTruth, labels: Se
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The shortest ends of the paths that tell the files apart, `.json` left out.
+    """The shortest parts of the paths that tell the files apart, `.json` left out.
 
-    >>> short_names(["runs/a/detections.json", "runs/b/detections.json"])
-    ['a/detections', 'b/detections']
+    >>> short_names(["runs/seed0/detections.json", "runs/seed1/detections.json"])
+    ['seed0', 'seed1']
+    >>> short_names(["a/before.json", "b/before.json", "b/after.json"])
+    ['a/before', 'b/before', 'b/after']
     """
     parts = [PurePath(path.removesuffix(".json")).parts for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
-        ends = ["/".join(part[-depth:]) for part in parts]
-        if len(set(ends)) == len(ends):
-            return ends
+        for chosen in ([part[-depth:][:1] for part in parts], [part[-depth:] for part in parts]):
+            names = ["/".join(part) for part in chosen]
+            if len(set(names)) == len(names):
+                return names
     return [f"{'/'.join(part[-1:])} ({number})" for number, part in enumerate(parts, 1)]
 
 
@@ -117,9 +122,9 @@ def spread(figure: Spread) -> str:
     """Mean and interval in percent.
 
     >>> spread(Spread(0.358172, 0.02, 0.0124))
-    '35.82 ± 1.24'
+    '35.82 ±  1.24'
     """
-    return percent(figure.mean) + (f" ± {100 * figure.interval:.2f}" if figure.interval is not None else "")
+    return percent(figure.mean) + (f" ± {100 * figure.interval:>5.2f}" if figure.interval is not None else "")
 
 
 def _blocks(
@@ -155,46 +160,42 @@ def _split_recall(rows: Rows) -> list[Rows]:
 
 
 def _file_columns(files: Sequence[EvaluatedFile]) -> list[Column]:
-    first, *others = short_names([file.name for file in files])
-    difference = "diff ± 95 %" if files[0].bootstrapped else "diff"
-    columns = [Column(first)]
-    for other in others:
-        columns += [Column(other), Column(difference, change=True)]
-    return columns
+    first, *others = (Column(name, most=LONGEST_HEAD) for name in short_names([file.name for file in files]))
+    difference = Column("diff ± 95 %" if files[0].bootstrapped else "diff", change=True)
+    return [first, *chain.from_iterable((other, difference) for other in others)]
 
 
 def _compared(
-    name: str,
-    figures: Sequence[Mapping[str, float]],
-    intervals: Sequence[Mapping[str, tuple[float, float] | None]],
+    name: str, figures: Sequence[Mapping[str, float]], intervals: Sequence[Mapping[str, Interval | None]]
 ) -> list[str]:
     """The first file's figure, then each other's with its difference, starred where its interval is without 0."""
     row = [percent(figures[0][name])]
     for own, reaches in zip(figures[1:], intervals[1:], strict=True):
         change, reach = differences(own, figures[0])[name], reaches.get(name)
-        text = NOTHING if change is None else f"{100 * change:+.2f}{_reach(change, reach)}"
-        if reach is not None:
-            text += "*" if reach[0] > 0 or reach[1] < 0 else " "
-        elif reaches:
-            text += " " * len(" ± 00.00 ")  # so that the differences stay under each other
-        row += [percent(own[name]), text]
+        text = NOTHING if change is None else f"{100 * change:+.2f}"
+        star = "* " if reach is not None and (reach[0] > 0 or reach[1] < 0) else ""
+        row += [percent(own[name]), f"{star}{text}{_reach(change or 0.0, reaches, name)}"]
     return row
 
 
-def _reach(value: float, interval: tuple[float, float] | None) -> str:
-    """The interval around a value as one number, where there is one."""
-    return "" if interval is None else f" ± {100 * max(interval[1] - value, value - interval[0]):.2f}"
+def _reach(value: float, intervals: Mapping[str, Interval | None], name: str) -> str:
+    """The interval around a value as one number, as wide as all others so that figures stand under each other."""
+    if not intervals:
+        return ""
+    interval = intervals.get(name)
+    reach = NOTHING if interval is None else f"{100 * max(interval[1] - value, value - interval[0]):.2f}"
+    return f" ± {reach:>5}"
 
 
 def _difference(bootstrapped: Bootstrapped | None) -> Intervals | None:
     return bootstrapped.difference if bootstrapped else None
 
 
-def _difference_figures(bootstrapped: Bootstrapped | None) -> Mapping[str, tuple[float, float] | None]:
+def _difference_figures(bootstrapped: Bootstrapped | None) -> Mapping[str, Interval | None]:
     difference = _difference(bootstrapped)
     return difference.figures if difference else {}
 
 
-def _difference_classes(bootstrapped: Bootstrapped | None, name: str) -> Mapping[str, tuple[float, float] | None]:
+def _difference_classes(bootstrapped: Bootstrapped | None, name: str) -> Mapping[str, Interval | None]:
     difference = _difference(bootstrapped)
     return difference.per_class[name] if difference else {}

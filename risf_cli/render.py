@@ -146,7 +146,7 @@ class _WarningLines(logging.Handler):
 
 def _cell(text: str, column: Column) -> Text:
     style = ""
-    uncertain = "±" in text and not text.endswith("*")  # an interval around 0: no direction to show
-    if column.change and text[:1] in ("+", "-") and text.strip("+-0.") and not uncertain:
-        style = "green" if text.startswith("+") else "red"
+    sign, certain = text.lstrip("* ")[:1], "±" not in text or text.startswith("*")  # an interval around 0 has no colour
+    if column.change and certain and sign in ("+", "-") and text.strip("+-0."):
+        style = "green" if sign == "+" else "red"
     return Text(text, style=style)

@@ -179,5 +179,6 @@ def _print_tables(
     if runs is not None:
         typer.echo(f"mean ± 95 % interval of the mean over {runs.runs} runs (1.96 s / sqrt(n))")
     if resamples:
-        star = "; * where it is without 0" if len(results) > 1 else ""
-        typer.echo(f"± 95 % interval, paired bootstrap over {len(truth.images)} images, {resamples} resamples{star}")
+        typer.echo(f"± 95 % interval: paired bootstrap over {len(truth.images)} images, {resamples} resamples")
+        if len(results) > 1:
+            typer.echo("* the interval of the difference is without 0")

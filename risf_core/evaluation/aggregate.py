@@ -25,8 +25,8 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Spread:
         """The spread of values; -1 where one of them is undefined.
 
-        >>> Spread.of([0.25, 0.5, 0.75])
-        Spread(mean=0.5, deviation=0.25, interval=0.28290163190291666)
+        >>> Spread.of([0.25, 0.25, 1.0, 1.0]).mean
+        0.625
         """
         if UNDEFINED in values:
             return cls(UNDEFINED, None, None)

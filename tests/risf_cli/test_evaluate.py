@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import subprocess
 
 import pytest
+
+from risf_cli.app import main
 
 IMAGES = [{"id": i, "file_name": f"{i:012d}.jpg", "height": 100, "width": 100} for i in (5, 9)]
 CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 4, "name": "dog"}]
@@ -22,6 +26,25 @@ MISS = {"image_id": 9, "category_id": 4, "bbox": [60, 60, 30, 30], "score": 0.7}
 
 
 @pytest.fixture
+def evaluate(tmp_path, monkeypatch, capsys):
+    """Runs `risf ...` in this process (`risf` starts one) in an empty folder, and returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        words = ["risf", "evaluate", *map(str, arguments)]
+        monkeypatch.setattr("sys.argv", words)
+        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        with pytest.raises(SystemExit) as exited:
+            main()
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(words, exited.value.code or 0, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
 def folder(tmp_path):
     """An empty working folder with ground truth and three detections files of known AP: 1, 0.5 and none."""
     for name, content in {"gt": TRUTH, "both": [HIT, OTHER_HIT], "half": [HIT, MISS], "none": []}.items():
@@ -29,8 +52,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_json_holds_raw_values_of_every_class_and_group(risf, folder):
-    done = risf("evaluate", "half.json", "--annotations", "gt.json", "--novel", "dog", "--json")
+def test_json_holds_raw_values_of_every_class_and_group(evaluate, folder):
+    done = evaluate("half.json", "--annotations", "gt.json", "--novel", "dog", "--json")
     assert done.returncode == 0
     assert done.stderr == ""
     content = json.loads(done.stdout)
@@ -46,13 +69,13 @@ def test_json_holds_raw_values_of_every_class_and_group(risf, folder):
     assert "difference" not in result
 
 
-def test_several_files_stand_side_by_side_with_their_differences(risf, folder):
-    arguments = ("evaluate", "half.json", "both.json", "none.json", "--annotations", "gt.json")
-    content = json.loads(risf(*arguments, "--json").stdout)
+def test_several_files_stand_side_by_side_with_their_differences(evaluate, folder):
+    arguments = ("half.json", "both.json", "none.json", "--annotations", "gt.json")
+    content = json.loads(evaluate(*arguments, "--json").stdout)
     assert [round(result["metrics"]["AP"], 12) for result in content["results"]] == [0.5, 1, 0]
     assert [round(result["difference"]["AP"], 12) for result in content["results"][1:]] == [0.5, -0.5]
     assert content["results"][1]["difference"]["APl"] is None
-    lines = risf(*arguments).stdout.splitlines()
+    lines = evaluate(*arguments).stdout.splitlines()
     assert next(line.split() for line in lines if line.split()[:1] == ["AP"] and "by" not in line) == [
         "AP", "50.00", "100.00", "+50.00", "0.00", "-50.00",
     ]  # fmt: skip
@@ -61,19 +84,19 @@ def test_several_files_stand_side_by_side_with_their_differences(risf, folder):
     ]  # fmt: skip
 
 
-def test_one_file_is_shown_with_its_groups_as_columns(risf, folder):
-    lines = risf("evaluate", "half.json", "--annotations", "gt.json", "--novel", "dog").stdout.splitlines()
+def test_one_file_is_shown_with_its_groups_as_columns(evaluate, folder):
+    lines = evaluate("half.json", "--annotations", "gt.json", "--novel", "dog").stdout.splitlines()
     assert [line.split() for line in lines if "all classes" in line] == [["all", "classes", "base", "novel"]]
     assert [line.split() for line in lines if line.split()[:1] == ["AP50"]] == [["AP50", "50.00", "100.00", "0.00"]]
     assert lines[0] == "AP by class: novel, 1 of 1 classes have boxes"
 
 
-def test_out_writes_the_json_and_the_table_is_still_printed(risf, folder):
-    done = risf("evaluate", "both.json", "--annotations", "gt.json", "--out", "metrics/val.json")
+def test_out_writes_the_json_and_the_table_is_still_printed(evaluate, folder):
+    done = evaluate("both.json", "--annotations", "gt.json", "--out", "metrics/val.json")
     assert "AP75" in done.stdout
     written = json.loads((folder / "metrics" / "val.json").read_text())
-    assert written == json.loads(risf("evaluate", "both.json", "--annotations", "gt.json", "--json").stdout)
-    assert written == json.loads(risf("evaluate", "both.json", "--annotations", "gt.json", "--out", "-").stdout)
+    assert written == json.loads(evaluate("both.json", "--annotations", "gt.json", "--json").stdout)
+    assert written == json.loads(evaluate("both.json", "--annotations", "gt.json", "--out", "-").stdout)
 
 
 def test_detections_come_from_stdin_also_as_a_dataset_with_scores(risf, folder):
@@ -84,9 +107,9 @@ def test_detections_come_from_stdin_also_as_a_dataset_with_scores(risf, folder):
     assert enveloped.stdout == listed.stdout
 
 
-def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(risf, folder):
+def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(evaluate, folder):
     scored = {**TRUTH, "categories": [{"id": 2, "name": "dog"}, {"id": 4, "name": "dog"}], "annotations": [HIT]}
-    done = risf("evaluate", "-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
+    done = evaluate("-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
     assert done.returncode == 0
     assert done.stderr == (
         "warning: stdin: its categories have other names under the same ids: "
@@ -94,39 +117,39 @@ def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(risf, folder
     )
 
 
-def test_no_detections_are_ap_zero_and_a_warning(risf, folder):
-    done = risf("evaluate", "none.json", "--annotations", "gt.json", "--json")
+def test_no_detections_are_ap_zero_and_a_warning(evaluate, folder):
+    done = evaluate("none.json", "--annotations", "gt.json", "--json")
     assert done.returncode == 0
     assert done.stderr == "warning: there are no detections: every AP is 0\n"
     assert json.loads(done.stdout)["results"][0]["metrics"]["AP"] == 0
 
 
-def test_the_reference_evaluator_gives_the_same_values(risf, folder):
-    arguments = ("evaluate", "half.json", "--annotations", "gt.json", "--json")
-    reference = risf(*arguments, "--evaluator", "pycocotools")
-    assert reference.stdout == risf(*arguments).stdout.replace("ultrafast-pycocotools", "pycocotools")
+def test_the_reference_evaluator_gives_the_same_values(evaluate, folder):
+    arguments = ("half.json", "--annotations", "gt.json", "--json")
+    reference = evaluate(*arguments, "--evaluator", "pycocotools")
+    assert reference.stdout == evaluate(*arguments).stdout.replace("ultrafast-pycocotools", "pycocotools")
 
 
 @pytest.mark.parametrize(
     ("given", "caps"),
     [("100", [1, 10, 100]), ("300", [1, 10, 300]), ("5", [1, 5]), ("1", [1]), ("100,1000", [100, 1000])],
 )
-def test_max_dets_is_the_last_cap_or_all_of_them(risf, folder, given, caps):
-    done = risf("evaluate", "half.json", "--annotations", "gt.json", "--json", "--max-dets", given)
+def test_max_dets_is_the_last_cap_or_all_of_them(evaluate, folder, given, caps):
+    done = evaluate("half.json", "--annotations", "gt.json", "--json", "--max-dets", given)
     content = json.loads(done.stdout)
     assert content["max_dets"] == caps
     assert [f"AR{cap}" in content["results"][0]["metrics"] for cap in caps] == [True] * len(caps)
 
 
-def test_annotations_come_from_risf_yaml_and_from_the_published_layout(risf, folder):
-    expected = risf("evaluate", "half.json", "--annotations", "gt.json", "--json", "--novel", "cat")
+def test_annotations_come_from_risf_yaml_and_from_the_published_layout(evaluate, folder):
+    expected = evaluate("half.json", "--annotations", "gt.json", "--json", "--novel", "cat")
     (folder / "risf.yaml").write_text("annotations: gt.json\nnovel: cat\n")
-    assert risf("evaluate", "half.json", "--json").stdout == expected.stdout
+    assert evaluate("half.json", "--json").stdout == expected.stdout
     (folder / "risf.yaml").unlink()
     layout = folder / "datasets" / "cocosplit" / "datasplit"
     layout.mkdir(parents=True)
     (layout / "5k.json").write_text(json.dumps(TRUTH))
-    assert json.loads(risf("evaluate", "half.json", "--json").stdout)["annotations"] == str(
+    assert json.loads(evaluate("half.json", "--json").stdout)["annotations"] == str(
         (layout / "5k.json").relative_to(folder)
     )
 
@@ -189,30 +212,28 @@ def test_what_is_wrong_is_one_line_and_exit_code_one(risf, folder, arguments, me
             "100); scores must be probabilities"),
     ],
 )  # fmt: skip
-def test_rows_that_do_not_fit_are_named_with_the_way_out(risf, folder, row, message):
-    done = risf("evaluate", "-", "--annotations", "gt.json", stdin=json.dumps([row]))
+def test_rows_that_do_not_fit_are_named_with_the_way_out(evaluate, folder, row, message):
+    done = evaluate("-", "--annotations", "gt.json", stdin=json.dumps([row]))
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
 
 
-def test_the_ways_out_that_errors_name_do_work(risf, folder):
+def test_the_ways_out_that_errors_name_do_work(evaluate, folder):
     rows = [{**HIT, "image_id": 0, "category_id": 0}, {**OTHER_HIT, "image_id": 1, "category_id": 1}]
-    done = risf(
-        "evaluate", "-", "--annotations", "gt.json", "--json", "--image-ids", "positions",
+    done = evaluate(
+        "-", "--annotations", "gt.json", "--json", "--image-ids", "positions",
         "--category-ids", "positions", stdin=json.dumps(rows),
     )  # fmt: skip
     assert round(json.loads(done.stdout)["results"][0]["metrics"]["AP"], 12) == 1
     stray = [HIT, OTHER_HIT, {**HIT, "image_id": 77}, {**HIT, "category_id": 77}]
-    done = risf(
-        "evaluate", "-", "--annotations", "gt.json", "--json", "--on-unmatched", "skip", stdin=json.dumps(stray)
-    )
+    done = evaluate("-", "--annotations", "gt.json", "--json", "--on-unmatched", "skip", stdin=json.dumps(stray))
     assert round(json.loads(done.stdout)["results"][0]["metrics"]["AP"], 12) == 1
     assert done.stderr == (
         "warning: stdin: 2 of 4 rows belong to images or categories that the annotations lack; they are left out\n"
     )
 
 
-def test_an_unknown_evaluator_is_wrong_usage(risf, folder):
-    assert risf("evaluate", "half.json", "--annotations", "gt.json", "--evaluator", "slow").returncode == 2
+def test_an_unknown_evaluator_is_wrong_usage(evaluate, folder):
+    assert evaluate("half.json", "--annotations", "gt.json", "--evaluator", "slow").returncode == 2
 
 
 def test_bare_evaluate_reads_the_detections_that_lie_in_the_working_folder(risf, folder):
@@ -238,9 +259,9 @@ def crowded_folder(tmp_path):
     return tmp_path
 
 
-def test_bootstrap_gives_each_figure_and_each_difference_an_interval(risf, crowded_folder):
-    arguments = ("evaluate", "half.json", "all.json", "--annotations", "gt.json", "--bootstrap", "200")
-    done = risf(*arguments, "--json", "--quiet")
+def test_bootstrap_gives_each_figure_and_each_difference_an_interval(evaluate, crowded_folder):
+    arguments = ("half.json", "all.json", "--annotations", "gt.json", "--bootstrap", "200")
+    done = evaluate(*arguments, "--json", "--quiet")
     assert done.stderr == ""
     content = json.loads(done.stdout)
     assert content["bootstrap"] == {"resamples": 200, "seed": 0, "level": 0.95}
@@ -251,16 +272,22 @@ def test_bootstrap_gives_each_figure_and_each_difference_an_interval(risf, crowd
     assert second["difference_intervals"]["per_class"]["dog"]["AP"] is None
     assert first["intervals"]["metrics"]["AP"][0] < first["metrics"]["AP"] < first["intervals"]["metrics"]["AP"][1]
     assert "difference_intervals" not in first
-    assert risf(*arguments, "--json", "--quiet").stdout == done.stdout
-    assert risf(*arguments, "--json", "--quiet", "--seed", "1").stdout != done.stdout
-    lines = risf(*arguments).stdout.splitlines()
-    assert lines[-1] == "± 95 % interval, paired bootstrap over 12 images, 200 resamples; * where it is without 0"
-    assert next(line.split()[-1] for line in lines if line.split()[:1] == ["AP50"]).endswith("*")
+    assert evaluate(*arguments, "--json", "--quiet").stdout == done.stdout
+    assert evaluate(*arguments, "--json", "--quiet", "--seed", "1").stdout != done.stdout
+    lines = evaluate(*arguments).stdout.splitlines()
+    assert lines[-2:] == [
+        "± 95 % interval: paired bootstrap over 12 images, 200 resamples",
+        "* the interval of the difference is without 0",
+    ]
+    # by hand: hit k of half.json has precision k / (2 k - 1) and recall k / 12; 9, 8, 9, 8, 8, 9 thresholds lie between
+    half = (9 * 1 + 8 * 2 / 3 + 9 * 3 / 5 + 8 * 4 / 7 + 8 * 5 / 9 + 9 * 6 / 11) / 101
+    shown = next(line.split() for line in lines if line.split()[:1] == ["AP75"])
+    assert shown[:5] == ["AP75", f"{100 * half:.2f}", "100.00", "*", f"{100 * (1 - half):+.2f}"]
 
 
-def test_aggregate_takes_files_as_runs(risf, crowded_folder):
-    arguments = ("evaluate", "none.json", "all.json", "--annotations", "gt.json", "--aggregate", "--csv", "classes.csv")
-    content = json.loads(risf(*arguments, "--json").stdout)
+def test_aggregate_takes_files_as_runs(evaluate, crowded_folder):
+    arguments = ("none.json", "all.json", "--annotations", "gt.json", "--aggregate", "--csv", "classes.csv")
+    content = json.loads(evaluate(*arguments, "--json").stdout)
     # by hand: AP 0 and 1, so s = sqrt(.5) and 1.96 s / sqrt(2) = .98
     assert {k: round(v, 9) for k, v in content["aggregate"]["metrics"]["AP"].items()} == {
         "mean": 0.5, "deviation": round(0.5**0.5, 9), "interval": 0.98,
@@ -270,13 +297,13 @@ def test_aggregate_takes_files_as_runs(risf, crowded_folder):
     assert header.startswith("class,category_id,group,boxes,runs,AP_mean,AP_interval,AP50_mean")
     assert cat.startswith("cat,2,all,12,2,0.5,0.9799999999999999,0.5,")
     assert dog.startswith("dog,4,all,0,2,,,")
-    lines = risf(*arguments).stdout.splitlines()
+    lines = evaluate(*arguments).stdout.splitlines()
     assert ["AP", "50.00", "±", "98.00"] in [line.split() for line in lines]
     assert lines[-1] == "mean ± 95 % interval of the mean over 2 runs (1.96 s / sqrt(n))"
 
 
-def test_csv_of_files_has_a_row_for_each_file_and_class(risf, crowded_folder):
-    risf("evaluate", "none.json", "all.json", "--annotations", "gt.json", "--csv", "classes.csv")
+def test_csv_of_files_has_a_row_for_each_file_and_class(evaluate, crowded_folder):
+    evaluate("none.json", "all.json", "--annotations", "gt.json", "--csv", "classes.csv")
     rows = (crowded_folder / "classes.csv").read_text().splitlines()
     assert rows[0].startswith("detections,class,category_id,group,boxes,AP,AP50,AP75,APs")
     assert [row.split(",")[:2] for row in rows[1:]] == [
@@ -284,12 +311,12 @@ def test_csv_of_files_has_a_row_for_each_file_and_class(risf, crowded_folder):
     ]  # fmt: skip
 
 
-def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(risf, crowded_folder):
+def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(evaluate, crowded_folder):
     content = json.loads((crowded_folder / "gt.json").read_text())
     for box in content["annotations"]:
         box["difficult"] = box["image_id"] % 2  # the very cats that half.json misses
     (crowded_folder / "gt.json").write_text(json.dumps(content))
-    done = risf("evaluate", "half.json", "--annotations", "gt.json", "--protocol", "voc", "--json")
+    done = evaluate("half.json", "--annotations", "gt.json", "--protocol", "voc", "--json")
     content = json.loads(done.stdout)
     assert "max_dets" not in content
     (result,) = content["results"]
@@ -300,8 +327,8 @@ def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(risf, c
     assert result["metrics"]["AP50"] == pytest.approx(
         (2 * 1 + 2 * 2 / 3 + 2 * 3 / 5 + 4 / 7 + 2 * 5 / 9 + 2 * 6 / 11) / 11
     )
-    assert risf("evaluate", "half.json", "--annotations", "gt.json", "--protocol", "voc").returncode == 0
-    interval = risf("evaluate", "half.json", "--annotations", "gt.json", "--protocol", "voc", "--bootstrap", "20")
+    assert evaluate("half.json", "--annotations", "gt.json", "--protocol", "voc").returncode == 0
+    interval = evaluate("half.json", "--annotations", "gt.json", "--protocol", "voc", "--bootstrap", "20")
     assert interval.returncode == 0
 
 
@@ -313,6 +340,6 @@ def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(risf, c
         (["--bootstrap", "1"], "a bootstrap needs at least 2 resamples, got 1; 1000 is usual"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(risf, crowded_folder, options, message):
-    done = risf("evaluate", "half.json", "--annotations", "gt.json", *options)
+def test_options_that_do_not_go_together_are_refused(evaluate, crowded_folder, options, message):
+    done = evaluate("half.json", "--annotations", "gt.json", *options)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
