@@ -141,7 +141,7 @@ def _blocks(
     rows = [[name, str(boxes[label]), *figures(name)] for name, label in zip(names, labels, strict=True)]
     block = [Column("class", text=True, most=LONGEST_NAME), Column("boxes"), *columns]
     widths = [max(map(len, texts)) for texts in zip([column.head for column in block], *rows, strict=True)]
-    span = min(widths[0], LONGEST_NAME) + sum(widths[1:]) + 2 * len(block)
+    span = min(widths[0], LONGEST_NAME) + sum(widths[1:]) + 3 * len(block)  # 3: what a table puts between columns
     count = max(1, min(3, (width - 1) // span, len(rows) // 4))
     height = -(-len(rows) // count)
     padded = rows + [[""] * len(block)] * (height * count - len(rows))

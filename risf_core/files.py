@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import errno
+import gc
 import hashlib
 import io
 import json
@@ -144,7 +145,8 @@ def read_json(
     text = read_text(path, what=what)
     name = display_name(path)
     try:
-        return json.loads(text, object_hook=object_hook)
+        with _no_garbage_collection():
+            return json.loads(text, object_hook=object_hook)
     except json.JSONDecodeError as error:
         if not text.strip():
             once = "; stdin can be read once only" if str(path) == STANDARD_STREAM else ""
@@ -166,6 +168,18 @@ def read_json(
         raise DataError(f"{name}: is nested too deeply to be read") from None
     except ValueError:  # Python reads no whole number of more than 4300 digits
         raise DataError(f"{name}: holds a number of thousands of digits, which cannot be read") from None
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Parsing makes millions of containers and no cycle; the collector would walk through them all, time and again."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def display_name(path: Path | str) -> str:

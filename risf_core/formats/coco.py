@@ -25,6 +25,7 @@ from risf_core.formats.conventions import (
 )
 from risf_core.vocabulary import ClassVocabulary
 
+_ROWS_AT_ONCE = 1 << 14  # turned into Python objects together, so that their number does not grow with the file
 _CORE_KEYS = frozenset({"image_id", "category_id", "bbox", "score"})
 _ROW_FORM = "each row needs image_id, category_id, bbox [x, y, width, height] and score"
 
@@ -104,7 +105,11 @@ def write_detections(target: Path | str, file: DetectionsFile) -> None:
 
 def result_rows(detections: Detections, vocabulary: ClassVocabulary) -> Iterator[dict[str, Any]]:
     """The COCO results dict of each row, in order; a row's other keys follow the four of COCO."""
-    category_ids = vocabulary.category_ids
+    for start in range(0, len(detections), _ROWS_AT_ONCE):
+        yield from _result_rows(detections[start : start + _ROWS_AT_ONCE], vocabulary.category_ids)
+
+
+def _result_rows(detections: Detections, category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
     columns = zip(
         detections.image_ids.tolist(),
         detections.labels.tolist(),
