@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.detections import ImageId
+from risf_core.detections import ImageId, factorize, image_id_array
 from risf_core.errors import DataError, counted, listing
 from risf_core.vocabulary import ClassVocabulary
 
@@ -91,9 +91,9 @@ def check_boxes(
             f"pass --boxes {form} (or convert them to pixels)"
         )
     if convention == "xywh" and sizes:
-        known = np.array([image_id in sizes for image_id in image_ids])
-        sides = np.array([sizes[i][::-1] for i in image_ids if i in sizes], dtype=np.float64).reshape(-1, 2)
-        if known.any() and _looks_like_corners(boxes[known], sides, margin=1):
+        sides = _sides(image_ids, sizes)
+        known = ~np.isnan(sides).any(axis=1)
+        if known.any() and _looks_like_corners(boxes[known], sides[known], margin=1):
             raise DataError(
                 f"{name}: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
                 "many run past their images; pass --boxes xyxy"
@@ -121,9 +121,16 @@ def to_xywh(
                 f"{name}: relative boxes need the size of each image, and none is known for {listing(missing)}; "
                 "pass --annotations with height and width"
             )
-        sides = np.array([sizes[image_id][::-1] for image_id in image_ids], dtype=np.float64)  # (N, 2) width, height
-        converted *= np.tile(sides, 2)
+        converted *= np.tile(_sides(image_ids, sizes), 2)
     return converted
+
+
+def _sides(image_ids: Sequence[ImageId], sizes: ImageSizes) -> NDArray[np.float64]:
+    """Width and height of each row's image (N, 2), NaN where unknown; each image is looked up once."""
+    codes, distinct = factorize(image_id_array(image_ids))
+    found = [sizes.get(image_id, (np.nan, np.nan)) for image_id in distinct]
+    sides: NDArray[np.float64] = np.array(found, dtype=np.float64).reshape(-1, 2)[codes, ::-1]
+    return sides
 
 
 def _looks_like_corners(boxes: NDArray[np.float64], sides: NDArray[np.float64], *, margin: float) -> bool:
