@@ -64,6 +64,10 @@ def bootstrap(
     as many images of the same kind. Percentiles of the resamples are not used: images that were drawn twice raise the
     interpolated precision, so nearly all resamples lie above the value itself.
 
+    VOC's AP over all IoU thresholds hangs on a handful of top detections where a threshold is strict, which no
+    bootstrap handles well: its intervals held the truth in some 90 of 100 made data sets, those of AP50 and COCO's in
+    95.
+
     Args:
         files: matches against the same ground truth, by the same protocol.
         progress: called with the number of resamples done and to do.

@@ -129,7 +129,8 @@ class _Part:
             best_right = np.maximum.accumulate(at_hits[:, ::-1], axis=1)[:, ::-1]
             recalls = hits / boxes[:, None]
             reached = _thresholds_reached(recalls, recall_thresholds)
-            steps = np.diff(reached, axis=1, prepend=0)
+            steps = reached.copy()
+            steps[:, 1:] -= reached[:, :-1]
             precision[:, threshold] = np.einsum("bn,bn->b", best_right, steps) / len(recall_thresholds)
             recall[:, threshold] = recalls[:, -1]
         return precision, recall

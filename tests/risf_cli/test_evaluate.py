@@ -35,7 +35,7 @@ def evaluate(tmp_path, monkeypatch, capsys):
     def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
         words = ["risf", "evaluate", *map(str, arguments)]
         monkeypatch.setattr("sys.argv", words)
-        monkeypatch.setattr("sys.stdin", io.StringIO(stdin))
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
         with pytest.raises(SystemExit) as exited:
             main()
         printed = capsys.readouterr()

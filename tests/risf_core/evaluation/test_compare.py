@@ -12,7 +12,9 @@ from risf_core.evaluation import GroundTruth, bootstrap, evaluate, match
 from risf_core.vocabulary import ClassVocabulary
 
 
-def made_data(images: int, generator: np.random.Generator, classes: int = 2) -> tuple[GroundTruth, list[Detections]]:
+def made_data(
+    images: int, generator: np.random.Generator, classes: int = 2, lift: float = 0.5
+) -> tuple[GroundTruth, list[Detections]]:
     """Images drawn one like the other, and two detectors: the second sees the same boxes and scores them better."""
     truth_images = np.repeat(np.arange(images), generator.integers(1, 4, images))
     count = len(truth_images)
@@ -30,8 +32,8 @@ def made_data(images: int, generator: np.random.Generator, classes: int = 2) -> 
     evidence = np.concatenate([generator.normal(1, 1, seen.sum()), generator.normal(0, 1, len(false_images))])
     is_true = np.arange(len(found_images)) < seen.sum()
     tables = []
-    for lift in (0.0, 0.5):
-        logits = evidence + lift * is_true + generator.normal(0, 0.5, len(evidence))
+    for own_lift in (0.0, lift):
+        logits = evidence + own_lift * is_true + generator.normal(0, 0.5, len(evidence))
         scores = 1 / (1 + np.exp(-logits))
         tables.append(Detections.from_rows(found_images, found_boxes, scores, found_labels))
     truth = GroundTruth(
@@ -58,21 +60,32 @@ def intervals(truth, tables, *, resamples=200, seed=0, protocol="coco", novel=()
 
 
 def test_the_interval_holds_the_true_difference_in_95_of_100_samples():
+    # two detectors of one make: which is first is a matter of chance, so the true difference is 0
     generator = np.random.default_rng(20240611)
-    population, both = made_data(20_000, generator)
-    truth = {
-        protocol: [evaluate(t, population, protocol=protocol).overall["AP"] for t in both]
-        for protocol in ("coco", "voc")
-    }
-    trials = 200
-    held = dict.fromkeys(truth, 0)
-    for trial in range(trials):
-        sample, tables = made_data(150, generator)
-        for protocol, (first, second) in truth.items():
-            low, high = intervals(sample, tables, seed=trial, protocol=protocol)[1].difference.figures["AP"]
-            held[protocol] += low <= second - first <= high
+    held = {("coco", "AP"): 0, ("coco", "AP50"): 0, ("voc", "AP50"): 0}
+    for trial in range(200):
+        truth, tables = made_data(150, generator, classes=1, lift=0.0)
+        for protocol in ("coco", "voc"):
+            difference = intervals(truth, tables, resamples=100, seed=trial, protocol=protocol)[1].difference
+            for name in ("AP", "AP50"):
+                low, high = difference.figures[name]
+                if (protocol, name) in held:
+                    held[protocol, name] += low <= 0 <= high
     # of 200 draws with probability .95, 184 to 196 are within two standard deviations
     assert all(184 <= count <= 196 for count in held.values()), held
+
+
+def test_a_better_detector_is_told_from_a_worse_one_by_as_much_as_it_is():
+    generator = np.random.default_rng(5)
+    population, both = made_data(20_000, generator, lift=0.5)
+    first, second = (evaluate(table, population).overall["AP"] for table in both)
+    held = 0
+    for trial in range(40):
+        truth, tables = made_data(300, generator, lift=0.5)
+        low, high = intervals(truth, tables, resamples=60, seed=trial)[1].difference.figures["AP"]
+        assert low > 0
+        held += low <= second - first <= high
+    assert held >= 35  # of 40 draws with probability .95, fewer have a chance of 1 in 70
 
 
 def test_every_figure_and_group_of_the_metrics_has_its_interval():

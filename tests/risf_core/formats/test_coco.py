@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import io
 import json
 import os
@@ -281,3 +282,22 @@ def test_result_rows_are_cocos_own_dicts(folder):
     rows = list(result_rows(read([ROW]).detections, PETS))
     assert rows == [ROW]
     assert {type(value) for row in rows for value in row.values()} == {int, list, float}
+
+
+def test_a_file_of_many_rows_keeps_their_order_and_each_its_own_keys(folder):
+    rows = [{**ROW, "image_id": n, "score": n / 40_000, **({"n": n} if n % 7 == 0 else {})} for n in range(40_000)]
+    (folder / "many.json").write_text(json.dumps(rows))
+    write_detections(folder / "again.json", read_detections(folder / "many.json", PETS))
+    assert json.loads((folder / "again.json").read_text()) == rows
+
+
+def test_the_garbage_collector_is_left_as_it_was(folder):
+    (folder / "bad.json").write_text("[{]")
+    for enabled in (True, False):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            with pytest.raises(DataError):
+                read_detections(folder / "bad.json", PETS)
+            assert gc.isenabled() == enabled
+        finally:
+            gc.enable()

@@ -144,3 +144,11 @@ def test_relative_boxes_of_an_image_of_unknown_size_are_refused():
         "d.json: relative boxes need the size of each image, and none is known for 8; pass --annotations with height "
         "and width"
     )
+
+
+def test_corners_are_told_where_only_some_images_have_a_size_and_ids_are_strings():
+    corners = [[90.0, 40.0, 190.0, 90.0]] * 3
+    with pytest.raises(DataError) as caught:
+        checked(corners, image_ids=["a", "b", "a"], sizes={"a": (100, 200)})
+    assert "the boxes look like corners" in str(caught.value)
+    checked(corners, image_ids=["b", "c", "b"], sizes={"a": (100, 200)})
