@@ -11,7 +11,9 @@ from risf_core.errors import ConfigError
 
 Annotations = Annotated[
     Path | None,
-    typer.Option("--annotations", metavar="FILE", help="COCO JSON of the ground truth: images, categories, boxes."),
+    typer.Option(
+        "--annotations", metavar="FILE", help="The ground truth: a COCO JSON, or a folder in Pascal VOC's form."
+    ),
 ]
 Novel = Annotated[
     str | None,

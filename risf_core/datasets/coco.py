@@ -44,7 +44,7 @@ def read_coco_dataset(paths: Path | Sequence[Path]) -> AnnotatedDataset:
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
     refuse_stdin(files, option="--coco")
-    joined = _join(files, [read_coco_document(path, object_hook=_without_mask) for path in files])
+    joined = _join(files, [read_coco_document(path, object_hook=without_mask) for path in files])
     return _table(joined, Source("coco", tuple(files), tuple(sha256_of(path) for path in files)))
 
 
@@ -125,7 +125,8 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
     )
 
 
-def _without_mask(row: dict[str, Any]) -> dict[str, Any]:
+def without_mask(row: dict[str, Any]) -> dict[str, Any]:
+    """The object of a COCO file without its mask, which takes most of the room and is not for boxes."""
     row.pop("segmentation", None)
     return row
 

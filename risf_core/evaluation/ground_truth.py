@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import ImageInfo, index_of, read_coco_document
+from risf_core.datasets import VOC_TEST, ImageInfo, index_of, read_coco_document, read_voc_dataset
+from risf_core.datasets.coco import without_mask
+from risf_core.datasets.voc import voc_test_list
 from risf_core.detections import ImageId, image_id_array
-from risf_core.errors import DataError
+from risf_core.errors import DataError, excerpt
+from risf_core.files import read_text
 from risf_core.vocabulary import ClassVocabulary
 
 _log = logging.getLogger(__name__)
@@ -63,12 +66,15 @@ class GroundTruth:
 
 
 def read_ground_truth(path: Path | str) -> GroundTruth:
-    """The ground truth of a COCO JSON; missing `iscrowd`, `area`, `info`, `licenses` and box ids are no fault.
+    """The ground truth of a COCO JSON, or of a folder in Pascal VOC's form (its test list, else what it holds).
 
-    Boxes of images or classes that the file does not list are left out with a warning, as pycocotools leaves them out.
-    Raises DataError, in one line, where the file is not what it should be.
+    Missing `iscrowd`, `area`, `info`, `licenses` and box ids are no fault. Boxes of images or classes that the file
+    does not list are left out with a warning, as pycocotools leaves them out. The image ids of a VOC folder are stems.
+    Raises DataError, in one line, where a file is not what it should be.
     """
-    document = read_coco_document(path)
+    if Path(path).is_dir():
+        return _of_voc_folder(Path(path))
+    document = read_coco_document(path, object_hook=without_mask)
     index = index_of(document)
     annotations = document.get("annotations")
     if not isinstance(annotations, list):
@@ -83,20 +89,39 @@ def read_ground_truth(path: Path | str) -> GroundTruth:
         )  # fmt: skip
         annotations = [row for row, kept in zip(annotations, listed, strict=True) if kept]
         boxes = boxes[np.array(listed, dtype=bool)]
-    areas = [row.get("area") for row in annotations]
+    areas = np.array([_number(row.get("area")) for row in annotations], dtype=np.float64)
     return GroundTruth(
         vocabulary=index.vocabulary,
         images=index.images,
         image_ids=image_id_array([row["image_id"] for row in annotations]),
         boxes_xywh=boxes,
-        areas=np.where(
-            [area is None for area in areas],
-            boxes[:, 2] * boxes[:, 3],
-            np.array([area or 0.0 for area in areas], dtype=np.float64),
-        ),
+        areas=np.where(np.isfinite(areas), areas, boxes[:, 2] * boxes[:, 3]),
         labels=np.array([label_by_id[row["category_id"]] for row in annotations], dtype=np.int64),
         crowd=np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool),
         difficult=np.array([bool(row.get("difficult") or row.get("ignore")) for row in annotations], dtype=bool),
+    )
+
+
+def _of_voc_folder(root: Path) -> GroundTruth:
+    single_test_list = root / "ImageSets" / "Main" / "test.txt"
+    if voc_test_list(root).is_file():
+        dataset = read_voc_dataset(root, image_sets=VOC_TEST)
+    elif single_test_list.is_file():
+        stems = [line.split()[0] for line in read_text(single_test_list, what="list of images").splitlines() if line]
+        dataset = read_voc_dataset(root, stems=stems)
+    else:
+        dataset = read_voc_dataset(root)
+    ids = np.empty(len(dataset.images), dtype=object)
+    ids[:] = [info.image_id for info in dataset.images]
+    return GroundTruth(
+        vocabulary=dataset.vocabulary,
+        images={info.image_id: info for info in dataset.images},
+        image_ids=ids[dataset.image_positions],
+        boxes_xywh=dataset.boxes_xywh,
+        areas=dataset.boxes_xywh[:, 2] * dataset.boxes_xywh[:, 3],
+        labels=dataset.labels,
+        crowd=dataset.crowd,
+        difficult=dataset.difficult,
     )
 
 
@@ -112,10 +137,14 @@ def _boxes_of(annotations: Sequence[Any], path: Path | str) -> NDArray[np.float6
                 raise DataError(f'{where} has no "{key}"; an evaluation needs image_id, category_id and bbox of each')
         box = row["bbox"]
         if not isinstance(box, list) or len(box) != 4 or not all(type(number) in (int, float) for number in box):
-            raise DataError(f"{where}: bbox {json.dumps(box)} is not a list of 4 numbers (x, y, width, height)")
-        if type(row.get("area", 0.0)) not in (int, float, type(None)):
-            raise DataError(f"{where}: area is {json.dumps(row['area'])}, not a number of square pixels")
-        boxes[position] = box
+            raise DataError(f"{where}: bbox {excerpt(box)} is not a list of 4 numbers (x, y, width, height)")
+        if type(row["image_id"]) not in (int, str):
+            raise DataError(f"{where}: image_id is {excerpt(row['image_id'])}, not a whole number or a string")
+        if type(row["category_id"]) is not int:
+            raise DataError(f"{where}: category_id is {excerpt(row['category_id'])}, not a whole number")
+        if type(row.get("area")) not in (int, float, type(None)):
+            raise DataError(f"{where}: area is {excerpt(row['area'])}, not a number of square pixels")
+        boxes[position] = [_number(number) for number in box]
     unusable = np.flatnonzero(~(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] >= 0).all(axis=1)))
     if len(unusable):
         row = unusable[0]
@@ -124,3 +153,11 @@ def _boxes_of(annotations: Sequence[Any], path: Path | str) -> NDArray[np.float6
             f"({len(unusable)} such boxes); a box is [x, y, width, height]"
         )
     return boxes
+
+
+def _number(value: float | None) -> float:
+    """The number as a float: infinite where it exceeds their range, NaN for None."""
+    try:
+        return math.nan if value is None else float(value)
+    except OverflowError:
+        return math.inf

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from risf_core.errors import DataError
-from risf_core.evaluation import read_ground_truth
+from risf_core.evaluation import evaluate, read_detections_for, read_ground_truth
 
 IMAGES = [{"id": 7, "file_name": "a.jpg", "height": 60, "width": 80}]
 CATEGORIES = [{"id": 3, "name": "cat"}]
@@ -75,6 +77,19 @@ def test_boxes_of_unlisted_images_and_categories_are_left_out_with_a_warning(wri
             "(1 such boxes); a box is [x, y, width, height]",
         ),
         (
+            {"annotations": [{**BOX, "image_id": [7]}]},
+            "gt.json: annotation 0: image_id is [7], not a whole number or a string",
+        ),
+        (
+            {"annotations": [{**BOX, "category_id": "cat"}]},
+            'gt.json: annotation 0: category_id is "cat", not a whole number',
+        ),
+        (
+            {"annotations": [{**BOX, "bbox": [1, 2, 10**400, 4]}]},
+            "gt.json: annotation 0: bbox [1.0, 2.0, inf, 4.0] has a negative size or a number that is not finite "
+            "(1 such boxes); a box is [x, y, width, height]",
+        ),
+        (
             {"annotations": [{**BOX, "area": "large"}]},
             'gt.json: annotation 0: area is "large", not a number of square pixels',
         ),
@@ -98,3 +113,42 @@ def test_a_vocabulary_of_other_classes_is_refused(write):
     assert str(caught.value) == (
         "the vocabulary has other category ids than the ground truth; derive it with with_novel"
     )
+
+
+def voc_folder(root: Path, listed: Sequence[str], *, name: str = "test") -> None:
+    """Two images with a cat each, the second one's difficult, and a list of some of them."""
+    for folder in ("Annotations", "ImageSets/Main"):
+        (root / folder).mkdir(parents=True)
+    for stem, difficult in (("000004", 0), ("000009", 1)):
+        (root / "Annotations" / f"{stem}.xml").write_text(
+            f"<annotation><folder>VOC2007</folder><filename>{stem}.jpg</filename>"
+            "<size><width>80</width><height>60</height><depth>3</depth></size>"
+            f"<object><name>cat</name><difficult>{difficult}</difficult>"
+            "<bndbox><xmin>11</xmin><ymin>21</ymin><xmax>30</xmax><ymax>50</ymax></bndbox></object></annotation>"
+        )
+    (root / "ImageSets/Main" / f"{name}.txt").write_text("".join(f"{stem}\n" for stem in listed))
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_voc_folder_is_ground_truth_by_its_test_list(tmp_path, single):
+    voc_folder(tmp_path / "VOC2007", ["000009"])
+    truth = read_ground_truth(tmp_path / "VOC2007" if single else tmp_path)
+    assert list(truth.images) == ["000009"]
+    assert truth.image_ids.tolist() == ["000009"]
+    assert truth.boxes_xywh.tolist() == [[10, 20, 20, 30]]  # xmin and ymin counted from 0
+    assert truth.difficult.tolist() == [True]
+    assert len(truth.vocabulary) == 20
+
+
+def test_detections_of_a_voc_folder_are_found_by_number_too(tmp_path):
+    voc_folder(tmp_path / "VOC2007", ["000004", "000009"])
+    truth = read_ground_truth(tmp_path)
+    row = {"image_id": 4, "category_id": truth.vocabulary.category_ids[truth.vocabulary.names.index("cat")]}
+    (tmp_path / "d.json").write_text(json.dumps([{**row, "bbox": [10, 20, 20, 30], "score": 0.5}]))
+    table = read_detections_for(tmp_path / "d.json", truth, image_ids="stems")
+    assert evaluate(table, truth, protocol="voc").per_class["cat"]["AP50"] == pytest.approx(1)
+
+
+def test_a_voc_folder_without_a_test_list_is_taken_as_it_is(tmp_path):
+    voc_folder(tmp_path, ["000004"], name="trainval")
+    assert list(read_ground_truth(tmp_path).images) == ["000004"]
