@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup test lint types demo bench lock clean
+.PHONY: setup test lint types demo lock clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/dev.txt

@@ -7,17 +7,16 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     ProgressColumn,
     Task,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
@@ -79,9 +78,7 @@ def progress_of(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callab
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
         _RateColumn(unit),
-        TimeRemainingColumn(compact=True),
         console=screen,
     ) as progress:
         task = progress.add_task(what, total=None)
@@ -104,13 +101,21 @@ def phases_of(*, quiet: bool = False) -> Iterator[Callable[[str, str, int, int],
 
 
 class _RateColumn(ProgressColumn):
+    """Done of all, units a second and time left, by the average since the start: the first batches come in bursts."""
+
     def __init__(self, unit: str) -> None:
         self._unit = unit
         super().__init__()
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} {self._unit}/s" if speed else f"- {self._unit}/s")
+        total = "?" if task.total is None else f"{task.total:.0f}"
+        text = f"{task.completed:.0f}/{total} {self._unit}"
+        if task.completed and task.elapsed:
+            rate = task.completed / task.elapsed
+            text += f"  {rate:.1f} {self._unit}/s"
+            if task.total is not None:
+                text += f"  {timedelta(seconds=round((task.total - task.completed) / rate))} left"
+        return Text(text)
 
 
 class _TenthLines:

@@ -20,16 +20,23 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    count_here: int = 1  # of them on this machine
 
     @property
     def is_first(self) -> bool:
         """Whether this process speaks and writes for all."""
         return self.rank == 0
 
+    @property
+    def span_machines(self) -> bool:
+        """Whether others of them run on other machines."""
+        return self.count > self.count_here
+
 
 def started_processes() -> Processes:
     """What torchrun says of this process in its environment; without torchrun it is the only one."""
-    return Processes(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
+    count = int(os.environ.get("WORLD_SIZE", 1))
+    return Processes(int(os.environ.get("RANK", 0)), count, int(os.environ.get("LOCAL_WORLD_SIZE", count)))
 
 
 def gather_to_first(value: Any, processes: Processes) -> list[Any] | None:

@@ -34,7 +34,7 @@ WRITTEN: Mapping[tuple[str, str], str] = {("prepare-splits", "split"): "out"}
 # Keys of risf.yaml that hold for every command that has such an option; a section named like a command holds for it.
 SHARED_KEYS: tuple[str, ...] = (
     "annotations", "classes", "images", "novel", "split",
-    "clip", "clip_weights", "clip_config", "device", "precision", "workers",
+    "clip", "clip_weights", "clip_config", "cache", "device", "precision", "workers",
 )  # fmt: skip
 
 # Options that do not count where a stronger source states one of the others: these do the same, or belong to what they
@@ -42,6 +42,8 @@ SHARED_KEYS: tuple[str, ...] = (
 _RIVALS: Mapping[str, tuple[str, ...]] = {
     "annotations": ("classes",),
     "classes": ("annotations",),
+    "clip_config": ("clip",),
+    "clip_weights": ("clip", "clip_config"),
     "coco": ("voc", "yolo"),
     "voc": ("coco", "yolo"),
     "yolo": ("coco", "voc"),

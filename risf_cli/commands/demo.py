@@ -14,7 +14,7 @@ def demo(
     steps: Annotated[int, typer.Option(metavar="N", min=1, help="How long the small encoder is trained.")] = 250,
     seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same figures.")] = 0,
 ) -> None:
-    """Re-score and evaluate a small example that is made on the spot: no data or weights are downloaded.
+    """Re-score and evaluate a small example, made on the spot: no data or weights are downloaded.
 
     Photos of coloured shapes, a simulated detector that finds them but confuses their classes, and a small image-text
     encoder trained on other shapes. It shows the commands at work; its figures say nothing of CLIP.
@@ -36,7 +36,7 @@ def demo(
     photo_folder = out / "photos"
     say(
         f"\nrisf rescore {before} --annotations {annotations} --images {photo_folder} "
-        f"--clip-config {config} --clip-weights {weights} --out {after}"
+        f"--clip-config {config} --clip-weights {weights} --device cpu --precision fp32 --cache none --out {after}"
     )
     rescore(
         str(before),
@@ -47,6 +47,7 @@ def demo(
         device="cpu",
         precision="fp32",
         out=str(after),
+        cache="none",
     )
     say(f"\nrisf evaluate {before} {after} --annotations {annotations}")
     evaluate([str(before), str(after)], annotations=annotations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -42,12 +43,15 @@ from risf_cli.options import (
     Workers,
     cache_folder,
 )
-from risf_core.errors import ConfigError, listing
+from risf_core.errors import ConfigError, DataError, counted, listing
 
 if TYPE_CHECKING:
     from risf_core.rescore.encoder import OpenClipEncoder
     from risf_core.rescore.inputs import RescoreInputs
     from risf_core.rescore.pipeline import RescoreResult, RescoreSettings
+
+
+_STDOUT_BY_NAME = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def rescore(
@@ -117,19 +121,24 @@ def rescore(
 
       risf rescore detections.json --rescore-classes novel --novel coco20 ... | risf evaluate - --annotations ...
     """
+    start = time.perf_counter()
+    options = {
+        name: value for name, value in locals().items() if name != "start"
+    }  # every option as it is in force, for the record
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.files import STANDARD_STREAM, check_writable, display_name, is_stream, write_json
     from risf_core.formats.coco import write_detections
     from risf_core.processes import gather_to_first, started_processes
-    from risf_core.rescore.cache import EmbeddingCache
+    from risf_core.rescore.cache import FILE_NAME, EmbeddingCache
     from risf_core.rescore.cached_encoder import CachedEncoder
     from risf_core.rescore.inputs import read_inputs
-    from risf_core.rescore.pipeline import RescoreSettings
+    from risf_core.rescore.pipeline import RescoreSettings, prompts_of
     from risf_core.rescore.pipeline import rescore as rescored
     from risf_core.rescore.record import make_record
     from risf_core.rescore.shards import merge_shares, rows_of_share
 
     print_warnings()
+    out = STANDARD_STREAM if out in _STDOUT_BY_NAME else out
     if json_ and out == STANDARD_STREAM:
         raise ConfigError("--json prints the record to stdout, where the detections go too; pass --out FILE")
     processes = started_processes()
@@ -137,6 +146,10 @@ def rescore(
         raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
     quiet = quiet or not processes.is_first
     if not is_stream(out):
+        if Path(out).exists() and not is_stream(detections) and Path(out).samefile(detections):
+            raise ConfigError(
+                f"--out {out} is the detections file itself, whose scores would be lost; choose another name"
+            )
         check_writable(Path(out))  # now, and not when the work is done
     settings = RescoreSettings(
         alpha=alpha,
@@ -163,6 +176,9 @@ def rescore(
         image_ids=image_ids,
         on_unmatched=on_unmatched,
     )
+    prompts_of(inputs.vocabulary, settings)
+    _check_not_rescored(inputs, display_name(detections))
+
     # torch and open_clip take seconds to import: faults of the input above are told without them
     from risf_core.devices import choose_device, choose_precision
     from risf_core.rescore.encoder import OpenClipEncoder
@@ -179,11 +195,12 @@ def rescore(
         compat_released=compat == "released",
     )
     folder = cache_folder(cache)
-    remembering = CachedEncoder(encoder, EmbeddingCache(folder)) if folder is not None else None
+    # SQLite's log cannot be shared over a network: processes on several machines keep a file each
+    file_name = f"embeddings-{platform.node()}.sqlite" if processes.span_machines else FILE_NAME
+    remembering = CachedEncoder(encoder, EmbeddingCache(folder, file_name)) if folder is not None else None
     if not quiet:
         for line in _before(inputs, encoder, settings):
             say(line)
-    start = time.perf_counter()
     share = rows_of_share(inputs.file.detections, processes)
     with progress_of("re-scoring", "crops", quiet=quiet) as progress:
         part = rescored(
@@ -203,13 +220,18 @@ def rescore(
     record = make_record(
         result,
         settings=settings,
+        options=options,
+        vocabulary=inputs.vocabulary,
         encoder=encoder,
         inputs={
-            "detections": None if is_stream(detections) else Path(detections),  # what was read once is gone
-            **{name: path for name, path in (("annotations", annotations), ("classes", classes)) if path is not None},
+            "detections": Path(detections),
+            "annotations": annotations,
+            "classes": classes,
+            "clip_config": clip_config,
         },
         matching=inputs.matching(),
         cache_hits=sum(hits for _, _, hits in shares),
+        processes=processes.count,
         seconds=seconds,
     )
     write_detections(out, inputs.file.with_detections(result.detections))
@@ -220,15 +242,18 @@ def rescore(
     if not quiet:
         for line in _after(result, record):
             say(line)
-        say(f"{display_name(detections)} -> {'stdout' if out == STANDARD_STREAM else out}")
 
 
 def _aliases(pairs: Sequence[str]) -> dict[str, str]:
+    aliases: dict[str, str] = {}
     for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not (equals and name.strip() and text.strip()):
+        name, equals, text = (part.strip() for part in pair.partition("="))
+        if not (equals and name and text):
             raise ConfigError(f"--alias {pair!r} is not NAME=TEXT, as in tvmonitor='tv screen'")
-    return {name.strip(): text.strip() for name, _, text in (pair.partition("=") for pair in pairs)}
+        if name in aliases:
+            raise ConfigError(f"--alias names the class {name!r} twice; keep one")
+        aliases[name] = text
+    return aliases
 
 
 def _class_choice(text: str) -> Literal["all", "novel"] | tuple[str, ...]:
@@ -236,7 +261,20 @@ def _class_choice(text: str) -> Literal["all", "novel"] | tuple[str, ...]:
         return "all"
     if text == "novel":
         return "novel"
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise ConfigError(f"--rescore-classes {text!r} names no class; give all, novel or names with commas")
+    return names
+
+
+def _check_not_rescored(inputs: RescoreInputs, name: str) -> None:
+    """Refuse rows that hold an encoder's share already: fused again, the detector's own score would be lost."""
+    again = sum(1 for extras in inputs.file.detections.extras if extras and "score_clip" in extras)
+    if again:
+        raise DataError(
+            f"{name}: {counted(again, 'row')} hold a score_clip, so they have been re-scored before; pass the "
+            "detector's own file (its scores stand there as score_detector)"
+        )
 
 
 def _precision(precision: str, compat: str | None, device: str) -> str:
@@ -269,11 +307,10 @@ def _before(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSe
 def _after(result: RescoreResult, record: Mapping[str, Any]) -> Iterator[str]:
     """What became of the rows."""
     counts = result.counts
-    crops = f"{counts.unique_crops} crops ({record['counts']['from_cache']} from the cache)"
-    speed = f"{record['seconds']:.1f} s ({record['crops_per_second']:.1f} crops/s)"
-    yield f"re-scored {counts.rescored} of {counts.read} rows: {crops}, {speed}"
+    crops = f"{counts.unique_crops} distinct crops ({record['counts']['from_cache']} from the cache)"
+    yield f"re-scored {counts.rescored} of {counts.read} rows by {crops} in {record['seconds']:.1f} s"
     left = {
-        "outside the score range": counts.outside_score_range,
+        "outside the score range (--min-score, --max-score)": counts.outside_score_range,
         "of other classes": counts.outside_classes,
         "without a photo": counts.without_photo,
         "without area in the photo": counts.degenerate,

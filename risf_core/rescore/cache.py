@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,8 +46,9 @@ class CacheInfo:
 class EmbeddingCache:
     """Embeddings by key, in a folder. Opened on first use; a damaged file is renamed and a new one begun."""
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / FILE_NAME
+    def __init__(self, folder: Path, file_name: str = FILE_NAME) -> None:
+        self.path = folder / file_name
+        self._file: tuple[int, int] | None = None
         self._opened: sqlite3.Connection | None = None
         self._encoders: dict[str, int] = {}
 
@@ -72,8 +73,8 @@ class EmbeddingCache:
                     found[key] = np.frombuffer(vector, dtype="<f4")
                     if used != today:
                         stale.append((today, key))
-            if stale:
-                with connection:
+            if stale:  # a full disk or a shared cache that only some may write must not keep a reader out
+                with contextlib.suppress(sqlite3.OperationalError), connection:
                     connection.executemany("UPDATE embeddings SET used = ? WHERE key = ?", stale)
             return found
 
@@ -130,6 +131,7 @@ class EmbeddingCache:
                 connection.execute("DELETE FROM encoders WHERE id NOT IN (SELECT encoder FROM embeddings)")
                 self._encoders.clear()
             connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             return dropped
 
         return self._guarded(drop, otherwise=0) if self.path.is_file() else 0
@@ -163,6 +165,9 @@ class EmbeddingCache:
         try:
             return work(self._connection())
         except sqlite3.OperationalError as error:  # locked, disk full, read-only: the file itself is sound
+            if str(error).startswith(("no such", "table ")):  # ... but these say that its tables are not ours
+                self._set_aside(str(error))
+                return otherwise
             raise OutputError(
                 f"{self.path}: the embedding cache cannot be used: {error}; pass --cache DIR elsewhere or --cache none"
             ) from error
@@ -179,38 +184,74 @@ class EmbeddingCache:
                     f"{self.path.parent}: the cache folder cannot be made: {error.strerror or error}; "
                     "pass --cache DIR elsewhere or --cache none"
                 ) from error
-            self._opened = sqlite3.connect(self.path, timeout=_WAIT)
-            _prepare(self._opened)
+            opened = sqlite3.connect(self.path, timeout=_WAIT, isolation_level="IMMEDIATE")
+            self._opened, self._file = opened, _identity(self.path)
+            _prepare(opened)
+            opened.execute("PRAGMA synchronous = NORMAL")  # what the log holds survives a kill of the process
         return self._opened
 
     def _set_aside(self, why: str) -> None:
+        """Rename the damaged file; one that another process has begun in its place meanwhile is left alone."""
         self.close()
         self._encoders.clear()
+        if _identity(self.path) != self._file:
+            return
         aside = self.path.with_name(f"{self.path.stem}.damaged-{time.time_ns()}{self.path.suffix}")
-        with contextlib.suppress(FileNotFoundError):  # another process was first
+        try:
             os.replace(self.path, aside)
+        except FileNotFoundError:  # another process was first
+            return
         for ending in ("-wal", "-shm"):
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         _log.warning("%s is damaged (%s); it is set aside as %s and a new one is begun", self.path, why, aside.name)
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of the same name."""
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
+
+
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Set the file up for sharing, and make its tables where they are not there yet."""
-    (form,) = connection.execute("PRAGMA user_version").fetchone()
-    connection.execute("PRAGMA journal_mode = WAL")  # readers and a writer at once; a killed writer leaves no trace
-    connection.execute("PRAGMA synchronous = NORMAL")
-    if form == _FORM:
+    """Set the file up for sharing, and make its tables where they are not there yet, however many open it at once."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == _FORM:
         return
-    if form != 0 or connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
-        raise sqlite3.DatabaseError(f"its form is {form}, not {_FORM}")
-    with connection:
-        connection.execute("CREATE TABLE IF NOT EXISTS encoders (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL)")
+    _share(connection)
+    connection.execute("BEGIN IMMEDIATE")  # others who found the file empty wait here, and then find it made
+    try:
+        (form,) = connection.execute("PRAGMA user_version").fetchone()
+        if form == _FORM:
+            return
+        if form != 0 or connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+            raise sqlite3.DatabaseError(f"its form is {form}, not {_FORM}")
+        connection.execute("CREATE TABLE encoders (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL)")
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS embeddings (id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, "
+            "CREATE TABLE embeddings (id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, "
             "kind TEXT NOT NULL, encoder INTEGER NOT NULL, used INTEGER NOT NULL, vector BLOB NOT NULL, "
             "checksum INTEGER NOT NULL)"
         )
         connection.execute(f"PRAGMA user_version = {_FORM}")
+    finally:
+        connection.commit()
+
+
+def _share(connection: sqlite3.Connection) -> None:
+    """Write-ahead logging: readers and a writer at once, and a killed writer leaves no trace. The file remembers it.
+
+    The switch does not wait for other processes by itself, as SQLite's ordinary locks do.
+    """
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _select(columns: str, keys: Sequence[bytes]) -> str:
@@ -227,4 +268,4 @@ def _today() -> int:
 
 
 def _date_of(day: int) -> str:
-    return datetime.fromtimestamp(day * _DAY).date().isoformat()
+    return datetime.fromtimestamp(day * _DAY, tz=timezone.utc).date().isoformat()

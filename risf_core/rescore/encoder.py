@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections import deque
@@ -21,7 +22,7 @@ from risf_core.errors import ConfigError
 from risf_core.files import sha256_of
 from risf_core.images import decode_rgb
 from risf_core.rescore.crop_encoder import ImageCrops
-from risf_core.rescore.crops import CropRule, cut_crops, cut_released_crops
+from risf_core.rescore.crops import CROPPING_VERSION, CropRule, cut_crops, cut_released_crops
 from risf_core.rescore.open_clip_model import (
     Tokenizer,
     build_model,
@@ -55,8 +56,10 @@ class OpenClipEncoder:
         Args:
             batch_size: crops a forward pass; None: 256 on a GPU, 32 on a CPU.
             workers: threads that decode and cut while the model runs; 0 does both in turn; None: 2, on a GPU up to 8.
-            compat_released: crops as the authors' public code makes them, one image a batch (`crop` is ignored).
+            compat_released: crops as the authors' public code makes them, one image a batch.
         """
+        if compat_released and crop != "squash":
+            raise ConfigError(f"--compat released cuts crops in its own way; leave out --crop {crop}")
         if batch_size is not None and batch_size < 1:
             raise ConfigError(f"--batch-size must be 1 or more, got {batch_size}")
         if workers is not None and workers < 0:
@@ -80,9 +83,11 @@ class OpenClipEncoder:
         return json.dumps(
             {
                 "model": self.source.name,
+                "config": hashlib.sha256(json.dumps(self.source.model_config, sort_keys=True).encode()).hexdigest(),
                 "weights": self.weights_sha256,
                 "precision": self.precision,
                 "preprocessing": vars(self.preprocessing),
+                "cropping": CROPPING_VERSION,
             },
             sort_keys=True,
         )

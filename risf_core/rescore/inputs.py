@@ -90,6 +90,8 @@ def read_inputs(
         on_unknown_category="keep" if on_unmatched == "skip" else "error",
         zero_based_option="--first-id 0" if classes is not None else "--category-ids positions",
     )
+    if not len(file.detections):
+        _log.warning("%s: holds no detections", display_name(detections))
     if novel is not None:
         named = file.vocabulary.with_novel(novel_names(novel, file.vocabulary))
         file = DetectionsFile(file.detections, named, file.envelope)

@@ -8,17 +8,19 @@ import json
 import logging
 import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import open_clip
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from risf_core.errors import EncoderError, listing
 from risf_core.rescore.weights import EncoderSource, is_torchscript
+
+_POSITION_EMBEDDINGS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
             extra = ("input_resolution", "context_length", "vocab_size")  # OpenAI's archives hold these as tensors
             model.load_state_dict({key: value.float() for key, value in stored.items() if key not in extra})
         else:
-            _check_position_embedding(source, model, misfit)
+            _check_position_embeddings(source, model, misfit)
             open_clip.load_checkpoint(model, str(source.weights), weights_only=True)
     except RuntimeError as error:
         if "state_dict" not in str(error):
@@ -69,9 +71,13 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
         raise EncoderError(
             f"{misfit} ({_misfit(error)}); pass the --clip NAME or --clip-config they belong to"
         ) from error
+    except AssertionError as error:  # how open_clip refuses what it cannot stretch
+        reason = f"{misfit} ({_first_line(error)})"
+        raise EncoderError(f"{reason}; pass the --clip NAME or --clip-config they belong to") from error
     except (OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise EncoderError(
-            f"{source.weights}: cannot be read as weights ({_first_line(error)}); fetch the file again"
+            f"{source.weights}: cannot be read as weights ({type(error).__name__}: {_first_line(error)}); "
+            "pass a file of weights (safetensors, pt), or fetch it again"
         ) from error
     return model
 
@@ -141,16 +147,27 @@ def _without_log(opening: str) -> Iterator[None]:
         root.removeFilter(keep)
 
 
-def _check_position_embedding(source: EncoderSource, model: Any, misfit: str) -> None:
-    """Refuse weights of another input size, which open_clip would stretch without a word."""
-    name = "visual.positional_embedding"
-    wanted = model.state_dict().get(name)
-    stored = open_clip.factory.load_state_dict(str(source.weights)).get(name)
-    if wanted is not None and stored is not None and stored.shape != wanted.shape:
-        raise EncoderError(
-            f"{misfit} ({name} is {tuple(stored.shape)}, the model's {tuple(wanted.shape)}: another input size); "
-            "pass the --clip NAME or --clip-config they belong to"
-        )
+def _check_position_embeddings(source: EncoderSource, model: Any, misfit: str) -> None:
+    """Refuse weights of another input size or text length, which open_clip would stretch without a word."""
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items() if name in _POSITION_EMBEDDINGS}
+    stored = _stored_shapes(source.weights, wanted)
+    for name, shape in stored.items():
+        if shape != wanted[name]:
+            what = "input size" if name.startswith("visual.") else "text length"
+            raise EncoderError(
+                f"{misfit} ({name} is {shape}, the model's {wanted[name]}: another {what}); "
+                "pass the --clip NAME or --clip-config they belong to"
+            )
+
+
+def _stored_shapes(weights: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of those of the named parameters that a file holds."""
+    if weights.suffix == ".safetensors":  # its head tells
+        with safe_open(str(weights), framework="pt") as file:
+            held = set(file.keys())
+            return {name: tuple(file.get_slice(name).get_shape()) for name in names if name in held}
+    state = open_clip.factory.load_state_dict(str(weights))
+    return {name: tuple(state[name].shape) for name in names if name in state}
 
 
 def _misfit(error: RuntimeError) -> str:

@@ -107,7 +107,7 @@ def rescore(
     """
     settings = settings or RescoreSettings()
     rescored_labels = labels_to_rescore(vocabulary, settings)
-    prompts, columns = _prompts(vocabulary, rescored_labels, settings)
+    prompts, columns = prompts_of(vocabulary, settings)
     in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
     of_classes = np.isin(detections.labels, rescored_labels)  # (N,)
     plan = _plan(detections, np.flatnonzero(in_range & of_classes), photos)
@@ -195,10 +195,12 @@ def _plan(detections: Detections, eligible: NDArray[np.int64], photos: Mapping[I
     return _Plan(jobs, without_photo, degenerate)
 
 
-def _prompts(
-    vocabulary: ClassVocabulary, rescored: NDArray[np.int64], settings: RescoreSettings
-) -> tuple[Prompts, NDArray[np.int64]]:
-    """The prompts of the names in the softmax, and the column of every label there (K,), -1 where it has none."""
+def prompts_of(vocabulary: ClassVocabulary, settings: RescoreSettings) -> tuple[Prompts, NDArray[np.int64]]:
+    """The prompts of the names in the softmax, and the column of every label there (K,), -1 where it has none.
+
+    Raises ConfigError where settings and classes do not go together.
+    """
+    rescored = labels_to_rescore(vocabulary, settings)
     labels = vocabulary.labels("all") if settings.softmax_over == "all" else rescored
     unknown = [name for name in settings.aliases if name not in vocabulary.names]
     if unknown:

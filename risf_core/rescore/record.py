@@ -10,8 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from risf_core.files import sha256_of
-from risf_core.rescore.pipeline import RescoreResult, RescoreSettings
+from risf_core.files import is_stream, sha256_of
+from risf_core.rescore.pipeline import RescoreResult, RescoreSettings, labels_to_rescore
+from risf_core.vocabulary import ClassVocabulary
 
 if TYPE_CHECKING:
     from risf_core.rescore.encoder import OpenClipEncoder
@@ -23,23 +24,32 @@ def make_record(
     result: RescoreResult,
     *,
     settings: RescoreSettings,
+    options: Mapping[str, Any],
+    vocabulary: ClassVocabulary,
     encoder: OpenClipEncoder,
     inputs: Mapping[str, Path | None],
     matching: Mapping[str, Any],
     cache_hits: int = 0,
+    processes: int = 1,
     seconds: float,
 ) -> dict[str, Any]:
     """What a person needs to know, or to do the same again, as a dict of plain JSON values.
 
     Args:
-        inputs: the files read, by option name; None for stdin.
+        options: the command's options as they were in force.
+        inputs: the files read, by option name; None where the option names none.
         matching: how images were found, and which were not.
         cache_hits: crops whose embeddings the cache knew.
-        seconds: wall-clock time of the re-scoring, model loading included.
+        seconds: wall-clock time of the whole, reading and model loading included.
     """
     counts = asdict(result.counts)
     return {
+        "options": {name.rstrip("_"): _plain(value) for name, value in options.items()},
         "settings": asdict(settings),
+        "classes": {
+            "rescored": [vocabulary.names[label] for label in labels_to_rescore(vocabulary, settings)],
+            "novel": [name for name in vocabulary.names if name in vocabulary.novel],
+        },
         "prompts": {
             "names": list(result.prompts.names),
             "background": result.prompts.background,
@@ -48,6 +58,7 @@ def make_record(
         "encoder": {
             "model": encoder.source.name,
             "tag": encoder.source.tag,
+            "config": encoder.source.model_config,
             "weights": str(encoder.source.weights),
             "weights_sha256": encoder.weights_sha256,
             "device": encoder.device,
@@ -56,20 +67,30 @@ def make_record(
             "workers": encoder.workers,
             "preprocessing": asdict(encoder.preprocessing),
         },
-        "inputs": {
-            name: {"path": str(path) if path else "-", "sha256": sha256_of(path) if path else None}
-            for name, path in inputs.items()
-        },
+        "inputs": {name: _identified(path) for name, path in inputs.items() if path is not None},
         "matching": dict(matching),
         "counts": {**counts, "eligible": result.counts.eligible, "from_cache": cache_hits},
+        "processes": processes,
         "seconds": round(seconds, 3),
-        "crops_per_second": round(result.counts.unique_crops / max(seconds, 1e-9), 2),
+        "encoded_crops_per_second": round((result.counts.unique_crops - cache_hits) / max(seconds, 1e-9), 2),
         "versions": {
             "python": sys.version.split()[0],
             "platform": platform.platform(),
             **{name: _version(name) for name in _PACKAGES},
         },
     }
+
+
+def _plain(value: Any) -> Any:
+    """An option's value as JSON has it."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _identified(path: Path) -> dict[str, str | None]:
+    """A file's path and hash; a stream, which can be read once only, has none."""
+    return {"path": str(path), "sha256": None if is_stream(path) else sha256_of(path)}
 
 
 def _version(package: str) -> str | None:

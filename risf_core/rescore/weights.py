@@ -7,7 +7,7 @@ import os
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, confi
     """
     if weights is not None and not weights.is_file():
         raise EncoderError(f"--clip-weights {weights}: there is no such file")
+    if config is not None and clip != DEFAULT_CLIP:
+        raise EncoderError(f"--clip {clip} and --clip-config {config} both name the model; pass one of them")
     if config is not None:
         source = _from_config(config, weights)
     elif clip.startswith(("local-dir:", "hf-hub:")):
@@ -96,29 +98,38 @@ def _from_name(clip: str, weights: Path | None) -> EncoderSource:
             f"--clip {name!r} is no model of open_clip{did_you_mean(name, open_clip.list_models())}; "
             "a model of your own needs --clip-config JSON"
         )
-    if weights is not None:
-        return EncoderSource(name, None, model_config, weights, _preprocess_of_tag(name, tag))
     tags = open_clip.list_pretrained_tags_by_model(name)
-    if not tag:
-        raise EncoderError(
-            f"--clip {name} names no weights; add a tag ({name}:{tags[0] if tags else 'TAG'}) or --clip-weights"
-        )
-    pretrained = open_clip.get_pretrained_cfg(name, tag)
-    if not pretrained:
+    if tag and tag not in tags:
         raise EncoderError(
             f"--clip {clip}: {name} has no weights tagged {tag!r}{did_you_mean(tag, tags)}; "
             f"tags: {listing(tags, most=12)}"
         )
+    if weights is not None:
+        return EncoderSource(name, None, model_config, weights, _preprocess_of(name, [tag] if tag else tags))
+    if not tag:
+        example = f"{name}:{tags[0] if tags else 'TAG'}"
+        raise EncoderError(f"--clip {name} names no weights; add a tag ({example}) or --clip-weights")
+    pretrained = open_clip.get_pretrained_cfg(name, tag)
     if bool(pretrained.get("quick_gelu")) != bool(model_config.get("quick_gelu")):
         raise EncoderError(_quick_gelu_fault(name, f"the tag {tag!r}", bool(pretrained.get("quick_gelu"))))
-    return EncoderSource(name, tag, model_config, _weights_of_tag(clip, pretrained), _preprocess_of_tag(name, tag))
+    return EncoderSource(name, tag, model_config, _weights_of_tag(clip, pretrained), _preprocess_of(name, [tag]))
 
 
-def _preprocess_of_tag(name: str, tag: str) -> dict[str, Any]:
+def _preprocess_of(name: str, tags: Sequence[str]) -> dict[str, Any]:
+    """What the tags of a model state of its preprocessing. Raises EncoderError where they do not agree."""
     import open_clip
 
-    stated = (open_clip.get_pretrained_cfg(name, tag) if tag else None) or {}
-    return {key: stated[key] for key in _PREPROCESS_KEYS if key in stated}
+    stated = [open_clip.get_pretrained_cfg(name, tag) or {} for tag in tags]
+    forms = [
+        {key: list(one[key]) if key in ("mean", "std") else one[key] for key in _PREPROCESS_KEYS if key in one}
+        for one in stated
+    ]
+    if any(form != forms[0] for form in forms):
+        raise EncoderError(
+            f"--clip {name}: its published weights were trained with different preprocessing; say with whose yours "
+            f"were, as in --clip {name}:{tags[0]} (tags: {listing(tags, most=12)})"
+        )
+    return forms[0] if forms else {}
 
 
 def _parts_of_config(content: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

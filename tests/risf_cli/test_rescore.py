@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from risf_cli.app import app
+from risf_cli.app import app, load_command
 from risf_core.files import sha256_of
+from tests.tiny_encoder import TINY
 
 CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "tvmonitor"}]
 ROWS = [
@@ -53,7 +55,6 @@ def run(folder: Path, tiny: tuple[Path, Path]):
     def call(*arguments: object, stdin: str | None = None, annotations: str | None = "gt.json"):
         given = ["--annotations", annotations] if annotations else []
         words = ["rescore", *arguments, *given, "--images", "photos", *encoder]
-        words += [] if "--cache" in arguments else ["--cache", "none"]
         return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
 
     return call
@@ -81,11 +82,17 @@ def test_the_result_goes_to_stdout_with_only_scores_and_parts_changed(run):
 
 
 def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny):
-    result = run("dets.json", "--out", "new/after.json", "--alpha", 0.5)
+    result = run("dets.json", "--out", "new/after.json", "--alpha", 0.5, "--cache", "none")
     assert result.exit_code == 0, result.output
     assert result.stdout == "new/after.json\n"
     assert len(json.loads((folder / "new/after.json").read_text())) == 4
     record = json.loads((folder / "new/after.json.record.json").read_text())
+    assert record["options"].keys() == {parameter.name.rstrip("_") for parameter in load_command("rescore").params}
+    assert (record["options"]["alpha"], record["options"]["boxes"], record["options"]["workers"]) == (0.5, "xywh", None)
+    assert record["classes"] == {"rescored": ["cat", "tvmonitor"], "novel": []}
+    assert record["encoder"]["config"] == TINY
+    assert record["inputs"]["clip_config"]["sha256"] == sha256_of(tiny[0])
+    assert record["processes"] == 1
     assert record["settings"]["alpha"] == 0.5
     assert record["settings"]["temperature"] == 100
     assert record["prompts"]["texts"] == [["a photo of cat"], ["a photo of tv"], ["a photo of background"]]
@@ -98,7 +105,7 @@ def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny
     assert counts["above_before"] == {"0.05": 3, "0.3": 2, "0.5": 2}
     assert record["matching"]["found_by"] == {"file name": 2}
     assert {"risf", "torch", "open_clip_torch", "python"} <= record["versions"].keys()
-    assert record["seconds"] > 0 < record["crops_per_second"]
+    assert record["seconds"] > 0 < record["encoded_crops_per_second"]
 
 
 def test_talk_on_stderr_says_what_was_matched_and_done(run):
@@ -107,9 +114,9 @@ def test_talk_on_stderr_says_what_was_matched_and_done(run):
     assert talk[1] == "found 2 photos by file name"
     assert talk[3].startswith("crops 32x32 squash, RGB, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758")
     assert talk[4] == "in prompts: tvmonitor -> tv (--alias NAME=TEXT changes that)"
-    assert any(line.startswith("re-scored 3 of 4 rows: 2 crops (") for line in talk)
-    assert "left as they are: 1 outside the score range" in talk
-    assert talk[-1] == "dets.json -> stdout"
+    assert any(line.startswith("re-scored 3 of 4 rows by 2 distinct crops (") for line in talk)
+    assert "left as they are: 1 outside the score range (--min-score, --max-score)" in talk
+    assert talk[-1].startswith("rows over common thresholds: 3 -> 3 over 0.05, 2 -> ")
 
 
 def test_quiet_says_nothing(run):
@@ -286,6 +293,12 @@ def test_positions_in_place_of_ids_are_recognised_and_named(run):
         (["--classes", "names.txt"], "--annotations and --classes both name the classes; pass one of them"),
         (["--first-id", 0], "--first-id counts the names of --classes; pass it together with --classes FILE"),
         (["--alias", "cat"], "--alias 'cat' is not NAME=TEXT, as in tvmonitor='tv screen'"),
+        (["--alias", "cat=a", "--alias", "cat=b"], "--alias names the class 'cat' twice; keep one"),
+        (["--rescore-classes", ","], "--rescore-classes ',' names no class; give all, novel or names with commas"),
+        (
+            ["--compat", "released", "--crop", "pad"],
+            "--compat released cuts crops in its own way; leave out --crop pad",
+        ),
         (["--alpha", 2], "--alpha must be in 0..1, got 2"),
     ],
 )
@@ -314,6 +327,73 @@ def test_bare_rescore_takes_the_rest_from_risf_yaml(risf, folder, tiny):
     assert row["score"] == pytest.approx(0.25 * 0.8 + 0.75 * row["score_clip"], abs=1e-12)
 
 
+def test_what_was_rescored_before_is_not_rescored_again(run, folder):
+    run("dets.json", "--out", "after.json")
+    assert error_of(run("after.json")) == (
+        "after.json: 3 rows hold a score_clip, so they have been re-scored before; pass the detector's own file "
+        "(its scores stand there as score_detector)"
+    )
+
+
+def test_the_detections_are_not_overwritten(run, folder):
+    assert error_of(run("dets.json", "--out", "./dets.json")) == (
+        "--out ./dets.json is the detections file itself, whose scores would be lost; choose another name"
+    )
+
+
+def test_an_empty_list_is_told(run):
+    assert "warning: stdin: holds no detections" in run("-", stdin="[]").stderr
+
+
+def test_a_typed_encoder_beats_the_one_of_risf_yaml(risf, folder, tiny):
+    (folder / "risf.yaml").write_text(
+        f"annotations: gt.json\nimages: photos\nclip_config: {tiny[0]}\nclip_weights: {tiny[1]}\n"
+    )
+    done = risf("rescore", "dets.json", "--clip", "ViT-B-32:nope", cwd=folder)
+    assert done.stderr.startswith("error: --clip ViT-B-32:nope: ViT-B-32 has no weights tagged 'nope'")
+
+
+def test_stdout_by_its_name_is_stdout(risf, folder, tiny):
+    given = ["--annotations", "gt.json", "--images", "photos", "--clip-config", tiny[0], "--clip-weights", tiny[1]]
+    done = risf("rescore", "dets.json", *given, "--out", "/dev/stdout", cwd=folder)
+    assert len(json.loads(done.stdout)) == 4
+
+
+def test_a_full_disk_at_the_last_moment_leaves_the_old_output_whole(run, folder, monkeypatch):
+    import errno
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (folder / "after.json").write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    assert error_of(run("dets.json", "--out", "after.json")) == (
+        "after.json: no space left on the disk; the file that was there is unchanged; free some or write elsewhere"
+    )
+    assert (folder / "after.json").read_text() == "old"
+    assert not list(folder.glob("*.part"))
+    assert not list(folder.glob(".*.part"))
+
+
+def test_a_bar_with_rate_and_time_left_is_drawn_on_a_terminal(monkeypatch):
+    import io
+
+    from rich.console import Console
+
+    from risf_cli import render
+
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        render, "console", lambda **options: Console(file=screen, force_terminal=True, width=100, color_system=None)
+    )
+    with render.progress_of("re-scoring", "crops") as progress:
+        progress(0, 50)
+        time.sleep(0.3)
+        progress(40, 50)
+    drawn = screen.getvalue()
+    assert re.search(r"re-scoring .* 40/50 crops +\d+\.\d crops/s +0:00:0\d left", drawn), drawn
+
+
 def test_an_interrupt_ends_with_130_and_leaves_the_old_output(folder, tiny):
     (folder / "after.json").write_text("old")
     code = (
@@ -329,12 +409,13 @@ def test_an_interrupt_ends_with_130_and_leaves_the_old_output(folder, tiny):
         "main()\n"
     )
     options = ["--annotations", "gt.json", "--images", "photos", "--clip-config", str(tiny[0])]
-    command = [sys.executable, "-c", code, "rescore", "dets.json", *options, "--clip-weights", str(tiny[1])]
+    options += ["--clip-weights", str(tiny[1]), "--cache", "none"]
+    command = [sys.executable, "-c", code, "rescore", "dets.json", *options]
     process = subprocess.Popen(
         [*command, "--out", "after.json"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "decoding\n"
+    assert process.stdout.readline().startswith("decoding")  # two threads may say so at once
     process.send_signal(signal.SIGINT)
     _, talk = process.communicate(timeout=120)
     assert process.returncode == 130

@@ -101,7 +101,7 @@ import json, os, pathlib, random, signal, sys, time
 from risf_cli.app import main
 from risf_core.rescore import cached_encoder, encoder
 
-cached_encoder._KEPT_AT_ONCE = 16
+cached_encoder._KEPT_AFTER = 0.1  # seconds; the runs here are as much shorter than real ones
 forward = encoder.OpenClipEncoder._forward
 encoder.OpenClipEncoder._forward = lambda self, crops: time.sleep(0.02) or forward(self, crops)
 words, folder = json.loads(sys.argv[1]), pathlib.Path(sys.argv[2])
@@ -180,6 +180,43 @@ def test_a_dead_process_ends_all_with_a_clear_error_and_keeps_the_cache(folder, 
     assert not (tmp_path / "out.json").exists()
     kept = CliRunner().invoke(app, ["cache", "info", "--cache", str(tmp_path / "cache"), "--json"])
     assert json.loads(kept.stdout)["crops"] > 0
+
+
+KILLED = """
+import os, signal, sys
+from risf_core.rescore import cached_encoder, encoder
+
+cached_encoder._KEPT_AFTER = 0.0
+forward, batches = encoder.OpenClipEncoder._forward, []
+
+
+def counted(self, crops):
+    batches.append(1)
+    if os.environ["RANK"] == "1" and len(batches) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return forward(self, crops)
+
+
+encoder.OpenClipEncoder._forward = counted
+from risf_cli.app import main
+
+main()
+"""
+
+
+def test_a_killed_process_ends_all_and_the_next_run_goes_on_from_the_cache(folder, tiny, tmp_path, undisturbed):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    given = words(folder, tiny, tmp_path / "cache", tmp_path / "out.json")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *given], env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode != 0
+    assert "SIGKILL" in done.stderr or "exitcode  : -9" in done.stderr, done.stderr
+    assert not (tmp_path / "out.json").exists()
+    talk = run(*given)
+    assert (tmp_path / "out.json").read_bytes() == undisturbed
+    assert "(0 from the cache)" not in talk
 
 
 def test_several_processes_cannot_share_stdin(folder, tiny, tmp_path, monkeypatch):

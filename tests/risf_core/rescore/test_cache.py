@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.errors import OutputError
+from risf_core.errors import ImageError, OutputError
 from risf_core.images import Photo
 from risf_core.rescore import cache as cache_module
+from risf_core.rescore import cached_encoder as cached_encoder_module
 from risf_core.rescore.cache import EmbeddingCache
 from risf_core.rescore.cached_encoder import CachedEncoder
 from risf_core.rescore.crop_encoder import ImageCrops
@@ -104,11 +105,44 @@ def test_texts_are_remembered_one_by_one(tmp_path):
     assert again[2:0:-1].tolist() == first.tolist()
 
 
-def test_hits_and_misses_are_counted(tmp_path, photos):
+def test_hits_are_counted(tmp_path, photos):
     encode(tmp_path, [job(photos[0], A)])
     remembering = CachedEncoder(Counting(), EmbeddingCache(tmp_path))
     list(remembering.encode_crops([job(photos[0], A, B)]))
-    assert (remembering.hits, remembering.misses) == (1, 1)
+    assert remembering.hits == 1
+
+
+def test_photos_that_are_known_come_at_once_and_do_not_pile_up(tmp_path, photos, monkeypatch):
+    monkeypatch.setattr(cached_encoder_module, "_WHOLE_IN_A_ROW", 4)
+    encode(tmp_path, [job(photos[0], A)])
+    taken = 0
+
+    def stream():
+        nonlocal taken
+        for number in range(60):
+            taken += 1
+            yield job(photos[1], (number, 0, number + 5, 9)) if number in (20, 40) else job(photos[0], A)
+
+    ahead = []
+    for count, rows in enumerate(CachedEncoder(Counting(), EmbeddingCache(tmp_path)).encode_crops(stream()), start=1):
+        ahead.append(taken - count)
+        assert rows.tolist() == [list(A) if count - 1 not in (20, 40) else [count - 1, 0, count + 4, 9]]
+    assert len(ahead) == 60
+    assert max(ahead[:19]) == 0
+    assert max(ahead) <= 4
+
+
+def test_a_slow_encoder_keeps_what_it_has_every_few_seconds(tmp_path, photos, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(cached_encoder_module.time, "monotonic", lambda: now[0])
+    kept = []
+    write = EmbeddingCache.write
+    monkeypatch.setattr(
+        EmbeddingCache, "write", lambda self, rows, **more: kept.append(len(rows)) or write(self, list(rows), **more)
+    )
+    for _ in CachedEncoder(Counting(), EmbeddingCache(tmp_path)).encode_crops([job(path, A, B) for path in photos]):
+        now[0] += 3.0  # seconds a photo
+    assert kept == [4, 4, 2]  # the clock passes five seconds with the second photo
 
 
 def test_what_was_encoded_before_a_failure_is_kept(tmp_path, photos, monkeypatch):
@@ -141,13 +175,21 @@ def damage_one_embedding(path: Path) -> None:
     connection.close()
 
 
+def damage_columns(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE embeddings RENAME COLUMN vector TO other")
+    connection.close()
+
+
 def damage_form(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
 
 
-@pytest.mark.parametrize("damage", [damage_everything, damage_to_text, damage_one_embedding, damage_form])
+@pytest.mark.parametrize(
+    "damage", [damage_everything, damage_to_text, damage_one_embedding, damage_columns, damage_form]
+)
 def test_a_damaged_cache_is_named_set_aside_and_not_trusted(tmp_path, photos, caplog, damage):
     jobs = [job(photos[0], A, B), job(photos[1], C)]
     expected, _ = encode(tmp_path, jobs)
@@ -182,6 +224,39 @@ def test_a_full_disk_costs_the_cache_and_not_the_run(tmp_path, photos, caplog, m
         found, _ = encode(tmp_path, [job(path, A) for path in photos])
     assert found == [[list(A)]] * len(photos)
     assert caplog.text.count("going on without keeping embeddings") == 1
+
+
+def test_texts_are_given_though_they_cannot_be_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(EmbeddingCache, "write", lambda *a, **k: (_ for _ in ()).throw(OutputError("full")))
+    assert CachedEncoder(Counting(), EmbeddingCache(tmp_path)).encode_texts(["cat"]).shape == (1, 2)
+
+
+def test_a_cache_that_may_only_be_read_is_read(tmp_path, photos, monkeypatch):
+    expected, _ = encode(tmp_path, [job(photos[0], A)])
+    monkeypatch.setattr(cache_module, "_today", lambda: 99999)  # a use to note, which cannot be written
+    connect = sqlite3.connect
+
+    def read_only(path, **options):
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    monkeypatch.setattr(cache_module.sqlite3, "connect", read_only)
+    assert encode(tmp_path, [job(photos[0], A)]) == (expected, 0)
+
+
+def test_an_unreadable_photo_is_named(tmp_path, photos):
+    with pytest.raises(ImageError, match="the photo cannot be read: Is a directory"):
+        encode(tmp_path / "cache", [job(tmp_path, A)])
+
+
+def test_a_new_file_begun_by_another_process_is_not_set_aside_with_the_damaged_one(tmp_path, photos):
+    encode(tmp_path, [job(photos[0], A)])
+    late = EmbeddingCache(tmp_path)
+    late.known([b"x"])  # has the file open
+    (tmp_path / cache_module.FILE_NAME).rename(tmp_path / "aside")
+    encode(tmp_path, [job(photos[1], B)])  # the other process has begun a new one
+    late._set_aside("it was damaged when opened")
+    assert EmbeddingCache(tmp_path).info().crops == 1
+    assert not list(tmp_path.glob("*damaged*"))
 
 
 def test_info_counts_and_prune_drops_the_least_recently_used(tmp_path, photos, monkeypatch):
@@ -232,6 +307,30 @@ def _fill(folder: str, paths: list[str], start: int) -> None:
     boxes = [(i / 7, 0, 10 + i, 10) for i in range(start, start + 40)]
     for path in paths:
         encode(Path(folder), [job(Path(path), *boxes)])
+
+
+def _open(folder: str, barrier, failures) -> None:
+    for number in range(15):
+        cache = EmbeddingCache(Path(folder) / str(number))
+        barrier.wait()
+        try:
+            cache.write([(b"key", np.ones(4, dtype=np.float32))], encoder="e", kind="crop")
+        except BaseException as error:
+            failures.put(repr(error))
+            raise
+
+
+def test_processes_that_open_an_empty_cache_at_the_same_moment_all_find_it_whole(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    barrier, failures = context.Barrier(4), context.Queue()
+    workers = [context.Process(target=_open, args=(str(tmp_path), barrier, failures)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    assert not list(tmp_path.glob("*/*damaged*"))
+    assert [EmbeddingCache(tmp_path / str(number)).info().crops for number in range(15)] == [1] * 15
 
 
 def test_several_processes_fill_one_cache(tmp_path, photos):

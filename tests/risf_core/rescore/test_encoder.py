@@ -13,12 +13,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from risf_core.detections import Detections
 from risf_core.errors import ConfigError, EncoderError, ImageError
 from risf_core.images import Photo, upright_size
 from risf_core.rescore import encoder as encoder_module
 from risf_core.rescore.crop_encoder import ImageCrops
 from risf_core.rescore.encoder import OpenClipEncoder
+from risf_core.rescore.pipeline import rescore
 from risf_core.rescore.weights import find_encoder
+from risf_core.vocabulary import ClassVocabulary
 from tests.tiny_encoder import TINY, save_tiny
 
 MEAN = np.array(open_clip.OPENAI_DATASET_MEAN)
@@ -154,6 +157,9 @@ def test_a_prompt_over_the_encoders_length_is_refused(tiny):
 
 def test_the_key_changes_with_everything_that_changes_embeddings(tiny, tmp_path):
     other = save_tiny(tmp_path, "tiny-clip", TINY, seed=1)
+    (tmp_path / "quick").mkdir()
+    quick = tmp_path / "quick" / "tiny-clip.json"  # the same name and weights, another activation
+    quick.write_text(json.dumps({**TINY, "quick_gelu": True}))
     keys = {
         make(tiny).key,
         make(tiny, precision="bf16").key,
@@ -161,8 +167,9 @@ def test_the_key_changes_with_everything_that_changes_embeddings(tiny, tmp_path)
         make(tiny, crop="context").key,
         make(tiny, compat_released=True).key,
         make(other).key,
+        make((quick, tiny[1])).key,
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
 
 
 def test_the_key_does_not_change_with_what_does_not_and_builds_no_model(tiny, monkeypatch):
@@ -175,6 +182,10 @@ def test_the_key_does_not_change_with_what_does_not_and_builds_no_model(tiny, mo
     [
         ({"batch_size": 0}, "--batch-size must be 1 or more, got 0"),
         ({"workers": -1}, "--workers must be 0 or more, got -1"),
+        (
+            {"compat_released": True, "crop": "pad"},
+            "--compat released cuts crops in its own way; leave out --crop pad",
+        ),
     ],
 )
 def test_impossible_settings_are_refused(tiny, options, message):
@@ -218,6 +229,19 @@ def test_weights_of_another_input_size_are_not_stretched(tiny, tmp_path):
     )
 
 
+def test_weights_of_another_text_length_are_not_stretched(tiny, tmp_path):
+    longer = {**TINY, "text_cfg": {**TINY["text_cfg"], "context_length": 77}}
+    config, _ = save_tiny(tmp_path, "longer", longer)
+    torch.save(load_file(tiny[1]), tmp_path / "tiny.pt")
+    for weights in (tiny[1], tmp_path / "tiny.pt"):
+        with pytest.raises(EncoderError) as caught:
+            make((config, weights)).encode_texts(["cat"])
+        assert str(caught.value) == (
+            f"{weights}: these weights are not of the model longer (positional_embedding is (20, 32), the model's "
+            "(77, 32): another text length); pass the --clip NAME or --clip-config they belong to"
+        )
+
+
 @pytest.mark.parametrize("name", ["cut.safetensors", "cut.pt"])
 def test_damaged_weights_are_named(tiny, tmp_path, name):
     path = tmp_path / name
@@ -229,6 +253,7 @@ def test_damaged_weights_are_named(tiny, tmp_path, name):
     with pytest.raises(EncoderError) as caught:
         make((tiny[0], path)).encode_texts(["cat"])
     assert str(caught.value).startswith(f"{path}: cannot be read as weights (")
+    assert str(caught.value).endswith("; pass a file of weights (safetensors, pt), or fetch it again")
 
 
 def test_weights_as_pt_give_the_same_embeddings(tiny, tmp_path):
@@ -247,3 +272,20 @@ def test_preprocessing_stated_in_a_config_is_used(tiny, tmp_path):
     stated = make((config, tiny[1])).preprocessing
     assert (stated.mean, stated.std, stated.interpolation) == ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25), "bilinear")
     assert stated.side == 32
+
+
+def test_scores_do_not_depend_on_workers_or_batch_size(tiny, photos):
+    vocabulary = ClassVocabulary.from_names(["cat", "dog"])
+    jobs = crops_of(photos, [9, 2, 1, 13, 4])
+    found = dict(enumerate(Photo(path) for path in photos))
+    boxes = [box for job in jobs for box in np.concatenate([job.boxes[:, :2], job.boxes[:, 2:] - job.boxes[:, :2]], 1)]
+    ids = [number for number, job in enumerate(jobs) for _ in job.boxes]
+    table = Detections.from_rows(ids, boxes, [0.5] * len(ids), [number % 2 for number in range(len(ids))])
+    runs = [
+        rescore(
+            table, vocabulary=vocabulary, encoder=make(tiny, workers=w, batch_size=b), photos=found
+        ).detections.scores
+        for w, b in ((0, 1), (2, 7), (3, 64))
+    ]
+    assert runs[1] == pytest.approx(runs[0], abs=1e-5)
+    assert runs[2] == pytest.approx(runs[0], abs=1e-5)

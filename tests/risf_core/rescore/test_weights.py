@@ -92,6 +92,31 @@ def test_unknown_names_and_tags_are_refused_with_the_nearest(clip, opening):
     assert message_of(clip).startswith(opening)
 
 
+def test_a_misspelt_tag_beside_local_weights_is_refused(tiny):
+    assert message_of("ViT-B-32:opnai", weights=tiny[1]).startswith(
+        "--clip ViT-B-32:opnai: ViT-B-32 has no weights tagged 'opnai' (did you mean 'openai'?); tags: openai, "
+    )
+
+
+def test_local_weights_get_the_preprocessing_that_all_tags_of_the_model_share(tiny):
+    stated = find_encoder("ViT-B-16-SigLIP", weights=tiny[1]).preprocess
+    assert (stated["mean"], stated["std"]) == ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+
+
+def test_where_tags_do_not_share_their_preprocessing_one_must_be_named(tiny):
+    assert message_of("ViT-L-14", weights=tiny[1]).startswith(
+        "--clip ViT-L-14: its published weights were trained with different preprocessing; say with whose yours were, "
+        "as in --clip ViT-L-14:openai (tags: openai, "
+    )
+    assert find_encoder("ViT-L-14:laion2b_s32b_b82k", weights=tiny[1]).preprocess["mean"] == [0.5, 0.5, 0.5]
+
+
+def test_a_model_named_twice_is_refused(tiny):
+    assert message_of("ViT-B-32", config=tiny[0], weights=tiny[1]) == (
+        f"--clip ViT-B-32 and --clip-config {tiny[0]} both name the model; pass one of them"
+    )
+
+
 def test_a_missing_weights_file_is_named(tmp_path):
     assert message_of(weights=tmp_path / "x.pt") == f"--clip-weights {tmp_path / 'x.pt'}: there is no such file"
 
