@@ -121,7 +121,7 @@ def evaluate(
         metrics = metrics_of(table, truth, protocol=protocol, max_detections=caps, evaluator=evaluator)
         results.append(EvaluatedFile(display_name(file), len(table), metrics))
         if bootstrap:
-            matches.append(match(table, truth, protocol=protocol, max_detections=caps, evaluator=evaluator))
+            matches.append(match(table, truth, protocol=protocol, max_detections=caps))
     if bootstrap:
         with progress_of("bootstrap", "resamples", quiet=quiet) as progress:
             intervals = intervals_of(

@@ -12,14 +12,11 @@ from risf_core.errors import ConfigError
 from risf_core.evaluation.coco_evaluators import (
     AREAS,
     IOU_THRESHOLDS,
-    RECALL_THRESHOLDS,
     Curves,
     EvaluatorName,
     accumulate,
-    judge,
 )
 from risf_core.evaluation.ground_truth import GroundTruth
-from risf_core.evaluation.matches import Matches, Order, truth_by_class
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, distinct_names, group_labels
 
 COCO_MAX_DETECTIONS: tuple[int, ...] = (1, 10, 100)
@@ -37,7 +34,7 @@ def evaluate_coco(
     AP is the mean precision at 101 recalls and 10 IoU thresholds .50:.05:.95; the figures of a group are those of an
     evaluation of its classes alone.
     """
-    caps = _checked(max_detections)
+    caps = checked_caps(max_detections)
     curves = accumulate(detections, ground_truth, max_detections=caps, evaluator=evaluator)
     vocabulary = ground_truth.vocabulary
     every = vocabulary.labels()
@@ -53,33 +50,8 @@ def evaluate_coco(
     )
 
 
-def match_coco(
-    detections: Detections,
-    ground_truth: GroundTruth,
-    *,
-    max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
-    evaluator: EvaluatorName = "ultrafast",
-) -> Matches:
-    """The evaluator's verdicts on detections, in COCO's four area ranges and at its ten IoU thresholds."""
-    caps = _checked(max_detections)
-    verdicts = judge(detections, ground_truth, max_detections=caps, evaluator=evaluator)
-    order = Order.of(detections, ground_truth, cap=caps[-1], ties="image")
-    positions, images, bounds = truth_by_class(ground_truth)
-    areas, single = ground_truth.areas[positions], ~ground_truth.crowd[positions]
-    return Matches(
-        order=order,
-        true_positive=verdicts.true_positive[:, :, order.rows],
-        ignored=verdicts.ignored[:, :, order.rows],
-        truth_images=images,
-        truth_counted=np.stack([single & (areas >= least) & (areas <= most) for least, most in AREAS.values()]),
-        truth_bounds=bounds,
-        image_count=len(ground_truth.images),
-        recall_thresholds=RECALL_THRESHOLDS,
-        caps=caps,
-    )
-
-
-def _checked(max_detections: Sequence[int]) -> list[int]:
+def checked_caps(max_detections: Sequence[int]) -> list[int]:
+    """The caps ascending, each once. Raises ConfigError where there is none or one is below 1."""
     caps = sorted(set(max_detections))
     if not caps or caps[0] < 1:
         raise ConfigError(f"max-dets must be whole numbers of at least 1, got {list(max_detections)}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,14 +37,6 @@ class Curves:
     evaluator: str  # the library that did it
 
 
-@dataclass(frozen=True, eq=False)
-class Verdicts:
-    """What an evaluator said of each detection of a table; those past the largest cap have no verdict (both False)."""
-
-    true_positive: NDArray[np.bool_]  # (A, T, N) by area and IoU
-    ignored: NDArray[np.bool_]  # (A, T, N)
-
-
 def accumulate(
     detections: Detections,
     ground_truth: GroundTruth,
@@ -53,111 +45,30 @@ def accumulate(
     evaluator: EvaluatorName,
 ) -> Curves:
     """Precision and recall by `evaluator`; where the fast one cannot be used, by pycocotools with a warning."""
-    return _first_that_works(
-        _ultrafast_curves, _pycocotools_curves, detections, ground_truth, max_detections, evaluator
-    )
-
-
-def judge(
-    detections: Detections,
-    ground_truth: GroundTruth,
-    *,
-    max_detections: Sequence[int],
-    evaluator: EvaluatorName,
-) -> Verdicts:
-    """The verdict on each detection by `evaluator`, with the same way out."""
-    return _first_that_works(
-        _ultrafast_verdicts, _pycocotools_verdicts, detections, ground_truth, max_detections, evaluator
-    )
-
-
-_Result = TypeVar("_Result")
-_Work = Callable[[dict[str, Any], NDArray[np.float64], Sequence[int]], _Result]
-
-
-def _first_that_works(
-    fast: _Work[_Result],
-    reference: _Work[_Result],
-    detections: Detections,
-    ground_truth: GroundTruth,
-    max_detections: Sequence[int],
-    evaluator: EvaluatorName,
-) -> _Result:
     dataset = _dataset(ground_truth)
     rows = _rows(detections, ground_truth)
     with contextlib.redirect_stdout(io.StringIO()):  # both libraries print
         if evaluator == "ultrafast":
             try:
-                return fast(dataset, rows, max_detections)
+                return _by_ultrafast(dataset, rows, max_detections)
             except Exception as error:  # whatever it is, the reference evaluator has the last word
                 _log.warning(
                     "ultrafast-pycocotools cannot be used (%s: %s); pycocotools takes over, slower with the same "
                     "values",
                     type(error).__name__, error,
                 )  # fmt: skip
-        return reference(dataset, rows, max_detections)
+        return _by_pycocotools(dataset, rows, max_detections)
 
 
-def _ultrafast_curves(dataset: dict[str, Any], rows: NDArray[np.float64], caps: Sequence[int]) -> Curves:
-    evaluation = _ultrafast(dataset, rows, caps)
-    evaluation.accumulate()
-    return Curves(evaluation.eval["precision"], evaluation.eval["recall"], "ultrafast-pycocotools")
-
-
-def _pycocotools_curves(dataset: dict[str, Any], rows: NDArray[np.float64], caps: Sequence[int]) -> Curves:
-    evaluation = _pycocotools(dataset, rows, caps)
-    evaluation.accumulate()
-    return Curves(evaluation.eval["precision"], evaluation.eval["recall"], "pycocotools")
-
-
-def _ultrafast_verdicts(dataset: dict[str, Any], rows: NDArray[np.float64], caps: Sequence[int]) -> Verdicts:
-    evaluation = _ultrafast(dataset, rows, caps)
-    verdicts = _no_verdicts(len(rows))
-
-    def fill(area: str, index: int, iou: int) -> None:
-        said, _ = evaluation.per_instance(iou_thr=float(IOU_THRESHOLDS[iou]), area=area, max_dets=caps[-1])
-        at = said["dt_id"] - 1  # numbered from 1 in the order of the rows
-        verdicts.ignored[index, iou, at] = said["ignore"]
-        verdicts.true_positive[index, iou, at] = (said["gt_id"] >= 0) & ~said["ignore"]
-
-    for index, area in enumerate(AREAS):
-        for iou in range(len(IOU_THRESHOLDS)):
-            fill(area, index, iou)
-    return verdicts
-
-
-def _pycocotools_verdicts(dataset: dict[str, Any], rows: NDArray[np.float64], caps: Sequence[int]) -> Verdicts:
-    evaluation = _pycocotools(dataset, rows, caps)
-    verdicts = _no_verdicts(len(rows))
-    indices = {tuple(map(float, bounds)): index for index, bounds in enumerate(AREAS.values())}
-    for said in evaluation.evalImgs:  # one for each class, area and image, or None where there is nothing
-        if said is not None and said["dtIds"]:
-            index = indices[tuple(map(float, said["aRng"]))]
-            at = np.array(said["dtIds"]) - 1
-            ignored = np.asarray(said["dtIgnore"], dtype=bool)
-            verdicts.ignored[index][:, at] = ignored
-            verdicts.true_positive[index][:, at] = (np.asarray(said["dtMatches"]) > 0) & ~ignored
-    return verdicts
-
-
-def _no_verdicts(count: int) -> Verdicts:
-    shape = (len(AREAS), len(IOU_THRESHOLDS), count)
-    return Verdicts(np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool))
-
-
-def _ultrafast(dataset: dict[str, Any], rows: NDArray[np.float64], caps: Sequence[int]) -> Any:
-    """An evaluation that has run, as the library's own object."""
+def _by_ultrafast(dataset: dict[str, Any], rows: NDArray[np.float64], max_detections: Sequence[int]) -> Curves:
     from ultrafast_pycocotools import COCO, COCOeval
 
     truth = COCO(dataset, verbose=False)
     evaluation = COCOeval(truth, truth.loadRes(rows), "bbox", print_function=_log.debug)
-    evaluation.params.maxDets = list(caps)
-    evaluation.evaluate()
-    return evaluation
+    return _run(evaluation, max_detections, "ultrafast-pycocotools")
 
 
-def _pycocotools(dataset: dict[str, Any], rows: NDArray[np.float64], caps: Sequence[int]) -> Any:
-    """An evaluation that has run, as the library's own object."""
+def _by_pycocotools(dataset: dict[str, Any], rows: NDArray[np.float64], max_detections: Sequence[int]) -> Curves:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -167,10 +78,14 @@ def _pycocotools(dataset: dict[str, Any], rows: NDArray[np.float64], caps: Seque
     found = COCO()  # built by hand: its loadRes crashes on an empty list
     found.dataset = {**dataset, "annotations": [_result(number, row) for number, row in enumerate(rows.tolist(), 1)]}
     found.createIndex()
-    evaluation = COCOeval(truth, found, "bbox")
-    evaluation.params.maxDets = list(caps)
+    return _run(COCOeval(truth, found, "bbox"), max_detections, "pycocotools")
+
+
+def _run(evaluation: Any, max_detections: Sequence[int], name: str) -> Curves:  # Any: the two libraries' COCOeval
+    evaluation.params.maxDets = list(max_detections)
     evaluation.evaluate()
-    return evaluation
+    evaluation.accumulate()
+    return Curves(evaluation.eval["precision"], evaluation.eval["recall"], name)
 
 
 def _dataset(ground_truth: GroundTruth) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,8 @@ from risf_core.detections import Detections, factorize
 from risf_core.evaluation.ground_truth import GroundTruth
 
 Ties = Literal["image", "file"]
+
+_PAIRS_AT_ONCE = 1 << 20  # bounds the memory of overlaps
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +74,35 @@ def truth_by_class(ground_truth: GroundTruth) -> tuple[NDArray[np.int64], NDArra
     ranks = np.array([ground_truth.image_ranks[i] for i in ground_truth.image_ids.tolist()], dtype=np.int64)
     bounds = np.searchsorted(ground_truth.labels[positions], np.arange(len(ground_truth.vocabulary) + 1))
     return positions, ranks[positions], bounds.astype(np.int64)
+
+
+def candidate_pairs(
+    detections: Detections, ground_truth: GroundTruth, order: Order
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Every detection (its place in the order) with every box (its position) of its image and class, in pieces.
+
+    The detections ascend, and of one detection the boxes; a detection's pairs are all in one piece.
+    """
+    image_count = len(ground_truth.images)
+    images = np.array([ground_truth.image_ranks[i] for i in ground_truth.image_ids.tolist()], dtype=np.int64)
+    box_keys = ground_truth.labels * image_count + images
+    by_key = np.argsort(box_keys, kind="stable")
+    keys = detections.labels[order.rows] * image_count + order.images
+    begins = np.searchsorted(box_keys[by_key], keys, side="left")
+    counts = np.searchsorted(box_keys[by_key], keys, side="right") - begins
+    rows = np.flatnonzero(counts)
+    pieces = np.cumsum(counts[rows]) // _PAIRS_AT_ONCE
+    for piece in np.split(rows, np.flatnonzero(np.diff(pieces)) + 1):
+        if len(piece):
+            yield np.repeat(piece, counts[piece]), by_key[ranges(begins[piece], counts[piece])]
+
+
+def ranges(begins: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The numbers begins[0], begins[0] + 1 ..., counts[0] of them, then those from begins[1], and so on.
+
+    >>> ranges(np.array([5, 0]), np.array([3, 2])).tolist()
+    [5, 6, 7, 0, 1]
+    """
+    offsets = np.cumsum(counts) - counts
+    steps: NDArray[np.int64] = np.arange(counts.sum()) - np.repeat(offsets, counts) + np.repeat(begins, counts)
+    return steps

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from risf_core.detections import Detections
-from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, evaluate_coco, match_coco
+from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps, evaluate_coco
 from risf_core.evaluation.coco_evaluators import EvaluatorName
+from risf_core.evaluation.coco_matching import match_coco
 from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.evaluation.matches import Matches
 from risf_core.evaluation.metrics import Metrics
@@ -58,13 +59,12 @@ def match(
     *,
     protocol: Protocol = "coco",
     max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
-    evaluator: EvaluatorName = "ultrafast",
 ) -> Matches:
     """Which detections found which boxes, as `bootstrap` wants it; the arguments are those of `evaluate`."""
     detections = _fitting(detections, ground_truth)
     if protocol == "voc":
         return match_voc(detections, ground_truth)
-    return match_coco(detections, ground_truth, max_detections=max_detections, evaluator=evaluator)
+    return match_coco(detections, ground_truth, caps=checked_caps(max_detections))
 
 
 def _fitting(detections: Detections, ground_truth: GroundTruth) -> Detections:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from risf_core.detections import Detections
 from risf_core.evaluation.ground_truth import GroundTruth
-from risf_core.evaluation.matches import Matches, Order, truth_by_class
+from risf_core.evaluation.matches import Matches, Order, candidate_pairs, truth_by_class
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, distinct_names, group_labels
 from risf_core.vocabulary import ClassVocabulary
 
@@ -15,8 +15,6 @@ from risf_core.vocabulary import ClassVocabulary
 # expressions: recalls of a few boxes do land on a threshold.
 VOC_IOU_THRESHOLDS: NDArray[np.float64] = np.arange(50, 100, 5) / 100.0  # (T,)
 VOC_RECALL_THRESHOLDS: NDArray[np.float64] = np.arange(0.0, 1.1, 0.1)  # (11,)
-
-_PAIRS_AT_ONCE = 1 << 20  # bounds the memory of overlaps
 
 
 def evaluate_voc(matches: Matches, vocabulary: ClassVocabulary) -> Metrics:
@@ -77,29 +75,15 @@ def _best_overlaps(
     detections: Detections, ground_truth: GroundTruth, order: Order
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """For each detection in order the largest overlap with a box of its class and image (N,), and that box (N,)."""
-    image_count = len(ground_truth.images)
-    ranks = np.array([ground_truth.image_ranks[i] for i in ground_truth.image_ids.tolist()], dtype=np.int64)
-    box_keys = ground_truth.labels * image_count + ranks
-    by_key = np.argsort(box_keys, kind="stable")
-    keys = detections.labels[order.rows] * image_count + order.images
-    begins = np.searchsorted(box_keys[by_key], keys, side="left")
-    counts = np.searchsorted(box_keys[by_key], keys, side="right") - begins  # boxes that each detection may overlap
-    best = np.full(len(keys), -np.inf)
-    best_box = np.zeros(len(keys), dtype=np.int64)
+    best = np.full(len(order.rows), -np.inf)
+    best_box = np.zeros(len(order.rows), dtype=np.int64)
     found, truth = _pixel_corners(detections.boxes_xywh[order.rows]), _pixel_corners(ground_truth.boxes_xywh)
-    candidates = np.flatnonzero(counts)
-    pieces = np.cumsum(counts[candidates]) // _PAIRS_AT_ONCE
-    for rows in np.split(candidates, np.flatnonzero(np.diff(pieces)) + 1):
-        if not len(rows):
-            continue
-        starts = np.cumsum(counts[rows]) - counts[rows]
-        offsets = np.arange(starts[-1] + counts[rows[-1]]) - np.repeat(starts, counts[rows])
-        boxes = by_key[np.repeat(begins[rows], counts[rows]) + offsets]
-        overlaps = _pixel_overlaps(found[np.repeat(rows, counts[rows])], truth[boxes])
-        best[rows] = np.maximum.reduceat(overlaps, starts)
-        at_best = overlaps == np.repeat(best[rows], counts[rows])
-        first = np.minimum.reduceat(np.where(at_best, np.arange(len(boxes)), len(boxes)), starts)
-        best_box[rows] = boxes[first]
+    for rows, boxes in candidate_pairs(detections, ground_truth, order):
+        overlaps = _pixel_overlaps(found[rows], truth[boxes])
+        starts = np.flatnonzero(np.diff(rows, prepend=-1))
+        best[rows[starts]] = np.maximum.reduceat(overlaps, starts)
+        places = np.where(overlaps == best[rows], np.arange(len(rows)), len(rows))
+        best_box[rows[starts]] = boxes[np.minimum.reduceat(places, starts)]  # of equals the first
     return best, best_box
 
 

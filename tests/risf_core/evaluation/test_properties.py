@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from risf_core.evaluation import evaluate, match
+from risf_core.evaluation import evaluate, match, read_detections_for, read_ground_truth
 from risf_core.evaluation.resampling import Resampler
 
 # sides and corners on a coarse grid, so that overlaps tie and land on thresholds; some large for the area ranges
@@ -84,17 +84,16 @@ def test_every_figure_has_the_very_bits_of_pycocotools(files, pycocotools_stats,
 def test_matches_accumulated_with_every_image_once_give_the_evaluators_figures(files, world):
     table, truth = files(*world)
     metrics = evaluate(table, truth)
-    for evaluator in ("ultrafast", "pycocotools"):
-        matches = match(table, truth, evaluator=evaluator)
-        figures = Resampler(matches).figures(np.ones((1, matches.image_count), dtype=np.int32))
-        for area, name in enumerate(["AP", "APs", "APm", "APl"]):
-            assert close(figures.average_precision[0, area], metrics.overall[name])
-            assert close(figures.recall[0, area], metrics.overall[name.replace("AP", "AR")])
-        for place, cap in enumerate([1, 10, 100]):
-            assert close(figures.capped_recall[0, place], metrics.overall[f"AR{cap}"])
-        for label, own in enumerate(metrics.per_class.values()):
-            assert close(figures.average_precision[0, 0, :, label], own["AP"])
-            assert close(figures.average_precision[0, 0, 0, label], own["AP50"])
+    matches = match(table, truth)
+    figures = Resampler(matches).figures(np.ones((1, matches.image_count), dtype=np.int32))
+    for area, name in enumerate(["AP", "APs", "APm", "APl"]):
+        assert close(figures.average_precision[0, area], metrics.overall[name])
+        assert close(figures.recall[0, area], metrics.overall[name.replace("AP", "AR")])
+    for place, cap in enumerate([1, 10, 100]):
+        assert close(figures.capped_recall[0, place], metrics.overall[f"AR{cap}"])
+    for label, own in enumerate(metrics.per_class.values()):
+        assert close(figures.average_precision[0, 0, :, label], own["AP"])
+        assert close(figures.average_precision[0, 0, 0, label], own["AP50"])
 
 
 @everywhere
@@ -120,6 +119,21 @@ def test_an_image_that_is_drawn_twice_counts_as_two_images(files, world, times):
         assert close(figures.recall[0, area], expected.overall[name.replace("AP", "AR")])
     for place, cap in enumerate([1, 10, 100]):
         assert close(figures.capped_recall[0, place], expected.overall[f"AR{cap}"])
+
+
+def test_matches_of_real_detections_give_the_evaluators_figures_in_pieces_too(real_data, monkeypatch):
+    truth = read_ground_truth(real_data / "instances.json")
+    table = read_detections_for(real_data / "detections" / "yolox_nano_weak.json", truth)
+    metrics = evaluate(table, truth)
+    whole = match(table, truth)
+    monkeypatch.setattr("risf_core.evaluation.matches._PAIRS_AT_ONCE", 50)
+    monkeypatch.setattr("risf_core.evaluation.coco_matching._DETECTIONS_AT_ONCE", 7)
+    pieces = match(table, truth)
+    assert np.array_equal(pieces.true_positive, whole.true_positive)
+    assert np.array_equal(pieces.ignored, whole.ignored)
+    figures = Resampler(whole).figures(np.ones((1, whole.image_count), dtype=np.int32))
+    for area, name in enumerate(["AP", "APs", "APm", "APl"]):
+        assert close(figures.average_precision[0, area], metrics.overall[name])
 
 
 def close(values, figure: float) -> bool:

@@ -171,6 +171,6 @@ def test_many_pairs_are_worked_off_in_pieces(files, monkeypatch):
     found = [(int(random.integers(4)), CLASSES[random.integers(3)], box(), float(random.random())) for _ in range(300)]
     table, truth = files(*in_coco_form(objects, found))
     whole = evaluate(table, truth, protocol="voc")
-    monkeypatch.setattr("risf_core.evaluation.voc._PAIRS_AT_ONCE", 7)
+    monkeypatch.setattr("risf_core.evaluation.matches._PAIRS_AT_ONCE", 7)
     assert evaluate(table, truth, protocol="voc") == whole
     assert whole.per_class["cat"]["AP50"] == devkit_average_precision(objects, found, "cat", 0.5)
