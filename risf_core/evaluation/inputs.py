@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from risf_core.detections import Detections
+from risf_core.detections import Detections, factorize
 from risf_core.errors import listing
 from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.files import display_name
@@ -53,6 +53,12 @@ def read_detections_for(
         _log.warning(
             "%s: %d of %d rows belong to images or categories that the annotations lack; they are left out",
             name, left_out, len(file.detections),
+        )  # fmt: skip
+    empty = len(ground_truth.images) - len(factorize(table.image_ids)[1])
+    if len(table) and 2 * empty > len(ground_truth.images):
+        _log.warning(
+            "%s: %d of %d images have no detections, so all their boxes count as missed; was the detector run on them?",
+            name, empty, len(ground_truth.images),
         )  # fmt: skip
     return table
 

@@ -343,3 +343,15 @@ def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(evaluat
 def test_options_that_do_not_go_together_are_refused(evaluate, crowded_folder, options, message):
     done = evaluate("half.json", "--annotations", "gt.json", *options)
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
+
+
+def test_images_without_detections_are_told_where_they_are_the_most(risf, folder):
+    truth = {**TRUTH, "images": [*IMAGES, {"id": 11, "file_name": "x.jpg", "height": 100, "width": 100}]}
+    (folder / "more.json").write_text(json.dumps(truth))
+    (folder / "one.json").write_text(json.dumps([HIT]))
+    told = risf("evaluate", "one.json", "--annotations", "more.json").stderr
+    assert told == (
+        "warning: one.json: 2 of 3 images have no detections, so all their boxes count as missed; "
+        "was the detector run on them?\n"
+    )
+    assert risf("evaluate", "both.json", "--annotations", "more.json").stderr == ""
