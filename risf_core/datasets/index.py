@@ -113,8 +113,9 @@ def check_images(images: object, name: str) -> None:
 
 
 def image_info(image: Mapping[str, Any]) -> ImageInfo:
-    """What a COCO file's image says of itself."""
+    """What a COCO file's image says of itself; a side of 0, which some tools write, states nothing."""
     file_name = image.get("file_name")
     if file_name is None and image.get("coco_url"):  # LVIS names its images by their address alone
         file_name = "/".join(str(image["coco_url"]).split("/")[-2:])
-    return ImageInfo(image["id"], file_name, image.get("height"), image.get("width"))
+    height, width = ((image.get(side) or 0) for side in ("height", "width"))
+    return ImageInfo(image["id"], file_name, height if height > 0 else None, width if width > 0 else None)

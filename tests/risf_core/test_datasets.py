@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import ImageInfo, read_coco_index
+from risf_core.datasets import ImageInfo, images_by_id, read_coco_index
 from risf_core.errors import DataError
 
 CATEGORY = {"id": 1, "name": "cat"}
@@ -83,3 +83,14 @@ def test_a_file_that_is_not_there_is_named(write):
     with pytest.raises(DataError) as caught:
         read_coco_index("gone.json")
     assert str(caught.value) == "gone.json: there is no such annotations file; check the path"
+
+
+def test_sides_of_zero_state_no_size():
+    images = [
+        {"id": 1, "height": 0, "width": 0},
+        {"id": 2, "height": 5, "width": 0},
+        {"id": 3, "height": 5, "width": 4},
+    ]
+    found = images_by_id(images)
+    assert [found[image_id].size for image_id in (1, 2, 3)] == [None, None, (5, 4)]
+    assert (found[1].height, found[2].height, found[2].width) == (None, 5, None)
