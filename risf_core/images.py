@@ -14,11 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from risf_core.datasets import DatasetIndex, ImageInfo
+from risf_core.datasets import IMAGE_SUFFIXES, DatasetIndex, ImageInfo
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, ImageError, listing
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
 _ORIENTATION_TAG = 0x0112  # EXIF
 _SIDEWAYS = (5, 6, 7, 8)  # the orientations that swap height and width
@@ -78,7 +76,7 @@ def list_photos(folder: Path) -> list[Path]:
         raise DataError(f"{folder}: there is no such folder of images; check --images")
     found = sorted(_walk(folder))
     if not found:
-        raise DataError(f"{folder}: holds no photo ({', '.join(sorted(SUFFIXES))})")
+        raise DataError(f"{folder}: holds no photo ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return found
 
 
@@ -164,7 +162,7 @@ class _Stems:
 def _walk(folder: Path) -> Iterable[Path]:
     for root, _, names in os.walk(folder):
         for name in names:
-            if os.path.splitext(name)[1].lower() in SUFFIXES:
+            if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES:
                 yield Path(root, name)
 
 

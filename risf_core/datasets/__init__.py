@@ -4,6 +4,7 @@ from risf_core.datasets.annotated import AnnotatedDataset, DatasetKind, Source
 from risf_core.datasets.coco import read_coco_dataset, read_coco_rows
 from risf_core.datasets.held_out import HeldOut, read_held_out
 from risf_core.datasets.index import (
+    IMAGE_SUFFIXES,
     DatasetIndex,
     ImageInfo,
     check_categories,
@@ -17,6 +18,7 @@ from risf_core.datasets.voc import VOC_TEST, VOC_TRAINVAL, read_voc_dataset
 from risf_core.datasets.yolo import read_yolo_dataset
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "VOC_TEST",
     "VOC_TRAINVAL",
     "AnnotatedDataset",

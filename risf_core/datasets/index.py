@@ -13,6 +13,8 @@ from risf_core.errors import DataError, excerpt
 from risf_core.files import display_name, read_json
 from risf_core.vocabulary import ClassVocabulary
 
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
 
 @dataclass(frozen=True)
 class ImageInfo:

@@ -11,13 +11,11 @@ from typing import Any
 import numpy as np
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes
-from risf_core.datasets.index import ImageInfo
+from risf_core.datasets.index import IMAGE_SUFFIXES, ImageInfo
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.files import read_text
 from risf_core.vocabulary import ClassVocabulary
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 Labelled = tuple[int, tuple[float, float, float, float]]  # class number; centre x, centre y, width, height in 0..1
 

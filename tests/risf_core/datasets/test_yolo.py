@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from risf_core.datasets import read_yolo_dataset
+from risf_core.datasets import IMAGE_SUFFIXES, read_yolo_dataset
 from risf_core.errors import DataError, ImageError
 
 
@@ -103,3 +103,11 @@ def test_a_broken_image_is_named(yolo_folder: Path) -> None:
     with pytest.raises(ImageError) as caught:
         read_yolo_dataset(yolo_folder)
     assert str(yolo_folder / "train/images/0007.jpg") in str(caught.value)
+
+
+def test_every_kind_of_photo_that_is_found_elsewhere_is_found_here(yolo_folder: Path) -> None:
+    for suffix in IMAGE_SUFFIXES:
+        Image.new("RGB", (4, 4)).save(yolo_folder / f"train/images/kind{suffix}")
+        found = [info.file_name for info in read_yolo_dataset(yolo_folder).images]
+        assert f"train/images/kind{suffix}" in found
+        (yolo_folder / f"train/images/kind{suffix}").unlink()
