@@ -15,7 +15,9 @@ _BF16_CPU_FLAGS = ("avx512_bf16", "amx_bf16")  # x86 instructions that multiply 
 
 
 def choose_device(name: str = "auto") -> str:
-    """The torch device string for `name`: auto takes a CUDA GPU (under torchrun its own), Apple's, the CPU.
+    """The torch device string for `name`: auto takes a CUDA GPU, Apple's, the CPU.
+
+    Under torchrun, auto and a cuda without a number are the GPU of the process's own.
 
     Raises ConfigError where the device is not on this machine.
     """
@@ -23,7 +25,7 @@ def choose_device(name: str = "auto") -> str:
 
     if name == "auto":
         if torch.cuda.is_available():
-            return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
+            return _own_gpu()
         return "mps" if torch.backends.mps.is_available() else "cpu"
     kind, colon, number = name.partition(":")
     numbered = kind == "cuda" and number.isascii() and number.isdecimal()
@@ -37,7 +39,14 @@ def choose_device(name: str = "auto") -> str:
         )
     if kind == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(f"--device {name}: torch sees no Apple GPU here; give --device cpu or auto")
-    return name
+    return _own_gpu() if name == "cuda" and "LOCAL_RANK" in os.environ else name
+
+
+def _own_gpu() -> str:
+    """The GPU of this process: torchrun counts those of a machine, and they share where there are fewer GPUs."""
+    import torch
+
+    return f"cuda:{int(os.environ.get('LOCAL_RANK', 0)) % torch.cuda.device_count()}"
 
 
 def choose_precision(name: str, device: str) -> Precision:

@@ -37,6 +37,13 @@ def test_auto_takes_the_gpu_then_apples_then_the_cpu(hardware, monkeypatch):
     assert choose_device("auto") == "cuda:1"
 
 
+def test_under_torchrun_a_gpu_without_a_number_is_the_processes_own(hardware, monkeypatch):
+    hardware(gpus=2)
+    monkeypatch.setenv("LOCAL_RANK", "3")  # two processes share each GPU
+    assert choose_device("cuda") == "cuda:1"
+    assert choose_device("cuda:0") == "cuda:0"
+
+
 def test_a_stated_device_is_taken_as_it_is(hardware):
     hardware(gpus=2, apple=True)
     for name in ("cpu", "cuda", "cuda:1", "mps"):
