@@ -19,11 +19,11 @@ from risf_core.files import read_json, read_text, sha256_of
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The images of a test set, by id; with their file names where the list states them."""
+    """The images of a test set, by id as text; with their file names where the list states them."""
 
     path: Path
     sha256: str
-    file_names: Mapping[ImageId, str | None]
+    file_names: Mapping[str, str | None]
     is_coco: bool  # whether the file is a COCO dataset, so that boxes to test on can be read from it
 
     def positions(self, images: Sequence[ImageInfo]) -> tuple[NDArray[np.int64], int]:
@@ -32,51 +32,61 @@ class HeldOut:
         An image is in the test set where its id is and the file names do not contradict; a list without file names
         may hold ids, file names or stems.
         """
-        found, chance = [], 0
-        for position, info in enumerate(images):
-            if info.image_id in self.file_names:
-                if _related(info.file_name, self.file_names[info.image_id]):
-                    found.append(position)
-                else:
-                    chance += 1
-            elif not self.is_coco and not self.file_names.keys().isdisjoint(_names(info)):
-                found.append(position)
-        return np.array(found, dtype=np.int64), chance
+        entries = self._entries(images)
+        chance = sum(
+            not meant and str(info.image_id) in self.file_names for meant, info in zip(entries, images, strict=True)
+        )
+        return np.flatnonzero([bool(meant) for meant in entries]), chance
+
+    def entries_among(self, images: Sequence[ImageInfo]) -> int:
+        """How many entries of the list are among `images`."""
+        return len(set().union(*self._entries(images)))
+
+    def _entries(self, images: Sequence[ImageInfo]) -> list[set[str]]:
+        """The entries that mean each image; an entry that is the id of one is not the name of another."""
+        ids = [str(info.image_id) for info in images]
+        if self.is_coco:
+            related = (_related(info.file_name, self.file_names.get(i)) for i, info in zip(ids, images, strict=True))
+            return [{i} if i in self.file_names and fits else set() for i, fits in zip(ids, related, strict=True)]
+        names = self.file_names.keys() - set(ids)
+        return [({i} & self.file_names.keys()) | (_names(info) & names) for i, info in zip(ids, images, strict=True)]
 
 
 def read_held_out(path: Path) -> HeldOut:
     """The test images of a COCO JSON, a JSON list of ids, or a text file with one id or file name a line."""
     refuse_stdin([path], option="--held-out")
     if path.suffix.lower() != ".json":
-        names = [line.split()[0] for line in read_text(path, what="held-out list").splitlines() if line.strip()]
-        return _of_ids(path, [int(name) if name == str(_number(name)) else name for name in names])
+        lines = read_text(path, what="held-out list").splitlines()
+        return _of_ids(path, [_without_voc_column(line) for line in lines if line.strip()])
     content = read_json(path, what="held-out list", object_hook=_images_only)
     if isinstance(content, list) and all(type(image_id) in (int, str) for image_id in content):
         return _of_ids(path, content)
     images = content.get("images") if isinstance(content, dict) else None
     if not isinstance(images, list) or not all(isinstance(image, dict) and "id" in image for image in images):
         raise DataError(f"{path}: holds no images; a COCO JSON or a list of image ids is needed")
-    return HeldOut(path, sha256_of(path), {image["id"]: image_info(image).file_name for image in images}, is_coco=True)
+    file_names = {str(image["id"]): image_info(image).file_name for image in images}
+    return HeldOut(path, sha256_of(path), file_names, is_coco=True)
 
 
 def _of_ids(path: Path, ids: Sequence[ImageId]) -> HeldOut:
-    return HeldOut(path, sha256_of(path), dict.fromkeys(ids), is_coco=False)
+    return HeldOut(path, sha256_of(path), dict.fromkeys(map(str, ids)), is_coco=False)
 
 
 def _images_only(row: dict[str, Any]) -> dict[str, Any] | None:  # Any: JSON
     return None if "image_id" in row else row  # annotations are not looked at
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() else None
+def _without_voc_column(line: str) -> str:
+    """A line's entry; VOC's lists of a class say in a second column whether it is there (-1, 0 or 1)."""
+    columns = line.split()
+    return columns[0] if len(columns) == 2 and columns[1] in ("-1", "0", "1") else line.strip()
 
 
 def _names(info: ImageInfo) -> set[str]:
-    names = {str(info.image_id)}
-    if info.file_name is not None:
-        path = PurePosixPath(info.file_name)
-        names |= {info.file_name, path.name, path.stem}
-    return names
+    if info.file_name is None:
+        return set()
+    path = PurePosixPath(info.file_name)
+    return {info.file_name, path.name, path.stem}
 
 
 def _related(first: str | None, second: str | None) -> bool:

@@ -165,7 +165,11 @@ def _without_held_out(dataset: AnnotatedDataset, held_out: HeldOut | None) -> tu
     positions, chance = held_out.positions(dataset.images)
     if len(positions) == len(dataset.images):
         raise DataError(f"{held_out.path}: holds out every training image; give --held-out the list of the test images")
-    notes = dataset.notes
+    entries = held_out.entries_among(dataset.images)
+    notes = (
+        *dataset.notes,
+        f"{entries} of {len(held_out.file_names)} held-out entries are among the training images",
+    )
     if len(positions):
         notes += (f"{len(positions)} of {len(dataset.images)} training images are on the held-out list: left out",)
     if chance:

@@ -34,6 +34,30 @@ def test_a_coco_file_without_file_names_goes_by_ids(write_json: WriteJson) -> No
     assert held_out(write_json("5k.json", {"images": [{"id": 7}, {"id": 99}]})) == ([1], 0)
 
 
+def test_ids_are_compared_as_text(write_json: WriteJson) -> None:
+    for stated, own in (("3", "3"), (3, "3"), ("3", 3)):
+        images = (ImageInfo(own, "a.jpg"), ImageInfo(4))
+        for content in ([stated], {"images": [{"id": stated}]}):
+            assert read_held_out(write_json("ids.json", content)).positions(images)[0].tolist() == [0]
+
+
+def test_a_text_list_holds_out_images_whose_ids_are_text(tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text("3\n")
+    assert read_held_out(tmp_path / "test.txt").positions((ImageInfo("3"), ImageInfo(4)))[0].tolist() == [0]
+
+
+def test_a_name_with_blanks_is_one_name(tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text("  my photo 3.jpg \nother 1\nthird  -1\nfourth 2\n")
+    images = tuple(ImageInfo(i, name) for i, name in enumerate(("my photo 3.jpg", "other.jpg", "third.jpg", "4.jpg")))
+    assert read_held_out(tmp_path / "test.txt").positions(images)[0].tolist() == [0, 1, 2]
+
+
+def test_entries_are_counted_once_whatever_images_they_mean(tmp_path: Path) -> None:
+    (tmp_path / "test.txt").write_text("a.jpg\nb.jpg\nnowhere.jpg\n")
+    images = (ImageInfo(1, "x/a.jpg"), ImageInfo(2, "y/a.jpg"), ImageInfo(3, "b.jpg"), ImageInfo(4, "c.jpg"))
+    assert read_held_out(tmp_path / "test.txt").entries_among(images) == 2
+
+
 def test_a_json_list_holds_ids(write_json: WriteJson) -> None:
     assert held_out(write_json("ids.json", [7, "2008_000003"])) == ([1, 2], 0)
 

@@ -176,7 +176,10 @@ def test_voc_boxes_of_no_area_are_left_out_and_k_stays_exact(voc_root: Path, tmp
 def test_held_out_images_are_in_no_set(write_coco: WriteCoco, tmp_path: Path) -> None:
     test = write_coco({3: ["cat"], 9: ["dog"], 20: ["dog"], 99: ["cat"]}, name="test.json")
     prepared = prepare(write_coco(PETS), tmp_path / "s", novel="cat", seeds=tuple(range(8)), held_out=test)
-    assert prepared.manifest.notes == ("3 of 20 training images are on the held-out list: left out",)
+    assert prepared.manifest.notes == (
+        "3 of 4 held-out entries are among the training images",
+        "3 of 20 training images are on the held-out list: left out",
+    )
     drawn = {info.image_id for shots in prepared.seeds.values() for info in shots.frozen().boxes.images}
     assert not {3, 9, 20} & (drawn | {info.image_id for info in read_base(tmp_path / "s").images})
     tested = read_test_data(read_manifest(tmp_path / "s"))
@@ -189,6 +192,7 @@ def test_held_out_ids_of_other_images_hold_nothing_out(write_coco: WriteCoco, tm
     test = write_coco({1: ["cat"]}, name="test.json", images=[{"id": 1, "file_name": "other_7.jpg"}])
     prepared = prepare(write_coco(PETS), tmp_path / "s", held_out=test)
     assert prepared.manifest.notes == (
+        "0 of 1 held-out entries are among the training images",
         "1 held-out ids are those of other training images (their file names differ): these images stay",
     )
 
