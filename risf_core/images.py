@@ -8,7 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,14 +45,16 @@ class FoundPhotos:
 def find_photos(image_ids: Iterable[ImageId], *, index: DatasetIndex | None, folders: Sequence[Path]) -> FoundPhotos:
     """The photo of each image id: by the file name in the annotations, without them by the file's stem.
 
-    A stem is the id itself, the id with leading zeros, or either behind a prefix (COCO_val2014_000000000139). Folders
-    are searched in order, with their subfolders. Raises DataError where a folder is missing or two photos answer to
-    the same id.
+    A file name that is not below a folder as it is stated is looked for without its folders, then by its stem, as far
+    as the annotations have no other image of that name or stem. Without a file name an image's photo has the id for a
+    stem: as it is, with leading zeros, or either behind a prefix (COCO_val2014_000000000139). Folders are searched in
+    order, with their subfolders. Raises DataError where a folder is missing or two photos answer to the same id.
     """
     for folder in folders:
         if not folder.is_dir():
             raise DataError(f"{folder}: there is no such folder of images; check --images")
     stems = _Stems(folders)
+    stated = _StatedNames(index)
     photos: dict[ImageId, Photo] = {}
     missing: list[ImageId] = []
     unknown: list[ImageId] = []
@@ -61,7 +64,7 @@ def find_photos(image_ids: Iterable[ImageId], *, index: DatasetIndex | None, fol
         if index is not None and info is None:
             unknown.append(image_id)
             continue
-        path, way = _find(image_id, info, folders, stems)
+        path, way = _find(image_id, info, folders, stems, stated)
         if path is None:
             missing.append(image_id)
             continue
@@ -108,19 +111,52 @@ def is_turned(path: Path, expected_size: tuple[int, int] | None = None) -> bool:
         return _should_turn(_stored_size(opened), orientation, expected_size, path) and orientation != 1
 
 
-def _find(image_id: ImageId, info: ImageInfo | None, folders: Sequence[Path], stems: _Stems) -> tuple[Path | None, str]:
+def _find(
+    image_id: ImageId, info: ImageInfo | None, folders: Sequence[Path], stems: _Stems, stated: _StatedNames
+) -> tuple[Path | None, str]:
     if info is not None and info.file_name is not None:
-        names = dict.fromkeys([info.file_name, Path(info.file_name).name])
+        path = PurePath(info.file_name)
+        names = [info.file_name, path.name] if stated.is_only_name(path.name) else [info.file_name]
         for folder in folders:
-            for name in names:
+            for name in dict.fromkeys(names):
                 if (folder / name).is_file():
                     return folder / name, "file name"
-        return stems.get(Path(info.file_name).stem), "file stem"
+        return (stems.get(path.stem) if stated.is_only_stem(path.stem) else None), "file stem"
     exact = stems.get(str(image_id))
     if exact is not None:
-        return exact, "file stem"
+        return (None if stated.has_stem(exact.stem) else exact), "file stem"
     number = str(image_id).lstrip("0") or "0"
-    return (stems.get_number(number) if number.isdigit() else None), "number in the file name"
+    found = stems.get_number(number) if number.isdigit() else None
+    return (None if found is None or stated.has_stem(found.stem) else found), "number in the file name"
+
+
+class _StatedNames:
+    """How many different file names of the annotations end in a name or a stem; counted on first use."""
+
+    def __init__(self, index: DatasetIndex | None) -> None:
+        self._index = index
+
+    def is_only_name(self, name: str) -> bool:
+        return self._names[name] == 1
+
+    def is_only_stem(self, stem: str) -> bool:
+        return self._stems[stem] == 1
+
+    def has_stem(self, stem: str) -> bool:
+        return self._index is not None and self._stems[stem] > 0
+
+    @cached_property
+    def _paths(self) -> list[PurePath]:
+        images = self._index.images.values() if self._index is not None else ()
+        return [PurePath(name) for name in {info.file_name for info in images} if name is not None]
+
+    @cached_property
+    def _names(self) -> Counter[str]:
+        return Counter(path.name for path in self._paths)
+
+    @cached_property
+    def _stems(self) -> Counter[str]:
+        return Counter(path.stem for path in self._paths)
 
 
 class _Stems:

@@ -76,7 +76,8 @@ def dataset_records(
             positions = list(range(len(dataset.images)))
             groups = [found.get(position, rows[:0]) for position in positions]
     needed = sorted(set(positions))
-    paths = dict(zip(needed, locate_images([dataset.images[p] for p in needed], image_folders), strict=True))
+    found = locate_images([dataset.images[p] for p in needed], image_folders, among=dataset.images)
+    paths = dict(zip(needed, found, strict=True))
     boxes = dataset.boxes
     return RecordSet(
         dataset.vocabulary,
@@ -87,10 +88,15 @@ def dataset_records(
     )
 
 
-def locate_images(images: Sequence[ImageInfo], folders: Sequence[Path]) -> list[Path]:
-    """Where each image lies, as `find_photos` finds it. Raises ImageError that counts and names what is missing."""
-    index = DatasetIndex(ClassVocabulary((), ()), {info.image_id: info for info in images})
-    found = find_photos(index.images, index=index, folders=folders)
+def locate_images(
+    images: Sequence[ImageInfo], folders: Sequence[Path], *, among: Sequence[ImageInfo] | None = None
+) -> list[Path]:
+    """Where each image lies, as `find_photos` finds it. Raises ImageError that counts and names what is missing.
+
+    `among` are all images of the dataset (default: these are), whose photos are not taken for those of others.
+    """
+    index = DatasetIndex(ClassVocabulary((), ()), {info.image_id: info for info in among or images})
+    found = find_photos([info.image_id for info in images], index=index, folders=folders)
     if found.missing:
         stated = [index.images[image_id].file_name for image_id in found.missing]
         names = listing([name or f"id {i}" for name, i in zip(stated, found.missing, strict=True)], most=2)

@@ -70,7 +70,7 @@ def write_contact_sheet(
     _write_header(pen, shots, count=count, classes=len(rows), width=width)
     used = sorted({int(shots.boxes.image_positions[row]) for line in rows for row in line.rows})
     infos = [shots.boxes.images[position] for position in used]
-    found = locate_images(infos, image_folders)
+    found = locate_images(infos, image_folders, among=shots.boxes.images)
     photos = {p: Photo(path, info.size) for p, path, info in zip(used, found, infos, strict=True)}
     top, done, total = HEADER, 0, sum(len(row.rows) for row in rows)
     for line in rows:

@@ -136,6 +136,39 @@ def test_annotations_find_photos_by_file_name_in_the_first_folder_that_has_it(tm
     assert found.unknown == [9]
 
 
+def index_of_names(*names: str | None) -> DatasetIndex:
+    return DatasetIndex(CLASSES, {i: ImageInfo(i, name) for i, name in enumerate(names, start=1)})
+
+
+@pytest.mark.parametrize("absent", ["seq1/0001.jpg", "seq1/0001.png", "0001.png"])
+def test_no_image_gets_the_photo_of_another(tmp_path: Path, absent: str) -> None:
+    (tmp_path / "seq2").mkdir()
+    (tmp_path / "seq2" / "0001.jpg").touch()
+    index = index_of_names(absent, "seq2/0001.jpg")
+    for folders in ([tmp_path], [tmp_path, tmp_path / "seq2"]):
+        found = find_photos([1, 2], index=index, folders=folders)
+        assert {image_id: photo.path for image_id, photo in found.photos.items()} == {2: tmp_path / "seq2/0001.jpg"}
+        assert found.missing == [1]
+
+
+def test_an_image_without_a_file_name_does_not_get_the_photo_of_one_that_states_it(tmp_path: Path) -> None:
+    for name in ("1.jpg", "COCO_0002.jpg", "3.jpg"):
+        (tmp_path / name).touch()
+    index = index_of_names(None, None, None, "1.png", "COCO_0002.jpg")
+    found = find_photos([1, 2, 3], index=index, folders=[tmp_path])
+    assert found.missing == [1, 2]
+    assert found.photos[3].path == tmp_path / "3.jpg"
+
+
+def test_a_file_name_that_is_the_only_one_is_found_wherever_it_lies_and_by_two_ids(tmp_path: Path) -> None:
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat" / "b.png").touch()
+    index = index_of_names("seq1/a.jpg", "seq2/b.jpg", "seq2/b.jpg")
+    found = find_photos([2, 3], index=index, folders=[tmp_path])
+    assert {photo.path for photo in found.photos.values()} == {tmp_path / "flat/b.png"}
+    assert found.ways == {"file stem": 2}
+
+
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="there is no such folder of images"):
         find_photos([1], index=None, folders=[tmp_path / "nowhere"])
