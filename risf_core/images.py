@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from risf_core.datasets import IMAGE_SUFFIXES, DatasetIndex, ImageInfo
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, ImageError, listing
+
+MOST_PIXELS = 1 << 30  # 3 GB as RGB
 
 _ORIENTATION_TAG = 0x0112  # EXIF
 _SIDEWAYS = (5, 6, 7, 8)  # the orientations that swap height and width
@@ -206,14 +210,50 @@ def _walk(folder: Path) -> Iterable[Path]:
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image file, open; what goes wrong with it inside the block becomes an ImageError that names it."""
     try:
-        with Image.open(path) as opened:
+        with _open(path) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise ImageError(
+                    f"{path}: has {opened.width}x{opened.height} pixels, more than the {MOST_PIXELS} that are decoded; "
+                    "cut it into tiles"
+                )
             yield opened
+    except Image.DecompressionBombError as error:  # the plugins of TIFF and WebP ask once more
+        size = str(error).partition(",")[0]
+        raise ImageError(f"{path}: is too large ({size}); save it as PNG or JPEG, or cut it into tiles") from None
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such photo") from None
     except UnidentifiedImageError:
         raise ImageError(f"{path}: is no image that can be decoded; replace the file") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{path}: the image is damaged and cannot be decoded ({error}); replace the file") from None
+
+
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Image.Image]:
+    """`Image.open` without Pillow's own limit (89 or 179 million pixels, global): aerial photos go beyond it."""
+    try:
+        opened = Image.open(path)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        with open(path, "rb") as handle, _identified(handle, path) as large:
+            yield large
+    else:
+        with opened:
+            yield opened
+
+
+def _identified(handle: IO[bytes], path: Path) -> Image.Image:
+    """The image by the first of Pillow's plugins that takes the file."""
+    prefix = handle.read(16)
+    for name in Image.ID:
+        factory, accept = Image.OPEN[name]
+        if accept is not None and accept(prefix) is not True:  # a text says why the format is not at hand
+            continue
+        handle.seek(0)
+        try:
+            return factory(handle, str(path))
+        except (SyntaxError, IndexError, TypeError, struct.error):  # what a plugin raises for another's file
+            continue
+    raise UnidentifiedImageError
 
 
 def _stored_size(opened: Image.Image) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from risf_core import images
 from risf_core.datasets import DatasetIndex, ImageInfo
 from risf_core.errors import DataError, ImageError
 from risf_core.images import decode_rgb, find_photos, list_photos, upright_size
@@ -91,6 +92,40 @@ def test_text_under_an_image_name_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: is no image that can be decoded; replace the file"
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
+@pytest.mark.parametrize("most", [150, 40])  # Pillow warns from its limit on, and refuses from its double on
+def test_photo_beyond_pillows_limit_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, most: int
+) -> None:
+    path = save(tmp_path / f"aerial{suffix}", np.full((10, 20, 3), 128, dtype=np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    assert decode_rgb(path).tolist() == [[[128] * 3] * 20] * 10
+    assert upright_size(path) == (10, 20)
+    assert most == Image.MAX_IMAGE_PIXELS
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".webp"])
+def test_photo_beyond_pillows_limit_for_its_kind_is_named_with_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    path = save(tmp_path / f"aerial{suffix}", np.full((10, 20, 3), 7, dtype=np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(path)
+    assert str(caught.value) == (
+        f"{path}: is too large (Image size (200 pixels) exceeds limit of 80 pixels); save it as PNG or JPEG, or cut it "
+        "into tiles"
+    )
+
+
+def test_photo_beyond_all_reason_is_named_with_its_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "bomb.png", np.zeros((10, 20, 3), dtype=np.uint8))
+    monkeypatch.setattr(images, "MOST_PIXELS", 199)
+    with pytest.raises(ImageError) as caught:
+        decode_rgb(path)
+    assert str(caught.value) == (f"{path}: has 20x10 pixels, more than the 199 that are decoded; cut it into tiles")
+
+
 @pytest.mark.parametrize(
     ("image_id", "file_name", "way"),
     [
@@ -127,8 +162,8 @@ def test_annotations_find_photos_by_file_name_in_the_first_folder_that_has_it(tm
     for folder in ("val2014", "train2014"):
         (tmp_path / folder).mkdir()
     (tmp_path / "train2014" / "x.jpg").touch()
-    images = {1: ImageInfo(1, "val2014/x.jpg", 4, 5), 2: ImageInfo(2, "y.jpg"), 3: ImageInfo(3, "z.jpg")}
-    index = DatasetIndex(CLASSES, images)
+    infos = {1: ImageInfo(1, "val2014/x.jpg", 4, 5), 2: ImageInfo(2, "y.jpg"), 3: ImageInfo(3, "z.jpg")}
+    index = DatasetIndex(CLASSES, infos)
     found = find_photos([1, 2, 9], index=index, folders=[tmp_path / "val2014", tmp_path / "train2014"])
     assert found.photos[1].path == tmp_path / "train2014" / "x.jpg"
     assert found.photos[1].size == (4, 5)
