@@ -104,17 +104,38 @@ class ClassVocabulary:
 
 def read_class_names(path: Path) -> tuple[str, ...]:
     """The class names of a text file (one a line) or of a YAML file with `names:` (a list or an id -> name map)."""
+    return read_class_list(path)[0]
+
+
+def read_class_list(path: Path) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
+    """The names of a class list as `read_class_names` reads them, and their ids where it is a map that states them."""
     text = read_text(path, what="class list")
+    ids = None
     if path.suffix.lower() not in (".yaml", ".yml"):
         names = [line.strip() for line in text.splitlines() if line.strip()]
     else:
-        names = _names_of_yaml(path, text)
+        names, ids = _names_of_yaml(path, text)
     if not names:
         raise DataError(f"{path}: holds no class name; write one a line")
     twice = _repeated(names)
     if twice:
         raise DataError(f"{path}: class {listing([repr(n) for n in twice])} stands there twice; keep one")
-    return tuple(names)
+    return tuple(names), ids
+
+
+def read_classes(path: Path, *, first_id: int | None = None) -> ClassVocabulary:
+    """The vocabulary of a class list: a map's ids are the category ids; a list's names count from `first_id`.
+
+    Without `first_id` a list counts from 1. Raises ConfigError where a map counts from another id than `first_id`.
+    """
+    names, ids = read_class_list(path)
+    if ids is None:
+        return ClassVocabulary.from_names(names, first_id=1 if first_id is None else first_id)
+    if first_id is not None and first_id != ids[0]:
+        raise ConfigError(
+            f"--first-id {first_id}: {path} states its own ids under 'names:', from {ids[0]} on; leave --first-id out"
+        )
+    return ClassVocabulary(names, ids)
 
 
 def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
@@ -145,7 +166,7 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _names_of_yaml(path: Path, text: str) -> list[str]:
+def _names_of_yaml(path: Path, text: str) -> tuple[list[str], tuple[int, ...] | None]:
     import yaml
 
     try:
@@ -153,18 +174,19 @@ def _names_of_yaml(path: Path, text: str) -> list[str]:
     except yaml.YAMLError as error:
         raise DataError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     names = content.get("names") if isinstance(content, dict) else content
+    ids = None
     if isinstance(names, dict):
-        names = _in_order_of_ids(path, names)
+        ids, names = _in_order_of_ids(path, names)
     if not isinstance(names, list):
         raise DataError(f"{path}: has no list under 'names:'; write names: [first, second, ...]")
     for name in names:
         if type(name) not in (str, int, float):  # YAML takes a bare no, off or null for something else
             raise DataError(f"{path}: class name {name!r} is not text; put it in quotes")
-    return [str(name).strip() for name in names]
+    return [str(name).strip() for name in names], ids
 
 
-def _in_order_of_ids(path: Path, names: Mapping[Any, Any]) -> list[Any]:
-    """The names of an id -> name map in the order of the ids, which must count on without a gap."""
+def _in_order_of_ids(path: Path, names: Mapping[Any, Any]) -> tuple[tuple[int, ...], list[Any]]:
+    """The ids of an id -> name map, ascending, and their names; the ids must count on without a gap."""
     try:
         by_id = {int(key): name for key, name in names.items()}
     except (TypeError, ValueError):
@@ -175,7 +197,7 @@ def _in_order_of_ids(path: Path, names: Mapping[Any, Any]) -> list[Any]:
             f"{path}: the ids under 'names:' ({listing(ids)}) do not count on one by one; "
             "pass --annotations with these categories instead"
         )
-    return [by_id[key] for key in ids]
+    return tuple(ids), [by_id[key] for key in ids]
 
 
 def _repeated(values: Iterable[Any]) -> list[Any]:

@@ -12,6 +12,7 @@ from risf_core.vocabulary import (
     ClassVocabulary,
     novel_names,
     read_class_names,
+    read_classes,
 )
 
 PETS = ClassVocabulary(("cat", "dog", "horse"), (17, 18, 3), frozenset({"dog"}))
@@ -100,6 +101,32 @@ def test_novel_classes_of_coco_are_those_of_its_annotations(real_data):
 def test_class_names_are_read_from_text_and_from_yaml(tmp_path, file_name, text):
     (tmp_path / file_name).write_bytes(text.encode())
     assert read_class_names(tmp_path / file_name) == ("cat", "dining table")
+
+
+@pytest.mark.parametrize(
+    ("text", "first_id", "ids"),
+    [
+        ("names: {0: cat, 1: dog}", None, (0, 1)),
+        ("names: {0: cat, 1: dog}", 0, (0, 1)),
+        ("names: {4: dog, '3': cat}", None, (3, 4)),
+        ("names: [cat, dog]", None, (1, 2)),
+        ("names: [cat, dog]", 0, (0, 1)),
+        ("[cat, dog]", 1, (1, 2)),
+    ],
+)
+def test_a_maps_ids_are_the_category_ids_and_a_list_is_counted(tmp_path, text, first_id, ids):
+    (tmp_path / "names.yaml").write_text(text)
+    assert read_classes(tmp_path / "names.yaml", first_id=first_id) == ClassVocabulary(("cat", "dog"), ids)
+
+
+def test_another_first_id_than_the_maps_is_refused(tmp_path):
+    path = tmp_path / "names.yaml"
+    path.write_text("names: {0: cat, 1: dog}")
+    with pytest.raises(ConfigError) as caught:
+        read_classes(path, first_id=1)
+    assert str(caught.value) == (
+        f"--first-id 1: {path} states its own ids under 'names:', from 0 on; leave --first-id out"
+    )
 
 
 def test_ids_that_are_text_are_ordered_as_numbers(tmp_path):
