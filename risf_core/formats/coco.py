@@ -26,6 +26,7 @@ from risf_core.formats.conventions import (
 from risf_core.vocabulary import ClassVocabulary
 
 _ROWS_AT_ONCE = 1 << 14  # turned into Python objects together, so that their number does not grow with the file
+_SHARE_OF_PERCENTAGES = 0.2  # of rows above 1.5; detectors seldom write rows that they give less than 1.5 %
 _CORE_KEYS = frozenset({"image_id", "category_id", "bbox", "score"})
 _ROW_FORM = "each row needs image_id, category_id, bbox [x, y, width, height] and score"
 
@@ -48,7 +49,7 @@ def read_detections(
     vocabulary: ClassVocabulary | None = None,
     *,
     image_sizes: Mapping[ImageId, tuple[int, int]] | None = None,
-    boxes: BoxConvention = "xywh",
+    boxes: BoxConvention | None = "xywh",
     category_ids: CategoryConvention = "dataset",
     on_unknown_category: Literal["error", "keep"] = "error",
     zero_based_option: str = "--category-ids positions",
@@ -58,7 +59,8 @@ def read_detections(
     Args:
         vocabulary: the classes; None takes the dataset dict's own `categories`.
         image_sizes: (height, width) by image id where known: boxes of another convention are then recognised.
-        boxes: how the file states its boxes; anything but xywh is converted, and written as xywh.
+        boxes: how the file states its boxes; anything but xywh is converted, and written as xywh. None leaves them as
+            they are for `with_boxes_of`, where the sizes of the images are found out later.
         category_ids: what the file's category ids are; positions are converted, and written as dataset ids.
         on_unknown_category: "keep" gives rows of an unknown category label -1 and leaves them as they are.
         zero_based_option: what the error offers where the category ids look like positions from 0.
@@ -83,15 +85,28 @@ def read_detections(
     )
     for row in np.flatnonzero(labels < 0).tolist():
         columns.extras[row] = {**(columns.extras[row] or {}), "category_id": columns.category_ids[row]}
-    check_boxes(columns.boxes, columns.image_ids, image_sizes or {}, convention=boxes, name=name)
     table = Detections.from_rows(
         image_ids=columns.image_ids,
-        boxes_xywh=to_xywh(columns.boxes, columns.image_ids, image_sizes or {}, convention=boxes, name=name),
+        boxes_xywh=columns.boxes,
         scores=columns.scores,
         labels=labels,
         extras=columns.extras,
     )
+    if boxes is not None:
+        table = with_boxes_of(table, image_sizes or {}, convention=boxes, name=name)
     return DetectionsFile(table, vocabulary, envelope)
+
+
+def with_boxes_of(
+    detections: Detections, image_sizes: Mapping[ImageId, tuple[int, int]], *, convention: BoxConvention, name: str
+) -> Detections:
+    """The table whose boxes `read_detections` left as a file of that convention states them, now x, y, width, height.
+
+    Raises DataError where the boxes are plainly of another convention or an image's size is needed and not known.
+    """
+    image_ids, boxes = detections.image_ids, detections.boxes_xywh
+    check_boxes(boxes, image_ids, image_sizes, convention=convention, name=name)
+    return replace(detections, boxes_xywh=to_xywh(boxes, image_ids, image_sizes, convention=convention, name=name))
 
 
 def write_detections(target: Path | str, file: DetectionsFile) -> None:
@@ -240,15 +255,21 @@ def _check_finite(boxes: NDArray[np.float64], scores: NDArray[np.float64], name:
     outside = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
     if len(outside):
         row = outside[0]
-        cause = ""
-        if 1.01 < scores.max() <= 100 and scores.min() >= 0:
-            cause = " (percentages? divide them by 100)"
-        elif scores.max() <= 1.01 and scores.min() >= 0:
-            cause = " (rounding? set what is over 1 to 1)"
         raise DataError(
             f"{name}: row {row}: score {float(scores[row])!r} is outside 0..1 ({counted(len(outside), 'such row')})"
-            f"{cause}; scores must be probabilities"
+            f"{_cause_of(scores)}; scores must be probabilities"
         )
+
+
+def _cause_of(scores: NDArray[np.float64]) -> str:
+    """What scores (N,) that leave 0..1 probably are, as a clause."""
+    if not np.isfinite(scores).all():
+        return ""
+    if scores.min() >= 0 and scores.max() <= 1.01:
+        return " (rounding? set what is over 1 to 1)"
+    if scores.min() >= 0 and scores.max() <= 100 and (scores > 1.5).mean() >= _SHARE_OF_PERCENTAGES:
+        return " (percentages? divide them by 100)"
+    return " (logits? pass them through the sigmoid or softmax that the detector was trained with)"
 
 
 def _first_fault(rows: Sequence[Any], name: str) -> str:

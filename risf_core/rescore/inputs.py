@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,13 @@ from typing import Any, Literal
 
 from risf_core.datasets import DatasetIndex, images_by_id, read_coco_index
 from risf_core.detections import ImageId, factorize
-from risf_core.errors import ConfigError, DataError, listing
+from risf_core.errors import ConfigError, DataError, ImageError, listing
 from risf_core.files import display_name
-from risf_core.formats.coco import DetectionsFile, read_detections
+from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
 from risf_core.formats.conventions import BoxConvention, CategoryConvention
-from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids, image_ids_by_file_id
-from risf_core.images import FoundPhotos, Photo, find_photos
-from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_names
+from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids
+from risf_core.images import FoundPhotos, Photo, find_photos, upright_size
+from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_list, read_classes
 
 _log = logging.getLogger(__name__)
 
@@ -66,10 +67,14 @@ def read_inputs(
 ) -> RescoreInputs:
     """Detections (``-``: stdin) with their classes and photos.
 
-    Classes come from `annotations` (COCO JSON; its boxes are not looked at), from `classes` (a list of names, whose ids
-    count from `first_id`, by default 1), or from the detections file itself where it is a COCO dataset dict. Photos are
-    looked for in the folders `images`. Rows whose category, image or photo is unknown raise an error that names the
+    Classes come from `annotations` (COCO JSON; its boxes are not looked at), from `classes` (names whose ids the file
+    states, or else count from `first_id`, by default 1), or from the detections file itself where it is a COCO dataset
+    dict. Photos are looked for in the folders `images`. Boxes are checked against the sizes that the annotations state,
+    and else against those of the photos. Rows whose category, image or photo is unknown raise an error that names the
     likely cause, or stay as they are where `on_unmatched` is "skip".
+
+    Raises DataError also under "skip" where the ids are plainly those of another convention, and where a row that would
+    stay as it is would come to mean another image or class.
     """
     if annotations is not None and classes is not None:
         raise ConfigError("--annotations and --classes both name the classes; pass one of them")
@@ -80,15 +85,14 @@ def read_inputs(
     index = read_coco_index(annotations) if annotations is not None else None
     vocabulary = index.vocabulary if index is not None else None
     if classes is not None:
-        vocabulary = ClassVocabulary.from_names(read_class_names(classes), first_id=1 if first_id is None else first_id)
+        vocabulary = read_classes(classes, first_id=first_id)
     file = read_detections(
         detections,
         vocabulary,
-        image_sizes=_sizes_by_file_id(index, image_ids),
-        boxes=boxes,
+        boxes=None,
         category_ids=category_ids,
         on_unknown_category="keep" if on_unmatched == "skip" else "error",
-        zero_based_option="--first-id 0" if classes is not None else "--category-ids positions",
+        zero_based_option=_zero_based_option(classes),
     )
     if not len(file.detections):
         _log.warning("%s: holds no detections", display_name(detections))
@@ -112,16 +116,25 @@ def read_inputs(
     found = find_photos(factorize(file.detections.image_ids)[1], index=index, folders=images)
     if found.missing:
         _report_missing(found, images, on_unmatched)
-    return RescoreInputs(file, found, images)
+    sizes = _sizes(index, found, from_photos=boxes != "xyxy")  # pixel corners are read without
+    table = with_boxes_of(file.detections, sizes, convention=boxes, name=display_name(detections))
+    return RescoreInputs(file.with_detections(table), found, images)
 
 
-def _sizes_by_file_id(
-    index: DatasetIndex | None, convention: ImageIdConvention
-) -> dict[ImageId, tuple[int, int]] | None:
-    if index is None:
-        return None
-    own_ids = image_ids_by_file_id(index.images, convention)
-    return {file_id: index.image_sizes[own] for file_id, own in own_ids.items() if own in index.image_sizes}
+def _zero_based_option(classes: Path | None) -> str:
+    """What to pass where category ids turn out to count from 0: a plain list of names says nothing of its ids."""
+    is_plain = classes is not None and read_class_list(classes)[1] is None
+    return "--first-id 0" if is_plain else "--category-ids positions"
+
+
+def _sizes(index: DatasetIndex | None, found: FoundPhotos, *, from_photos: bool) -> dict[ImageId, tuple[int, int]]:
+    """(height, width) by image id: stated, or else read from the photo's head."""
+    sizes = dict(index.image_sizes) if index is not None else {}
+    for image_id, photo in found.photos.items() if from_photos else ():
+        if image_id not in sizes:
+            with contextlib.suppress(ImageError):  # told when the photo is decoded, if it comes to that
+                sizes[image_id] = upright_size(photo.path)
+    return sizes
 
 
 def _report_missing(found: FoundPhotos, folders: Sequence[Path], on_unmatched: Literal["error", "skip"]) -> None:

@@ -154,8 +154,13 @@ def test_classes_alone_find_photos_by_number(run):
 def test_first_id_says_where_the_names_count_from(run, folder):
     (folder / "names.yaml").write_text("names: {0: cat, 1: tvmonitor}\n")
     rows = [{**row, "category_id": {2: 0, 7: 1}[row["category_id"]]} for row in ROWS]
-    result = run("-", "--classes", "names.yaml", "--first-id", 0, stdin=json.dumps(rows), annotations=None)
-    assert [row["category_id"] for row in json.loads(result.stdout)] == [1, 0, 1, 0]
+    for options in (["names.txt", "--first-id", 0], ["names.yaml"]):  # a map states its ids itself
+        result = run("-", "--classes", *options, stdin=json.dumps(rows), annotations=None)
+        assert result.exit_code == 0, result.output
+        assert [row["category_id"] for row in json.loads(result.stdout)] == [1, 0, 1, 0]
+        assert [row["score"] for row in json.loads(result.stdout)] == [
+            row["score"] for row in json.loads(run("dets.json").stdout)
+        ]
 
 
 def test_a_dataset_dict_with_scores_brings_its_own_classes_and_stays_a_dict(run, folder):
@@ -228,8 +233,8 @@ def test_the_released_quirks_are_named_in_the_record(run, folder):
         ),
         (
             lambda row: row.update(score=1.5),
-            "stdin: row 0: score 1.5 is outside 0..1 (1 such row) (percentages? divide them by 100); "
-            "scores must be probabilities",
+            "stdin: row 0: score 1.5 is outside 0..1 (1 such row) (logits? pass them through the sigmoid or softmax "
+            "that the detector was trained with); scores must be probabilities",
         ),
     ],
 )
@@ -274,6 +279,17 @@ def test_corners_are_recognised_and_named(run):
         "stdin: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
         "many run past their images; pass --boxes xyxy"
     )
+
+
+def test_without_annotations_the_photos_tell_corners_and_scale_relative_boxes(run):
+    rows = [{"image_id": 5, "category_id": 1, "bbox": [40, 30, 75, 55], "score": 0.5}] * 4
+    classes = ["--classes", "names.txt"]
+    assert error_of(run("-", *classes, stdin=json.dumps(rows), annotations=None)).startswith(
+        "stdin: the boxes look like corners"
+    )
+    relative = [{"image_id": 9, "category_id": 1, "bbox": [0.5, 0.5, 0.25, 0.125], "score": 0.01}]
+    done = run("-", *classes, "--boxes", "xywh-relative", stdin=json.dumps(relative), annotations=None)
+    assert [row["bbox"] for row in json.loads(done.stdout)] == [[35, 45, 17.5, 11.25]]  # 70 wide, 90 high
 
 
 def test_positions_in_place_of_ids_are_recognised_and_named(run):

@@ -252,7 +252,11 @@ def without(key: str) -> dict[str, object]:
         ([{**ROW, "score": float("nan")}],
             "row 0: score nan is outside 0..1 (1 such row); scores must be probabilities"),
         ([ROW, {**ROW, "score": -0.25}],
-            "row 1: score -0.25 is outside 0..1 (1 such row); scores must be probabilities"),
+            "row 1: score -0.25 is outside 0..1 (1 such row) (logits? pass them through the sigmoid or softmax that "
+            "the detector was trained with); scores must be probabilities"),
+        ([ROW] * 9 + [{**ROW, "score": 3.5}],
+            "row 9: score 3.5 is outside 0..1 (1 such row) (logits? pass them through the sigmoid or softmax that "
+            "the detector was trained with); scores must be probabilities"),
         ([{**ROW, "score": 1.0000001}], "row 0: score 1.0000001 is outside 0..1 (1 such row) (rounding? set what is "
             "over 1 to 1); scores must be probabilities"),
         ([{**ROW, "score": 97}, {**ROW, "score": 3}], "row 0: score 97.0 is outside 0..1 (2 such rows) (percentages? "

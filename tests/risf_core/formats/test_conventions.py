@@ -118,6 +118,14 @@ def test_boxes_of_another_convention_are_named(boxes, convention, message):
     assert str(caught.value) == f"d.json: {message}"
 
 
+def test_corners_are_told_though_a_few_rows_reach_past_the_edge():
+    corners = [[100, 20, 199, 99]] * 98
+    for odd in ([150, 60, 230, 90], [20, 20, 10, 10]):  # past the edge as corners too; no corners at all
+        with pytest.raises(DataError, match="the boxes look like corners"):
+            checked([*corners, odd, odd])
+        checked([*corners[:40], *[odd] * 5])
+
+
 def test_each_convention_becomes_x_y_width_height_in_pixels():
     # image 1 is 200 wide and 100 high: by hand
     assert converted([10, 20, 30, 40], "xywh") == [[10, 20, 30, 40]]
