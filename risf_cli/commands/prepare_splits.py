@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 _DATA, _DRAW, _LOOK = "Data", "Drawing", "Looking"
 
 
+_DRAWS = ("published", "shots", "only", "at_least", "drop_images_with_novel", "layout", "out", "force")
+
+
 def prepare_splits(
+    context: typer.Context,
     *,
     coco: Annotated[
         list[Path] | None,
@@ -158,11 +162,26 @@ def prepare_splits(
     print_warnings()
     chosen = None if seeds is None else number_list(seeds, option="seeds", least=0)
     if check is not None:
-        source = {"coco": coco or (), "voc": voc, "yolo": yolo, "data_root": data_root}
+        typed = _typed(context)
+        for option in _DRAWS:
+            if option in typed:
+                raise ConfigError(
+                    f"--{option.replace('_', '-')} is for drawing, and --check draws nothing; leave it out"
+                )
+        # what risf.yaml says of drawing is not what this split must be
+        data = {"coco": coco, "voc": voc, "yolo": yolo}
+        source = {name: value if name in typed else None for name, value in data.items()}
         _check(
-            check, source=source, held_out=held_out, novel=novel, seeds=chosen, preview=preview, images=images or [],
-            json_=json_, quiet=quiet,
-        )  # fmt: skip
+            check,
+            source={**source, "coco": source["coco"] or (), "data_root": data_root},
+            held_out=held_out if "held_out" in typed else None,
+            novel=novel if "novel" in typed else None,
+            seeds=chosen if "seeds" in typed else None,
+            preview=preview if "preview" in typed else None,
+            images=images or [],
+            json_=json_,
+            quiet=quiet,
+        )
         return
 
     from risf_cli.render import phases_of, say
@@ -195,11 +214,14 @@ def prepare_splits(
             held_out=held_out or files.held_out,
             published=None if str(published) == "none" else published or files.published,
         )
-        prepared = prepare(dataset, out, settings=settings, force=force, on_progress=report)
+        folders = [*(images or []), *files.image_folders]
+        before_writing = None if preview is None else partial(_find_tiles, count=preview, folders=folders)
+        prepared = prepare(
+            dataset, out, settings=settings, force=force, on_progress=report, before_writing=before_writing
+        )
     sheet = None
     if preview is not None:
-        first = prepared.seeds[settings.seeds[0]]
-        sheet = _write_sheet(out, first, count=preview, folders=[*(images or []), *files.image_folders], quiet=quiet)
+        sheet = _write_sheet(out, prepared.seeds[settings.seeds[0]], count=preview, folders=folders, quiet=quiet)
     if not quiet:
         for line in summary_lines(prepared):
             say(line)
@@ -273,13 +295,31 @@ def _folders_of(folder: Path, voc_root: Path | None) -> Sequence[Path]:
     return image_folders_of(read_manifest(folder)) if (folder / MANIFEST_NAME).is_file() else ()
 
 
+def _typed(context: typer.Context) -> set[str]:
+    """The options that stand on the command line itself."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def _find_tiles(seeds: Mapping[int, SeedShots], *, count: int, folders: Sequence[Path]) -> None:
+    """Raises what keeps the first seed's contact sheet from being drawn, before the split is written."""
+    from risf_core.splits.preview import find_previewed
+
+    _require_folders(folders)
+    find_previewed(next(iter(seeds.values())), count=count, image_folders=folders)
+
+
+def _require_folders(folders: Sequence[Path]) -> None:
+    if not folders:
+        raise ConfigError("--preview needs the photos: name their folder with --images")
+
+
 def _write_sheet(folder: Path, shots: SeedShots, *, count: int, folders: Sequence[Path], quiet: bool) -> Path:
     from risf_cli.render import progress_of, say
     from risf_core.splits.preview import write_contact_sheet
     from risf_core.splits.target import PREVIEW_PREFIX
 
-    if not folders:
-        raise ConfigError("--preview needs the photos: name their folder with --images")
+    _require_folders(folders)
     path = folder / f"{PREVIEW_PREFIX}-{count}-shots-seed-{shots.seed}.png"
     with progress_of("drawing the contact sheet", "boxes", quiet=quiet) as report:
         write_contact_sheet(path, shots, count=count, image_folders=folders, on_progress=report)

@@ -63,10 +63,12 @@ def prepare_splits(
     settings: SplitSettings,
     force: bool = False,
     on_progress: OnProgress | None = None,
+    before_writing: Callable[[Mapping[int, SeedShots]], None] | None = None,
 ) -> PreparedSplits:
     """Draws the shots of every seed and writes them to `folder`, which then holds this split and nothing else.
 
     The same data and settings write the same bytes. `force` replaces another split whole.
+    `before_writing` sees the drawn seeds; what it raises leaves the folder as it was.
 
     Raises ConfigError where the settings are at fault, DataError where the data cannot give what is asked for (all
     classes that lack boxes in one line), OutputError where the folder holds something else.
@@ -107,6 +109,8 @@ def prepare_splits(
         seed: seed_shots(dataset, by_label, seed=seed, shots=shots, novel_set=novel_set)
         for seed, by_label in chosen.items()
     }
+    if before_writing is not None:
+        before_writing(seeds)
     with new_folder(folder) as place:
         if "risf" in settings.layouts:
             _write_risf(place, seeds, base, manifest)

@@ -68,10 +68,7 @@ def write_contact_sheet(
     sheet = Image.new("RGB", (width, HEADER + sum(row.height for row in rows) + GAP), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     _write_header(pen, shots, count=count, classes=len(rows), width=width)
-    used = sorted({int(shots.boxes.image_positions[row]) for line in rows for row in line.rows})
-    infos = [shots.boxes.images[position] for position in used]
-    found = locate_images(infos, image_folders, among=shots.boxes.images)
-    photos = {p: Photo(path, info.size) for p, path, info in zip(used, found, infos, strict=True)}
+    photos = find_previewed(shots, count=count, image_folders=image_folders)
     top, done, total = HEADER, 0, sum(len(row.rows) for row in rows)
     for line in rows:
         _write_name(pen, line, top=top, width=width)
@@ -87,6 +84,18 @@ def write_contact_sheet(
     with atomic_writer(path, "wb") as handle:
         sheet.save(handle, format="PNG", optimize=True)
     return total
+
+
+def find_previewed(shots: SeedShots, *, count: int, image_folders: Sequence[Path]) -> dict[int, Photo]:
+    """The photo of each image that a contact sheet shows, by its position among the images.
+
+    Raises DataError where the split lacks `count` shots, ImageError where an image is missing.
+    """
+    rows = (row for by_label in shots.rows_of(count) for row in by_label.tolist())
+    used = sorted({int(shots.boxes.image_positions[row]) for row in rows})
+    infos = [shots.boxes.images[position] for position in used]
+    found = locate_images(infos, image_folders, among=shots.boxes.images)
+    return {p: Photo(path, info.size) for p, path, info in zip(used, found, infos, strict=True)}
 
 
 def _write_header(pen: ImageDraw.ImageDraw, shots: SeedShots, *, count: int, classes: int, width: int) -> None:

@@ -223,6 +223,49 @@ def test_check_prints_what_the_split_holds(run: Run, own_data: Path) -> None:
     assert content["classes"][1]["boxes"] == {"1": [1, 1], "3": [3, 3]}
 
 
+def test_check_does_not_take_what_risf_yaml_says_of_drawing(run: Run, own_data: Path, tmp_path: Path) -> None:
+    run("prepare-splits", "--coco", own_data, "--novel", "dent", "--shots", "1", "--seeds", "0-2", "--out", "s")
+    (tmp_path / "risf.yaml").write_text(
+        "novel: scratch\nimages: photos\nprepare-splits:\n  coco: nowhere.json\n  held_out: nothing.json\n"
+        "  seeds: 7\n  shots: 2\n  out: elsewhere\n  layout: tfa\n  force: true\n  preview: 9\n"
+    )
+    done = run("prepare-splits", "--check", "s", "--json")
+    assert done.returncode == 0, done.stderr
+    assert (json.loads(done.stdout)["seeds"], json.loads(done.stdout)["preview"]) == ([0, 1, 2], None)
+    assert run("prepare-splits", "--check", "s", "--preview", "1").returncode == 0  # the photos are risf.yaml's
+    assert run("prepare-splits", "--check", "s", "--held-out", "nothing.json").returncode == 1
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--shots", "1"], ["--out", "x"], ["--force"], ["--layout", "tfa"], ["--only", "dent"], ["--at-least"],
+     ["--drop-images-with-novel"], ["--published", "x"]],
+    ids=lambda option: option[0],
+)  # fmt: skip
+def test_options_of_drawing_beside_check_are_refused(run: Run, option: list[str]) -> None:
+    done = run("prepare-splits", "--check", "s", *option)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {option[0]} is for drawing, and --check draws nothing; leave it out\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--preview", "2", "--images", "photos"], "the split holds 1, 3 shots; got 2"),
+        (["--preview", "3", "--images", "empty"], "images are not in empty"),
+        (["--preview", "3"], "--preview needs the photos: name their folder with --images"),
+    ],
+)
+def test_what_a_contact_sheet_lacks_is_told_before_the_split_is_written(
+    run: Run, own_data: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("prepare-splits", "--coco", own_data, "--shots", "1,3", "--seeds", "4", "--out", "s", *options)
+    assert done.returncode == 1
+    assert message in done.stderr.splitlines()[-1]
+    assert not (tmp_path / "s").exists()
+
+
 def test_check_names_the_faults_and_ends_with_1(run: Run, own_data: Path) -> None:
     run("prepare-splits", "--coco", own_data, "--shots", "1", "--seeds", "0", "--out", "s")
     own_data.write_text(own_data.read_text() + " ")
