@@ -76,8 +76,8 @@ def dataset_records(
             positions = list(range(len(dataset.images)))
             groups = [found.get(position, rows[:0]) for position in positions]
     needed = sorted(set(positions))
-    found = locate_images([dataset.images[p] for p in needed], image_folders, among=dataset.images)
-    paths = dict(zip(needed, found, strict=True))
+    located = locate_images([dataset.images[p] for p in needed], image_folders, among=dataset.images)
+    paths = dict(zip(needed, located, strict=True))
     boxes = dataset.boxes
     return RecordSet(
         dataset.vocabulary,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -35,8 +35,8 @@ def labels_of(
 ) -> NDArray[np.int64]:
     """The label of each category id, (N,); -1 where it is unknown and `unknown` is "keep".
 
-    Raises DataError with the likely cause where an id is unknown and `unknown` is "error"; `zero_based_option` is what
-    it then offers for ids that count from 0.
+    Raises DataError with the likely cause where an id is unknown and `unknown` is "error", and also where it is "keep"
+    but all ids are plainly of another convention; `zero_based_option` is what it offers for ids that count from 0.
     """
     if convention == "dataset":
         label_by_id: Mapping[int, int] = vocabulary.label_by_id
@@ -44,10 +44,11 @@ def labels_of(
         first = 1 if convention == "positions-from-1" else 0
         label_by_id = {label + first: label for label in range(len(vocabulary))}
     labels = np.array([label_by_id.get(category_id, -1) for category_id in category_ids], dtype=np.int64)
-    if unknown == "error" and (labels < 0).any():
+    if (labels < 0).any():
         strangers = sorted(set(category_ids) - set(label_by_id))
-        present = sorted(set(category_ids))
-        raise DataError(_unknown_categories(strangers, present, vocabulary, convention, name, zero_based_option))
+        cause = _likely_cause(set(category_ids), vocabulary, convention, zero_based_option)
+        if unknown == "error" or cause:
+            raise DataError(_unknown_categories(strangers, vocabulary, cause, name, was_kept=unknown == "keep"))
     return labels
 
 
@@ -145,19 +146,25 @@ def _looks_like_corners(boxes: NDArray[np.float64], sides: NDArray[np.float64], 
     return bool(fits_as_corners.mean() >= _FITTING_SHARE and past_the_edge.mean() > _TELLING_SHARE)
 
 
+def _likely_cause(
+    present: Collection[int], vocabulary: ClassVocabulary, convention: CategoryConvention, zero_based_option: str
+) -> str:
+    """What ids that all fit another convention look like and the way out, as a clause; else nothing."""
+    if convention != "dataset":
+        return ""
+    if min(present) >= 0 and max(present) < len(vocabulary):
+        return f"the ids look like positions from 0: pass {zero_based_option}"
+    if min(present) >= 1 and max(present) <= len(vocabulary):
+        return "the ids look like positions from 1: pass --category-ids positions-from-1"
+    return ""
+
+
 def _unknown_categories(
-    strangers: Sequence[int],
-    present: Sequence[int],
-    vocabulary: ClassVocabulary,
-    convention: CategoryConvention,
-    name: str,
-    zero_based_option: str,
+    strangers: Sequence[int], vocabulary: ClassVocabulary, cause: str, name: str, *, was_kept: bool
 ) -> str:
     count = len(vocabulary)
     ids = f"{min(vocabulary.category_ids)}..{max(vocabulary.category_ids)}" if count else "none"
     message = f"{name}: category_id {listing(strangers)} unknown to the {count} classes (ids {ids})"
-    if convention == "dataset" and present[0] >= 0 and present[-1] < count:
-        return f"{message}; the ids look like positions from 0: pass {zero_based_option}"
-    if convention == "dataset" and present[0] >= 1 and present[-1] <= count:
-        return f"{message}; the ids look like positions from 1: pass --category-ids positions-from-1"
+    if cause:
+        return f"{message}; {cause}{', or leave these rows out' if was_kept else ''}"
     return f"{message}; pass the detector's own annotations, or --on-unmatched skip to leave such rows as they are"

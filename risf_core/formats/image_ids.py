@@ -59,13 +59,21 @@ def fit_image_ids(
     """The detections under the dataset's own image ids.
 
     Raises DataError that names both sets and the likely cause where an id fits no image; `on_unmatched` "drop" leaves
-    such rows out instead, and "keep" leaves them as they are.
+    such rows out instead, and "keep" leaves them as they are. Both still raise where all ids are plainly of another
+    convention; "keep" also where an id that fits no image of a stated convention is the dataset's own id of one.
     """
     known = image_ids_by_file_id(images, convention)
     codes, present = factorize(detections.image_ids)
     strangers = [image_id for image_id in present if image_id not in known]
-    if strangers and on_unmatched == "error":
-        raise DataError(_unmatched(strangers, present, images, convention, name))
+    cause = _likely_cause(present, images, convention) if strangers else ""
+    if cause or (strangers and on_unmatched == "error"):
+        raise DataError(_unmatched(strangers, present, images, cause, name, on_unmatched=on_unmatched))
+    taken = [image_id for image_id in strangers if image_id in images]
+    if taken and on_unmatched == "keep":
+        raise DataError(
+            f"{name}: image_id {listing([repr(i) for i in taken])} is none of the {convention} of the annotations' "
+            "images, and left as it is it would mean another image, whose own id it is; leave these rows out"
+        )
     if strangers and on_unmatched == "drop":
         kept = np.array([image_id in known for image_id in present])[codes]
         detections, codes = detections[kept], codes[kept]
@@ -75,21 +83,31 @@ def fit_image_ids(
     return Detections(own, detections.boxes_xywh, detections.scores, detections.labels, detections.extras)
 
 
+def _likely_cause(
+    present: Sequence[ImageId], images: Mapping[ImageId, ImageInfo], convention: ImageIdConvention
+) -> str:
+    """What ids that all fit another convention look like and the way out, as a clause; else nothing."""
+    for other, cause in _CAUSES.items() if convention == "dataset" else ():
+        if set(present) <= image_ids_by_file_id(images, other).keys():
+            return f"{cause}: pass --image-ids {other}"
+    return ""
+
+
 def _unmatched(
     strangers: Sequence[ImageId],
     present: Sequence[ImageId],
     images: Mapping[ImageId, ImageInfo],
-    convention: ImageIdConvention,
+    cause: str,
     name: str,
+    *,
+    on_unmatched: Literal["error", "drop", "keep"],
 ) -> str:
     message = (
         f"{name}: image_id {listing([repr(i) for i in strangers])} not among the {len(images)} images of "
         f"the annotations ({listing([repr(i) for i in images])})"
     )
-    if convention == "dataset":
-        for other, cause in _CAUSES.items():
-            if set(present) <= image_ids_by_file_id(images, other).keys():
-                return f"{message}; {cause}: pass --image-ids {other}"
+    if cause:
+        return f"{message}; {cause}{'' if on_unmatched == 'error' else ', or leave these rows out'}"
     fitting = len(present) - len(strangers)
     return (
         f"{message}; {fitting} of the {len(present)} ids fit: pass the annotations the detector ran on, "

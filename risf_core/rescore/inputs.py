@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +40,11 @@ class RescoreInputs:
         """The photo of each image id that has one."""
         return self.found.photos
 
+    @property
+    def unknown_category_ids(self) -> Sequence[int]:
+        """The file's own ids of the categories that the classes lack, ascending."""
+        return _unknown_category_ids(self.file)
+
     def matching(self) -> dict[str, Any]:
         """What was matched and what was not, as plain JSON values."""
         return {
@@ -49,6 +54,7 @@ class RescoreInputs:
             "images_without_photo": list(self.found.missing),
             "images_not_in_annotations": list(self.found.unknown),
             "rows_of_unknown_category": int((self.file.detections.labels < 0).sum()),
+            "unknown_category_ids": list(self.unknown_category_ids),
         }
 
 
@@ -96,6 +102,8 @@ def read_inputs(
     )
     if not len(file.detections):
         _log.warning("%s: holds no detections", display_name(detections))
+    if category_ids != "dataset":
+        _refuse_taken_ids(file, category_ids, name=display_name(detections))
     if novel is not None:
         named = file.vocabulary.with_novel(novel_names(novel, file.vocabulary))
         file = DetectionsFile(file.detections, named, file.envelope)
@@ -116,15 +124,36 @@ def read_inputs(
     found = find_photos(factorize(file.detections.image_ids)[1], index=index, folders=images)
     if found.missing:
         _report_missing(found, images, on_unmatched)
+    read = RescoreInputs(file, found, images)
+    for what, strangers in (("image_id", found.unknown), ("category_id", read.unknown_category_ids)):
+        if strangers:
+            listed = listing([repr(stranger) for stranger in strangers])
+            _log.warning("%s %s unknown to the annotations or classes; their rows stay as they are", what, listed)
     sizes = _sizes(index, found, from_photos=boxes != "xyxy")  # pixel corners are read without
     table = with_boxes_of(file.detections, sizes, convention=boxes, name=display_name(detections))
-    return RescoreInputs(file.with_detections(table), found, images)
+    return replace(read, file=file.with_detections(table))
 
 
 def _zero_based_option(classes: Path | None) -> str:
     """What to pass where category ids turn out to count from 0: a plain list of names says nothing of its ids."""
     is_plain = classes is not None and read_class_list(classes)[1] is None
     return "--first-id 0" if is_plain else "--category-ids positions"
+
+
+def _unknown_category_ids(file: DetectionsFile) -> list[int]:
+    return sorted({extras["category_id"] for extras in file.detections.extras[file.detections.labels < 0]})
+
+
+def _refuse_taken_ids(file: DetectionsFile, convention: CategoryConvention, *, name: str) -> None:
+    """A row that is left as it is keeps its category id, which in the output must not be the id of a class."""
+    taken = [category_id for category_id in _unknown_category_ids(file) if category_id in file.vocabulary.label_by_id]
+    if taken:
+        meant = file.vocabulary.names[file.vocabulary.label_of(taken[0])]
+        raise DataError(
+            f"{name}: category_id {listing(taken)} is none of the {convention} of the {len(file.vocabulary)} classes, "
+            f"and left as it is it would mean another class in the output ({taken[0]} is {meant!r}); leave these rows "
+            "out"
+        )
 
 
 def _sizes(index: DatasetIndex | None, found: FoundPhotos, *, from_photos: bool) -> dict[ImageId, tuple[int, int]]:

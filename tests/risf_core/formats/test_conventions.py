@@ -62,6 +62,20 @@ def test_unknown_category_ids_are_named_with_the_likely_cause(ids, convention, m
     assert str(caught.value) == f"d.json: {message}"
 
 
+@pytest.mark.parametrize(
+    ("ids", "cause"),
+    [
+        ([0, 1, 2], "positions from 0: pass --category-ids positions, or leave these rows out"),
+        ([1, 2, 3], "positions from 1: pass --category-ids positions-from-1, or leave these rows out"),
+    ],
+)
+def test_ids_that_are_all_positions_are_named_though_unknown_ones_are_kept(ids, cause):
+    with pytest.raises(DataError) as caught:
+        labels(ids, unknown="keep")
+    assert str(caught.value).endswith(f"the ids look like {cause}")
+    assert labels([*ids, 18], unknown="keep")[-1] == 1
+
+
 def test_the_way_out_for_ids_from_zero_is_the_callers():
     with pytest.raises(DataError) as caught:
         labels([0, 1], zero_based_option="--first-id 0")

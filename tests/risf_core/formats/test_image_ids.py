@@ -70,3 +70,23 @@ def test_rows_of_other_images_are_left_out_on_demand():
 def test_rows_of_other_images_keep_their_ids_on_demand():
     kept = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="keep")
     assert kept == table(40, 990, 30)
+
+
+@pytest.mark.parametrize("on_unmatched", ["drop", "keep"])
+@pytest.mark.parametrize(
+    ("image_ids", "convention"), [([0, 1], "positions"), (["40", "10"], "text"), (["0012", "0007"], "stems")]
+)
+def test_ids_of_another_convention_are_named_though_rows_of_other_images_pass(image_ids, convention, on_unmatched):
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(*image_ids), IMAGES, on_unmatched=on_unmatched)
+    assert str(caught.value).endswith(f"pass --image-ids {convention}, or leave these rows out")
+
+
+def test_a_row_that_fits_no_image_does_not_become_one_of_another():
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(0, 10), IMAGES, convention="positions", on_unmatched="keep", name="d.json")
+    assert str(caught.value) == (
+        "d.json: image_id 10 is none of the positions of the annotations' images, and left as it is it would mean "
+        "another image, whose own id it is; leave these rows out"
+    )
+    assert fit_image_ids(table(0, 10), IMAGES, convention="positions", on_unmatched="drop") == table(40)
