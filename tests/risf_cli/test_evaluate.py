@@ -208,8 +208,8 @@ def test_what_is_wrong_is_one_line_and_exit_code_one(risf, folder, arguments, me
         ({**HIT, "category_id": 0}, "stdin: category_id 0 unknown to the 2 classes (ids 2..4); the ids look like "
             "positions from 0: pass --category-ids positions"),
         ({**HIT, "bbox": [1, 2, 3]}, "stdin: row 0: bbox [1, 2, 3] has 3 numbers, not 4 (x, y, width, height)"),
-        ({**HIT, "score": 1.5}, "stdin: row 0: score 1.5 is outside 0..1 (1 such row) (percentages? divide them by "
-            "100); scores must be probabilities"),
+        ({**HIT, "score": 1.5}, "stdin: row 0: score 1.5 is outside 0..1 (1 such row) (logits? pass them through "
+            "the sigmoid or softmax that the detector was trained with); scores must be probabilities"),
     ],
 )  # fmt: skip
 def test_rows_that_do_not_fit_are_named_with_the_way_out(evaluate, folder, row, message):
