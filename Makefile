@@ -4,7 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup test lint types demo lock clean
+DETECTRON2_VENV := .venv-detectron2
+DETECTRON2_STAMP := $(DETECTRON2_VENV)/.ready
+
+.PHONY: setup test lint types demo lock clean test-detectron2 setup-detectron2
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/dev.txt
@@ -17,6 +20,20 @@ $(STAMP): pyproject.toml requirements/dev.txt
 
 test: lint types
 	$(BIN)/python -m pytest
+
+# Parity with upstream detectron2, in an environment of its own: the prebuilt wheel it tests against is for Python 3.10.
+test-detectron2: setup-detectron2
+	$(DETECTRON2_VENV)/bin/python -m pytest tests/parity
+
+setup-detectron2: $(DETECTRON2_STAMP)
+
+$(DETECTRON2_STAMP): pyproject.toml requirements/detectron2.txt | setup
+	@python="$${PYTHON310:-$$(.ci/find-python3.10)}"; \
+	test -n "$$python" || { echo "test-detectron2 needs Python 3.10: install it, or name it: make test-detectron2 PYTHON310=/path/to/python3.10" >&2; exit 1; }; \
+	test -x $(DETECTRON2_VENV)/bin/python || $(BIN)/uv venv --quiet --python "$$python" $(DETECTRON2_VENV)
+	$(BIN)/uv pip install --quiet --python $(DETECTRON2_VENV)/bin/python --requirement requirements/detectron2.txt
+	$(BIN)/uv pip install --quiet --python $(DETECTRON2_VENV)/bin/python --no-deps --editable .
+	touch $@
 
 lint: setup
 	$(BIN)/ruff check .
@@ -31,6 +48,8 @@ demo: setup
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url \
 		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --python-version 3.10 --python-platform linux --no-header --no-annotate --no-emit-index-url \
+		requirements/detectron2.in --output-file requirements/detectron2.txt
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(DETECTRON2_VENV)

@@ -1,0 +1,90 @@
+"""The numbers of each architecture, in one view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from risf_core.errors import ConfigError, did_you_mean
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """How a photo becomes the network's input: BGR, 0..255 minus the mean, resized by its sides."""
+
+    short_side: int = 800  # pixels at test; training draws its own
+    long_side: int = 1333  # pixels at most
+    mean: tuple[float, float, float] = (103.53, 116.28, 123.675)  # BGR, of the MSRA ImageNet models
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A ResNet-C4 Faster R-CNN. The defaults are the published ones (arXiv 2108.09017 and detectron2's C4 models)."""
+
+    name: str
+    block_counts: tuple[int, int, int, int]  # bottlenecks in res2, res3, res4, res5
+    stem_channels: int = 64
+    bottleneck_channels: int = 64  # of res2; each later stage doubles it
+    stage_channels: int = 256  # that res2 puts out; each later stage doubles it
+    freeze_at: int = 3  # stages that never train: 1 the stem, 2 and res2, 3 and res3
+    pooler_resolution: int = 7  # RoIAlign's bins a side; detectron2's own C4 models have 14
+    inputs: InputSettings = field(default_factory=InputSettings)
+
+    anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)  # square root of the area, pixels
+    anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)  # height over width
+    anchor_iou: tuple[float, float] = (0.3, 0.7)  # background below, foreground from
+    anchors_per_image: int = 256
+    anchor_positive_fraction: float = 0.5
+    proposals_train: tuple[int, int] = (12000, 2000)  # before and after NMS
+    proposals_test: tuple[int, int] = (6000, 1000)
+    proposal_nms: float = 0.7
+
+    rois_per_image: int = 512
+    roi_positive_fraction: float = 0.25
+    roi_iou: float = 0.5
+
+    @property
+    def stride(self) -> int:
+        """Pixels between neighbouring features of res4."""
+        return 16
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of res4."""
+        return self.stage_channels * 4
+
+    @property
+    def anchors_per_cell(self) -> int:
+        """Anchors at each feature."""
+        return len(self.anchor_sizes) * len(self.anchor_ratios)
+
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    "r50": Architecture("r50", (3, 4, 6, 3)),
+    "r101": Architecture("r101", (3, 4, 23, 3)),
+    # For tests and the demo: trains from nothing in a minute on a CPU, under the same parameter names
+    "small": Architecture(
+        "small",
+        (1, 1, 1, 1),
+        stem_channels=16,
+        bottleneck_channels=16,
+        stage_channels=32,
+        freeze_at=0,
+        inputs=InputSettings(short_side=160, long_side=266),
+        anchor_sizes=(16, 32, 64, 128),
+        anchors_per_image=64,
+        proposals_train=(600, 200),
+        proposals_test=(600, 100),
+        rois_per_image=64,
+    ),
+}
+
+
+def architecture_named(name: str) -> Architecture:
+    """The architecture of that name. Raises ConfigError where there is none."""
+    if name not in ARCHITECTURES:
+        raise ConfigError(
+            f"there is no architecture {name!r}{did_you_mean(name, ARCHITECTURES)}; "
+            f"there are {', '.join(ARCHITECTURES)}"
+        )
+    return ARCHITECTURES[name]

@@ -1,0 +1,194 @@
+"""Reading weights in every form that people have them, under the network's own names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from risf_core.detector.architecture import Architecture
+from risf_core.detector.checkpoint_names import (
+    AFFINES,
+    CLASS_LAYER,
+    DETECTRON2_POOLER,
+    architecture_of,
+    block_counts_of,
+    class_count_of,
+    from_caffe2,
+    identity_affines,
+    identity_statistics,
+)
+from risf_core.detector.pickles import load_torch_or_pickle
+from risf_core.detector.runs import RUN_FILE, RUN_WEIGHTS_PREFIX, RunDescription, description_of_json, read_run
+from risf_core.errors import CheckpointError, listing
+from risf_core.vocabulary import ClassVocabulary
+
+CheckpointForm = Literal["defrcn", "detectron2", "msra", "safetensors", "run"]
+CHECKPOINT_FORMS: tuple[str, ...] = get_args(CheckpointForm)
+METADATA_KEY = "risf"  # where our own files say what architecture and classes the weights are of
+
+_KNOWN_FORMS = (
+    "risf reads DeFRCN's .pth, the MSRA ImageNet .pkl, detectron2's COCO C4 models, safetensors and its own run folders"
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights under the network's names, and what else their file said."""
+
+    source: Path  # the file they were in
+    form: CheckpointForm
+    state: Mapping[str, Tensor]  # as in the file, number type included
+    architecture: Architecture
+    vocabulary: ClassVocabulary | None  # None: the file does not name its classes
+    left_out: tuple[str, ...] = ()  # in the file, but of no use to the network
+    implied: tuple[str, ...] = ()  # not in the file, but meant by its form: identity affines, norms' statistics
+
+    @property
+    def class_count(self) -> int | None:
+        """How many classes its head has; None: it has no head (ImageNet weights)."""
+        return class_count_of(self.state)
+
+
+def read_checkpoint(path: Path, *, allow_pickle: bool = False) -> Checkpoint:
+    """The weights of a file or of a run folder.
+
+    Forms: published DeFRCN (.pth), MSRA ImageNet (.pkl, Caffe2's names), detectron2's COCO C4 (.pkl or .pth, without
+    affines: they are the identity then, and RoIs are pooled to 14x14), safetensors, our run folders. A file that lies
+    in a run folder is of the run's architecture and classes. Raises CheckpointError.
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: there is no such checkpoint; check --weights")
+    source, run = path, None
+    if path.is_dir():
+        run = read_run(path)
+        source = run.weights_in(path)
+    elif path.name.startswith(RUN_WEIGHTS_PREFIX) and (path.parent / RUN_FILE).is_file():
+        run = read_run(path.parent)
+    if _is_safetensors(source):
+        found, description = _read_safetensors(source)
+        form: CheckpointForm = "safetensors"
+        left_out: tuple[str, ...] = ()
+    else:
+        found, form, left_out, description = _read_torch_or_pickle(source, allow_pickle=allow_pickle)
+    if path.is_dir():
+        form = "run"
+    return _completed(source, form, found, left_out, run or description)
+
+
+def _completed(
+    source: Path,
+    form: CheckpointForm,
+    found: Mapping[str, Tensor],
+    left_out: tuple[str, ...],
+    description: RunDescription | None,
+) -> Checkpoint:
+    """The checkpoint of a file's arrays: named as the network's, with what its form implies."""
+    state: dict[str, Tensor] = {}
+    for name, value in found.items():
+        plain = name.removeprefix("module.")  # as DistributedDataParallel saves
+        ours = from_caffe2(name) if form == "msra" else plain if _is_parameter(plain) else None
+        if ours is None:
+            left_out = (*left_out, name)
+        else:
+            state[ours] = value
+    if "backbone.res2.0.conv1.weight" not in state:
+        raise CheckpointError(f"{source}: {_foreign(found)}; {_KNOWN_FORMS}")
+    implied = identity_statistics(state)
+    whole = CLASS_LAYER in state
+    if whole and not any(name in state for name in AFFINES):
+        implied |= identity_affines(len(state["backbone.res4.0.conv3.weight"]))
+        form = "detectron2" if form == "defrcn" else form
+    state |= implied
+    if description is not None:
+        architecture: Architecture | None = description.architecture
+    else:
+        pooler = DETECTRON2_POOLER if whole and form == "detectron2" else 7
+        architecture = architecture_of(state, pooler_resolution=pooler)
+    if architecture is None:
+        raise CheckpointError(
+            f"{source}: has {'-'.join(map(str, block_counts_of(state)))} blocks in res2 to res5, which is no "
+            "architecture of risf (R-50: 3-4-6-3, R-101: 3-4-23-3)"
+        )
+    vocabulary = description.vocabulary if description is not None else None
+    return Checkpoint(source, form, state, architecture, vocabulary, left_out, tuple(implied))
+
+
+def _is_parameter(name: str) -> bool:
+    """Whether the network has such a parameter at all; anchors, pixel means and counters are none."""
+    return name.startswith(
+        ("backbone.", "proposal_generator.rpn_head.", "roi_heads.res5.", "roi_heads.box_predictor.", "affine_")
+    ) and not name.endswith("num_batches_tracked")
+
+
+def _is_safetensors(path: Path) -> bool:
+    try:
+        with open(path, "rb") as handle:
+            start = handle.read(9)
+    except OSError as error:
+        raise CheckpointError(f"{path}: the checkpoint cannot be read: {error.strerror or error}") from None
+    return path.suffix == ".safetensors" or start[8:9] == b"{"
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], RunDescription | None]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt", device="cpu") as opened:
+            metadata = opened.metadata() or {}
+            state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: is cut short or damaged ({error}); copy or download it again") from None
+    return state, _description(metadata.get(METADATA_KEY), path)
+
+
+def _read_torch_or_pickle(
+    path: Path, *, allow_pickle: bool
+) -> tuple[dict[str, Tensor], CheckpointForm, tuple[str, ...], RunDescription | None]:
+    content = load_torch_or_pickle(path, allow_pickle=allow_pickle)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds {type(content).__name__}, not named arrays; {_KNOWN_FORMS}")
+    description = _description(content.get(METADATA_KEY), path)
+    inner = next((content[key] for key in ("model", "blobs") if isinstance(content.get(key), dict)), None)
+    beside = tuple(str(key) for key in content if key not in ("model", "blobs", METADATA_KEY)) if inner else ()
+    arrays = {str(name): _tensor(value) for name, value in (content if inner is None else inner).items()}
+    state = {name: value for name, value in arrays.items() if value is not None}
+    others = tuple(name for name, value in arrays.items() if value is None and name != METADATA_KEY)
+    if content.get("__author__") == "torchvision" or content.get("matching_heuristics") or "stem.conv1.weight" in state:
+        raise CheckpointError(
+            f"{path}: is a model converted from torchvision: it wants RGB with torchvision's mean and std and strides "
+            "elsewhere, so DeFRCN's network would compute wrong features from it; take the MSRA R-50.pkl or R-101.pkl"
+        )
+    form: CheckpointForm = "msra" if "conv1_w" in state else "detectron2" if "__author__" in content else "defrcn"
+    return state, form, (*beside, *others), description
+
+
+def _tensor(value: Any) -> Tensor | None:
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiu":
+        return torch.from_numpy(np.ascontiguousarray(value.astype(value.dtype.newbyteorder("="), copy=True)))
+    return None
+
+
+def _description(stated: Any, path: Path) -> RunDescription | None:
+    if stated is None:
+        return None
+    try:
+        return description_of_json(json.loads(stated) if isinstance(stated, str) else stated, path)
+    except json.JSONDecodeError:
+        raise CheckpointError(f"{path}: its {METADATA_KEY!r} note is no JSON; write the file again") from None
+
+
+def _foreign(found: Mapping[str, Tensor]) -> str:
+    if "layer1.0.conv1.weight" in found:
+        return "has torchvision's names and wants torchvision's input, which DeFRCN's network does not take"
+    if not found:
+        return "holds no array"
+    return f"holds no backbone of this network (its arrays: {listing(list(found), most=3)})"

@@ -1,0 +1,91 @@
+"""Which class each of a detector's outputs is, and the category id it is written under."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from risf_core.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
+from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary, Group
+
+
+def output_vocabulary(
+    *,
+    class_count: int,
+    weights: Path,
+    own: ClassVocabulary | None,
+    given: ClassVocabulary | None,
+    group: Group | Literal["auto"] = "auto",
+) -> ClassVocabulary:
+    """The vocabulary of a detector's outputs, label by label.
+
+    Args:
+        class_count: how many classes the detector has.
+        weights: its file, for messages.
+        own: what its run folder says of its classes; their names decide, the ids are taken from `given` by name.
+        given: the classes of an annotations file or a class list, novel ones marked. Without `own` they are taken to be
+            the detector's own: all of them, or the base or novel ones, as `group` says or as fits its count.
+
+    Raises CheckpointError where neither names the classes or their numbers differ.
+    """
+    if own is not None:
+        if len(own) != class_count:
+            raise CheckpointError(
+                f"{weights}: has {class_count} classes, but its run.json names {len(own)}; was one of them replaced?"
+            )
+        return own if given is None else _renumbered(own, given)
+    if given is None:
+        raise ConfigError(
+            f"{weights} does not say what its {class_count} classes are; "
+            "pass --annotations FILE or --classes FILE with the classes it was trained on"
+        )
+    return _of_count(published_order(given), class_count, weights, group)
+
+
+def published_order(vocabulary: ClassVocabulary) -> ClassVocabulary:
+    """The order in which published checkpoints count classes.
+
+    Pascal VOC's are the 15 base classes alphabetically, then the 5 novel ones; all others stay as they are (COCO's are
+    in ascending category id, as annotations give them).
+    """
+    if set(vocabulary.names) != set(VOC_CLASSES) or not vocabulary.novel:
+        return vocabulary
+    id_of = dict(zip(vocabulary.names, vocabulary.category_ids, strict=True))
+    names = sorted(vocabulary.names, key=lambda name: (name in vocabulary.novel, name))
+    return ClassVocabulary(tuple(names), tuple(id_of[name] for name in names), vocabulary.novel)
+
+
+def _renumbered(own: ClassVocabulary, given: ClassVocabulary) -> ClassVocabulary:
+    id_of = dict(zip(given.names, given.category_ids, strict=True))
+    unknown = [name for name in own.names if name not in id_of]
+    if unknown:
+        raise DataError(
+            f"the annotations (or --classes) lack {len(unknown)} of the {len(own)} classes that the detector finds: "
+            f"{listing([repr(name) for name in unknown])}{did_you_mean(unknown[0], given.names)}; "
+            "rename them there, or pass --annotations none to write the ids of its training data"
+        )
+    return ClassVocabulary(own.names, tuple(id_of[name] for name in own.names), own.novel)
+
+
+def _of_count(
+    vocabulary: ClassVocabulary, class_count: int, weights: Path, group: Group | Literal["auto"]
+) -> ClassVocabulary:
+    groups: Sequence[Group] = ("all", "base", "novel") if vocabulary.novel else ("all",)
+    sizes: dict[Group, int] = {each: len(vocabulary.labels(each)) for each in groups}
+    if group != "auto":
+        if group not in sizes:
+            raise ConfigError(f"--group {group} needs --novel, which says which classes are novel")
+        fitting = [group] if sizes[group] == class_count else []
+    else:
+        fitting = [each for each in groups if sizes[each] == class_count]
+    if len(fitting) == 1:
+        return vocabulary.restrict(fitting[0])
+    if fitting:
+        raise ConfigError(
+            f"{weights} has {class_count} classes, and there are as many {' as '.join(fitting)} ones; "
+            "say which it was trained on: --group base or --group novel"
+        )
+    shown = ", ".join(f"{count} {each}" for each, count in sizes.items() if group in ("auto", each))
+    advice = "" if vocabulary.novel else "; if it was trained on a part of them, say which are novel: --novel SET"
+    raise CheckpointError(f"{weights}: has {class_count} classes, but the classes given are {shown}{advice}")

@@ -1,0 +1,135 @@
+"""Reading pickles without running what they say: arrays, tensors and plain containers, nothing that executes."""
+
+from __future__ import annotations
+
+import pickle
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+
+from risf_core.errors import CheckpointError
+
+_LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
+_ZIP = b"PK\x03\x04"
+
+
+def load_torch_or_pickle(path: Path, *, allow_pickle: bool = False) -> Any:  # Any: a file holds what it holds
+    """The content of a torch file (.pth) or of a plain pickle (.pkl), tensors on the CPU.
+
+    A torch file is read with `weights_only`, a pickle by an unpickler that knows numpy arrays and plain containers; a
+    torch file that holds numpy arrays too is read by the two together.
+    Raises CheckpointError where the file is damaged, or wants anything more and `allow_pickle` is not set.
+    """
+    try:
+        handle = open(path, "rb")  # noqa: SIM115 - opened apart from reading, because their faults mean different things
+    except OSError as error:
+        raise CheckpointError(f"{path}: the checkpoint cannot be read: {error.strerror or error}") from None
+    with handle:
+        try:
+            return _load(handle, path, allow_pickle=allow_pickle)
+        except _Refused as refused:
+            raise CheckpointError(_refusal(path, str(refused))) from None
+        except (ImportError, AttributeError) as error:  # --allow-pickle, and a class that is not installed
+            raise CheckpointError(f"{path}: needs a package that is not installed here: {error}") from None
+        except (
+            pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, MemoryError,
+        ) as error:  # fmt: skip
+            raise CheckpointError(_damaged(path, error)) from None
+
+
+def _load(handle: IO[bytes], path: Path, *, allow_pickle: bool) -> Any:
+    start = handle.read(len(_LEGACY_TORCH))
+    handle.seek(0)
+    if start.startswith(_ZIP) or start == _LEGACY_TORCH:
+        try:
+            return torch.load(handle, map_location="cpu", weights_only=not allow_pickle)
+        except pickle.UnpicklingError as error:
+            if allow_pickle or "truncated" in str(error):
+                raise
+        handle.seek(0)  # not tensors alone: arrays may be among them
+        return torch.load(handle, map_location="cpu", weights_only=False, pickle_module=_TensorsAndArrays)
+    if not start.startswith(b"\x80"):  # every binary pickle's first byte
+        raise CheckpointError(
+            f"{path}: is no checkpoint: neither a torch file, nor a pickle, nor safetensors; "
+            "was a web page saved instead of the file?"
+        )
+    # latin1 reads what Python 2 pickled, as the MSRA models were
+    unpickler = pickle.Unpickler if allow_pickle else _ArrayUnpickler
+    return unpickler(handle, encoding="latin1").load()
+
+
+class _Refused(Exception):
+    """A global that a pickle asks for and that is not known."""
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _KNOWN[module, name]
+        except KeyError:
+            raise _Refused(f"{module}.{name}") from None
+
+
+class _TensorUnpickler(_ArrayUnpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _TENSOR_GLOBALS:
+            return getattr(torch._utils, name)
+        return super().find_class(module, name)
+
+
+class _TensorsAndArrays:
+    """What `torch.load` takes for a pickle module."""
+
+    __name__ = "restricted pickle"
+    Unpickler = _TensorUnpickler
+
+    @staticmethod
+    def load(handle: IO[bytes], **keywords: Any) -> Any:
+        return _TensorUnpickler(handle, **keywords).load()
+
+
+_TENSOR_GLOBALS = frozenset(
+    ("torch._utils", name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+)
+
+
+def _bytes_of(text: str, encoding: str) -> bytes:
+    """How old pickle protocols spell the bytes of an array."""
+    if encoding != "latin1":
+        raise _Refused(f"_codecs.encode to {encoding}")
+    return text.encode("latin1")
+
+
+def _known_globals() -> Mapping[tuple[str, str], Any]:
+    core: Any = getattr(np, "_core", None) or np.core  # renamed in numpy 2; Any: private on purpose
+    known: dict[tuple[str, str], Any] = {
+        ("numpy", "ndarray"): np.ndarray,
+        ("numpy", "dtype"): np.dtype,
+        ("_codecs", "encode"): _bytes_of,
+        ("collections", "OrderedDict"): OrderedDict,
+        ("collections", "Counter"): Counter,  # torch's MultiStepLR keeps its milestones in one
+    }
+    for package in ("numpy.core", "numpy._core"):
+        known[f"{package}.multiarray", "_reconstruct"] = core.multiarray._reconstruct
+        known[f"{package}.multiarray", "scalar"] = core.multiarray.scalar
+        known[f"{package}.numeric", "_frombuffer"] = core.numeric._frombuffer
+    return known
+
+
+_KNOWN = _known_globals()
+
+
+def _refusal(path: Path, wanted: str) -> str:
+    return (
+        f"{path}: holds more than arrays: it wants to use {wanted}, and a pickle can run any code when it is opened; "
+        "if you trust where it comes from, pass --allow-pickle"
+    )
+
+
+def _damaged(path: Path, error: BaseException) -> str:
+    first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    return f"{path}: is cut short or damaged ({first_line}); copy or download it again"

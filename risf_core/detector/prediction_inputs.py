@@ -1,0 +1,81 @@
+"""What `predict` reads beside the weights: photos under their ids, and the classes of a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from risf_core.datasets import read_coco_index
+from risf_core.detections import ImageId
+from risf_core.errors import ConfigError, DataError, listing
+from risf_core.images import Photo, find_photos, list_photos
+from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_names
+
+
+@dataclass(frozen=True)
+class PredictionInputs:
+    """The photos to look at, and the classes that their dataset has."""
+
+    photos: Mapping[ImageId, Photo]
+    vocabulary: ClassVocabulary | None  # None: neither annotations nor a class list were given
+    without_photo: Sequence[ImageId]  # images of the annotations that have no file
+
+
+def read_prediction_inputs(
+    *,
+    annotations: Path | None = None,
+    images: Sequence[Path] = (),
+    classes: Path | None = None,
+    first_id: int | None = None,
+    novel: str | None = None,
+    skip_unreadable: bool = False,
+) -> PredictionInputs:
+    """The photos of `annotations` (COCO JSON) found in the folders `images`, or without annotations all that lie there.
+
+    Without annotations a photo's id is its file's stem, as a number where it is one. Category ids and class names come
+    from the annotations, or from `classes`, whose ids count from `first_id` (default 1). Raises DataError, ConfigError.
+    """
+    if annotations is not None and classes is not None:
+        raise ConfigError("--annotations and --classes both name the classes; pass one of them (--annotations none)")
+    if first_id is not None and classes is None:
+        raise ConfigError("--first-id counts the names of --classes; pass it together with --classes FILE")
+    if not images:
+        raise ConfigError("risf predict needs --images; pass it, or write `images: ...` into risf.yaml")
+    vocabulary = None
+    if classes is not None:
+        vocabulary = ClassVocabulary.from_names(read_class_names(classes), first_id=1 if first_id is None else first_id)
+    photos: Mapping[ImageId, Photo]
+    missing: Sequence[ImageId] = ()
+    if annotations is None:
+        photos = _photos_by_stem(images)
+    else:
+        index = read_coco_index(annotations)
+        vocabulary = index.vocabulary
+        found = find_photos(index.images, index=index, folders=images)
+        photos, missing = found.photos, found.missing
+        if not index.images:
+            raise DataError(f"{annotations}: lists no images, so there is nothing to predict on")
+        if missing and not (skip_unreadable and photos):
+            raise DataError(
+                f"{len(missing)} of {len(index.images)} images of {annotations} have no photo in {listing(images)}: "
+                f"image_id {listing([repr(image_id) for image_id in missing])}; pass every folder with --images, "
+                "--skip-unreadable to go on without them, or --annotations none to take whatever lies in the folder"
+            )
+    if novel is not None and vocabulary is not None:
+        vocabulary = vocabulary.with_novel(novel_names(novel, vocabulary))
+    return PredictionInputs(photos, vocabulary, missing)
+
+
+def _photos_by_stem(folders: Sequence[Path]) -> dict[ImageId, Photo]:
+    photos: dict[ImageId, Photo] = {}
+    for path in (path for folder in folders for path in list_photos(folder)):
+        stem = path.stem
+        image_id: ImageId = int(stem) if stem.isascii() and stem.isdigit() else stem
+        if image_id in photos:
+            raise DataError(
+                f"{photos[image_id].path} and {path} would both be image_id {image_id!r}; "
+                "rename one, or pass --annotations FILE, which gives each file its own id"
+            )
+        photos[image_id] = Photo(path)
+    return photos
