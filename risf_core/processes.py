@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from risf_core.errors import RisfError
+
+Part = TypeVar("Part")
 
 _PATIENCE = timedelta(days=7)  # a process that is done waits for the slowest; torchrun ends all when one dies
 
@@ -58,6 +60,25 @@ def gather_to_first(value: Any, processes: Processes) -> list[Any] | None:
                 "its own message tells why; what was cached is kept, so the same command goes on from there"
             ) from error
         return gathered
+
+
+def gather_parts(work: Callable[[], Part], processes: Processes) -> list[Part] | None:
+    """Do this process's part of the work; in the first process the parts of all in order of rank, in the others None.
+
+    A RisfError of any process is raised in the first one, which speaks for all.
+    """
+    if processes.count == 1:
+        return [work()]
+    outcome: Part | RisfError
+    try:
+        outcome = work()
+    except RisfError as error:
+        outcome = error
+    gathered = gather_to_first(outcome, processes)
+    for part in gathered or ():
+        if isinstance(part, RisfError):
+            raise part
+    return gathered
 
 
 @contextmanager

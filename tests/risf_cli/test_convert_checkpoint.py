@@ -1,0 +1,60 @@
+"""`risf convert-checkpoint` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from risf_cli.app import app
+from risf_core.detector.architecture import ARCHITECTURES
+from risf_core.detector.checkpoint import read_checkpoint
+from risf_core.detector.model import build_detector
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch) -> Path:
+    """A checkpoint of the small variant in the published form, with what training left beside the weights."""
+    monkeypatch.chdir(tmp_path)
+    model = build_detector(ARCHITECTURES["small"], class_count=4)
+    torch.save({"model": model.state_dict(), "iteration": 9}, tmp_path / "w.pth")
+    return Path("w.pth")
+
+
+def run(*words: object):
+    return CliRunner().invoke(app, ["convert-checkpoint", *map(str, words)])
+
+
+def test_the_suffix_names_the_form_and_the_talk_what_was_left_out(weights) -> None:
+    result = run(weights, "--out", "new/w.safetensors")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "new/w.safetensors\n"
+    assert "in the file, but no parameter of the network: 1: iteration" in result.stderr
+    before, after = read_checkpoint(weights), read_checkpoint(Path("new/w.safetensors"))
+    assert before.state.keys() == after.state.keys()
+    assert all(torch.equal(before.state[name], after.state[name]) for name in before.state)
+
+
+def test_json_lists_everything_that_has_no_place(weights) -> None:
+    summary = json.loads(run(weights, "--to", "msra", "--out", "m.pkl", "--json").stdout)
+    assert summary["out"] == {"path": "m.pkl", "form": "msra"}
+    assert (summary["architecture"], summary["classes"]) == ("small", 4)
+    assert "affine_rpn.weight" in summary["without_a_place"]
+    assert len(summary["folded_norms"]) == 17
+
+
+def test_a_run_folder_is_written_whole(weights) -> None:
+    assert run(weights, "--to", "run", "--out", "run").exit_code == 0
+    assert sorted(path.name for path in Path("run").iterdir()) == ["model_final.pth", "run.json"]
+    assert read_checkpoint(Path("run")).architecture == ARCHITECTURES["small"]
+
+
+def test_an_unknown_suffix_needs_the_form(weights) -> None:
+    result = run(weights, "--out", "w.bin")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: --out w.bin does not show the form; pass --to defrcn, detectron2, msra, safetensors or run\n"
+    )

@@ -1,0 +1,395 @@
+"""`risf predict` as a person runs it: photos in, COCO detections out, one clear line for every fault."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from risf_cli.app import app
+from risf_core.detector.architecture import ARCHITECTURES
+from risf_core.detector.checkpoint import Checkpoint
+from risf_core.detector.checkpoint_writing import write_checkpoint
+from risf_core.detector.inputs import batch_of
+from risf_core.detector.model import Detector
+from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
+from tests.lively import lively_detector, random_photo
+
+SMALL = ARCHITECTURES["small"]
+SIZES = {139: (120, 180), 285: (150, 130), 632: (120, 180), 724: (90, 200)}  # image id -> (height, width)
+CATEGORIES = [{"id": 18, "name": "dog"}, {"id": 3, "name": "car"}, {"id": 44, "name": "bottle"}]
+
+
+def small_detector(classes: int = 3) -> Detector:
+    return lively_detector(SMALL, classes=classes)
+
+
+def save(model: Detector, target: Path, *, form="defrcn", vocabulary: ClassVocabulary | None = None) -> Path:
+    write_checkpoint(Checkpoint(target, "defrcn", model.state_dict(), SMALL, vocabulary), target, form=form)
+    return target
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory) -> Path:
+    """A folder with four photos, their annotations and a run of the small variant."""
+    folder = tmp_path_factory.mktemp("predict")
+    (folder / "photos").mkdir()
+    images = []
+    for image_id, (height, width) in SIZES.items():
+        name = f"{image_id:012d}.png"
+        Image.fromarray(random_photo((height, width), image_id)).save(folder / "photos" / name)
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+    truth = [{"id": 1, "image_id": 139, "category_id": 18, "bbox": [30, 20, 70, 60], "area": 4200, "iscrowd": 0}]
+    (folder / "gt.json").write_text(json.dumps({"images": images, "categories": CATEGORIES, "annotations": truth}))
+    save(small_detector(), folder / "run", form="run", vocabulary=ClassVocabulary(("car", "dog", "bottle"), (1, 2, 3)))
+    (folder / "names.txt").write_text("car\ndog\nbottle\n")
+    return folder
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path, monkeypatch) -> Path:
+    """An empty working folder in which the template's files can be named."""
+    for name in ("photos", "gt.json", "run", "names.txt"):
+        (tmp_path / name).symlink_to(template / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path):
+    """Runs `risf predict` in this process."""
+
+    def call(*arguments: object, weights: object = "run", annotations: object = "gt.json", images: object = "photos"):
+        words = ["predict", "--weights", weights, "--images", images, "--device", "cpu", *arguments]
+        words += ["--annotations", annotations] if annotations else []
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return call
+
+
+def error_of(result) -> str:
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: "), result.stderr
+    return last.removeprefix("error: ")
+
+
+def rows_by_hand(model: Detector, path: Path) -> list[tuple[int, list[float], float]]:
+    """(label, x y w h in the photo's pixels, score) of a photo, the pipeline written out."""
+    photo = Image.open(path).convert("RGB")
+    scale = min(160 / min(photo.size), 266 / max(photo.size))
+    width, height = int(photo.width * scale + 0.5), int(photo.height * scale + 0.5)
+    bgr = np.asarray(photo.resize((width, height), Image.Resampling.BILINEAR))[:, :, ::-1]
+    pixels = torch.from_numpy(bgr.transpose(2, 0, 1).copy())
+    (found,) = model.detect(batch_of([pixels], SMALL.inputs))
+    rows = []
+    for (x0, y0, x1, y1), score, label in zip(
+        found.boxes.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True
+    ):
+        x, y = x0 * photo.width / width, y0 * photo.height / height
+        rows.append((label, [x, y, x1 * photo.width / width - x, y1 * photo.height / height - y], score))
+    return rows
+
+
+def test_rows_are_the_networks_in_dataset_ids_and_the_photos_own_pixels(run, folder) -> None:
+    result = run("--out", "new/dets.json")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == "new/dets.json\n"
+    rows = json.loads((folder / "new/dets.json").read_text())
+    assert list(dict.fromkeys(row["image_id"] for row in rows)) == list(SIZES)
+    category_of_label = [3, 18, 44]  # car, dog, bottle: the run's order, the annotations' ids
+    model = small_detector()
+    for image_id in SIZES:
+        expected = rows_by_hand(model, folder / "photos" / f"{image_id:012d}.png")
+        own = [row for row in rows if row["image_id"] == image_id]
+        assert len(own) == len(expected) > 10
+        for row, (label, box, score) in zip(own, expected, strict=True):
+            assert row["category_id"] == category_of_label[label]
+            assert row["bbox"] == pytest.approx(box, abs=1e-3)
+            assert row["score"] == pytest.approx(score, abs=1e-6)
+
+
+def test_the_result_is_ready_for_rescore_and_evaluate(run, folder, tiny) -> None:
+    assert run("--out", "dets.json").exit_code == 0
+    common = ["--annotations", "gt.json"]
+    encoder = ["--clip-config", str(tiny[0]), "--clip-weights", str(tiny[1]), "--device", "cpu", "--precision", "fp32"]
+    rescored = CliRunner().invoke(
+        app, ["rescore", "dets.json", *common, "--images", "photos", "--out", "after.json", *encoder]
+    )
+    assert rescored.exit_code == 0, rescored.output
+    evaluated = CliRunner().invoke(app, ["evaluate", "dets.json", "after.json", *common, "--json"])
+    assert evaluated.exit_code == 0, evaluated.output
+    assert "AP" in evaluated.stdout
+
+
+def test_without_annotations_ids_are_file_stems_and_categories_the_runs_own(run, folder) -> None:
+    (folder / "mine").mkdir()
+    for source, name in ((139, "000000000139.png"), (285, "IMG_0285.png")):
+        (folder / "mine" / name).write_bytes((folder / "photos" / f"{source:012d}.png").read_bytes())
+    result = run("--out", "-", annotations=None, images="mine")
+    assert result.exit_code == 0, result.output
+    rows = json.loads(result.stdout)
+    assert list(dict.fromkeys(row["image_id"] for row in rows)) == [139, "IMG_0285"]
+    assert {row["category_id"] for row in rows} == {1, 2, 3}
+
+
+def test_score_and_number_are_bounded_as_asked(run) -> None:
+    rows = json.loads(run("--out", "-", "--min-score", 0.4, "--max-dets", 5).stdout)
+    counts = [sum(row["image_id"] == image_id for row in rows) for image_id in SIZES]
+    assert max(counts) == 5
+    assert min(row["score"] for row in rows) > 0.4
+
+
+def test_batches_and_workers_change_no_detection_of_photos_of_one_size(run) -> None:
+    alone = json.loads(run("--out", "-").stdout)
+    together = json.loads(run("--out", "-", "--batch-size", 2, "--workers", 0).stdout)
+    for image_id in (139, 632):  # of one size, and so a batch
+        a, b = ([numbers_of(row) for row in rows if row["image_id"] == image_id] for rows in (alone, together))
+        distance = np.abs(np.array(a)[:20, None] - np.array(b)[None]).max(axis=2).min(axis=1)
+        assert len(a) >= 20
+        assert (distance < 1e-2).mean() >= 0.9  # near ties may fall either way
+    assert list(dict.fromkeys(row["image_id"] for row in together)) == list(SIZES)  # the annotations' order
+
+
+def numbers_of(row: dict) -> list[float]:
+    return [*row["bbox"], row["score"] * 100, row["category_id"] * 100]
+
+
+def test_bfloat16_is_near_and_never_chosen_unasked(run) -> None:
+    plain = run("--out", "-")
+    half = run("--out", "-", "--precision", "bf16")
+    assert "fp32 on cpu" in plain.stderr
+    assert "bf16 on cpu" in half.stderr
+    best, best_half = (max(row["score"] for row in json.loads(result.stdout)) for result in (plain, half))
+    assert best_half == pytest.approx(best, abs=0.05)
+    assert best_half != best
+
+
+def test_a_photo_turned_by_its_exif_tag_gives_upright_boxes(run, folder) -> None:
+    upright = Image.open(folder / "photos" / "000000000285.png")
+    (folder / "turned").mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn 90 degrees clockwise to view
+    upright.transpose(Image.Transpose.ROTATE_90).save(folder / "turned" / "285.png", exif=exif)
+    turned = json.loads(run("--out", "-", annotations=None, images="turned").stdout)
+    straight = [row for row in json.loads(run("--out", "-", annotations=None).stdout) if row["image_id"] == 285]
+    assert [row["bbox"] for row in turned] == [row["bbox"] for row in straight]
+
+
+def test_a_summary_is_printed_as_json(run, folder) -> None:
+    summary = json.loads(run("--json").stdout)
+    assert summary["detections"] == len(json.loads((folder / "detections.json").read_text()))
+    assert (summary["photos"], summary["unreadable"], summary["out"]) == (4, {}, "detections.json")
+    assert "where the detections go too" in error_of(run("--json", "--out", "-"))
+
+
+def test_weights_of_the_working_folders_runs_are_found(folder) -> None:
+    (folder / "runs").mkdir()
+    (folder / "runs" / "fsod").symlink_to(folder / "run")
+    words = ["predict", "--images", "photos", "--annotations", "gt.json", "--device", "cpu"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith("runs/fsod/model_final.pth: small, form run")
+    (folder / "runs" / "fsod").unlink()
+    assert error_of(CliRunner().invoke(app, words)).startswith("risf predict needs --weights RUN|FILE")
+
+
+# --- several processes -------------------------------------------------------------------------------------------
+
+
+PREDICT = ["-m", "risf_cli", "predict", "--weights", "run", "--images", "photos", "--annotations", "gt.json"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # as torchrun sets it
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_two_processes_write_the_bytes_of_one(run, folder) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert run("--batch-size", 2, "--out", "one.json").exit_code == 0
+    finally:
+        torch.set_num_threads(before)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
+    done = subprocess.run(
+        [*torchrun, *PREDICT, "--device", "cpu", "--batch-size", "2", "--out", "two.json"],
+        cwd=folder, env=ONE_THREAD, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "two.json\n"  # said once
+    assert (folder / "two.json").read_bytes() == (folder / "one.json").read_bytes()
+
+
+def test_a_fault_of_another_process_is_told_by_the_first_one_and_nothing_is_written(folder) -> None:
+    photos = {image_id: (folder / "photos" / f"{image_id:012d}.png").read_bytes() for image_id in SIZES}
+    (folder / "photos").unlink()
+    (folder / "photos").mkdir()
+    photos[285] = b"no image"  # the second photo, and so the second process's
+    for image_id, content in photos.items():
+        (folder / "photos" / f"{image_id:012d}.png").write_bytes(content)
+    place = {**ONE_THREAD, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    command = [sys.executable, *PREDICT, "--device", "cpu", "--out", "two.json"]
+    first, second = (
+        subprocess.Popen(
+            command, cwd=folder, env={**place, "RANK": rank}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for rank in ("0", "1")
+    )
+    said, said_by_second = first.communicate(timeout=300)[1], second.communicate(timeout=300)[1]
+    assert first.returncode == 1
+    assert said.splitlines()[-1].startswith("error: photos/000000000285.png: is no image that can be decoded")
+    assert "error" not in said_by_second
+    assert not (folder / "two.json").exists()
+
+
+# --- classes -----------------------------------------------------------------------------------------------------
+
+
+def test_a_bare_checkpoint_takes_its_classes_from_the_annotations_in_ascending_id(run, folder) -> None:
+    save(small_detector(), folder / "w.pth")
+    run("--out", "bare.json", weights="w.pth")
+    own = json.loads((folder / "bare.json").read_text())
+    run("--out", "run.json", "--classes", "names.txt", annotations=None)
+    named = json.loads((folder / "run.json").read_text())
+    of_label = {1: 3, 2: 18, 3: 44}
+    assert [row["category_id"] for row in own] == [of_label[row["category_id"]] for row in named]
+
+
+def test_a_voc_checkpoint_counts_base_classes_alphabetically_then_novel_ones(folder, run) -> None:
+    categories = [{"id": i, "name": name} for i, name in enumerate(VOC_CLASSES, start=1)]
+    document = json.loads((folder / "gt.json").read_text())
+    (folder / "voc.json").write_text(json.dumps({**document, "categories": categories, "annotations": []}))
+    model = small_detector(20)
+    model.roi_heads.box_predictor.cls_score.bias.data[16] += 9  # the second novel class of set 1: bus
+    save(model, folder / "voc.pth")
+    result = run("--novel", "voc1", "--out", "-", weights="voc.pth", annotations="voc.json")
+    assert result.exit_code == 0, result.output
+    best = max(json.loads(result.stdout), key=lambda row: row["score"])
+    assert sorted(NOVEL_SETS["voc1"])[1] == "bus"
+    assert best["category_id"] == VOC_CLASSES.index("bus") + 1
+
+
+def test_a_checkpoint_of_a_part_of_the_classes_is_recognised_by_its_count(folder, run) -> None:
+    save(small_detector(2), folder / "base.pth")
+    result = run("--novel", "dog", "--out", "-", weights="base.pth")
+    assert {row["category_id"] for row in json.loads(result.stdout)} == {3, 44}
+    message = error_of(run(weights="base.pth"))
+    assert message == (
+        "base.pth: has 2 classes, but the classes given are 3 all; "
+        "if it was trained on a part of them, say which are novel: --novel SET"
+    )
+    assert "the classes given are 1 novel" in error_of(run("--novel", "dog", "--group", "novel", weights="base.pth"))
+
+
+def test_a_class_that_the_annotations_do_not_know_is_named(run, folder) -> None:
+    document = json.loads((folder / "gt.json").read_text())
+    document["categories"][2]["name"] = "bottles"
+    (folder / "other.json").write_text(json.dumps(document))
+    assert error_of(run(annotations="other.json")).startswith(
+        "the annotations (or --classes) lack 1 of the 3 classes that the detector finds: 'bottle' "
+        "(did you mean 'bottles'?)"
+    )
+
+
+def test_a_bare_checkpoint_without_any_class_names_is_refused(run, folder) -> None:
+    save(small_detector(), folder / "w.pth")
+    from risf_core.detector.checkpoint import METADATA_KEY
+
+    content = torch.load(folder / "w.pth", weights_only=True)
+    torch.save({key: value for key, value in content.items() if key != METADATA_KEY}, folder / "w.pth")
+    assert error_of(run(weights="w.pth", annotations=None)) == (
+        "w.pth does not say what its 3 classes are; "
+        "pass --annotations FILE or --classes FILE with the classes it was trained on"
+    )
+
+
+# --- photos ------------------------------------------------------------------------------------------------------
+
+
+def test_an_unreadable_photo_is_named_or_counted(run, folder) -> None:
+    (folder / "some").mkdir()
+    (folder / "some" / "139.png").write_bytes((folder / "photos" / "000000000139.png").read_bytes())
+    (folder / "some" / "7.png").write_bytes(b"not an image")
+    arguments = {"annotations": None, "images": "some"}
+    assert error_of(run(**arguments)) == "some/7.png: is no image that can be decoded; replace the file"
+    assert not (folder / "detections.json").exists()
+    for more in ((), ("--batch-size", 2)):
+        result = run("--skip-unreadable", "--json", *more, **arguments)
+        assert result.exit_code == 0, result.output
+        summary = json.loads(result.stdout)
+        assert summary["photos"] == 1
+        assert summary["unreadable"] == {"7": "some/7.png: is no image that can be decoded; replace the file"}
+        assert "1 photos could not be read and were left out:" in result.stderr
+
+
+def test_images_without_a_photo_are_named_or_counted(run, folder) -> None:
+    (folder / "some").mkdir()
+    (folder / "some" / "000000000139.png").write_bytes((folder / "photos" / "000000000139.png").read_bytes())
+    message = error_of(run(images="some"))
+    assert message.startswith("3 of 4 images of gt.json have no photo in some: image_id 285, 632, 724; ")
+    result = run("--skip-unreadable", "--json", images="some")
+    assert json.loads(result.stdout)["without_photo"] == [285, 632, 724]
+
+
+def test_a_folder_without_photos_is_refused(run, folder) -> None:
+    (folder / "empty").mkdir()
+    assert error_of(run(annotations=None, images="empty")).startswith("empty: holds no photo (")
+    assert error_of(run(annotations=None, images="nowhere")) == (
+        "nowhere: there is no such folder of images; check --images"
+    )
+
+
+def test_two_photos_of_one_id_are_refused(run, folder) -> None:
+    (folder / "some").mkdir()
+    for name in ("139.png", "000139.png"):
+        (folder / "some" / name).write_bytes((folder / "photos" / "000000000139.png").read_bytes())
+    assert "would both be image_id 139" in error_of(run(annotations=None, images="some"))
+
+
+def test_no_detection_at_all_is_an_empty_list(run) -> None:
+    assert json.loads(run("--out", "-", "--min-score", 1).stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "advice"),
+    [
+        (1, "out of memory on cpu: lower --short-side (now 160), or pass --precision bf16"),
+        (4, "out of memory on cpu: lower --batch-size (now 4) or --short-side (now 160), or pass --precision bf16"),
+    ],
+)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=["gpu", "cpu", "python"],
+)
+def test_out_of_memory_says_which_setting_to_lower(run, monkeypatch, failure, batch_size, advice) -> None:
+    def fail(self, batch):
+        raise failure
+
+    monkeypatch.setattr(Detector, "detect", fail)
+    assert error_of(run("--batch-size", batch_size)) == advice
+
+
+def test_a_smaller_short_side_is_what_the_network_sees(run, monkeypatch) -> None:
+    seen = []
+    own = Detector.detect
+    monkeypatch.setattr(Detector, "detect", lambda self, batch: seen.append(batch.sizes[0]) or own(self, batch))
+    assert run("--short-side", 80).exit_code == 0
+    assert seen == [(80, 120), (92, 80), (80, 120), (60, 133)]  # 133 = 80 x 266 / 160 bounds the last one
