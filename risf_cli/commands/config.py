@@ -1,0 +1,98 @@
+"""`risf config`: which settings are in force, and where each comes from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from risf_cli.options import Json
+
+
+def config(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE",
+            help="A config, or a published one by its name: coco/base, coco/fsod, coco/gfsod, voc/base, ... "
+            "Without it: the options' defaults in this folder.",
+        ),
+    ] = None,
+    *,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Another value, as training takes it; repeatable."),
+    ] = None,
+    shots: Annotated[
+        int | None, typer.Option(metavar="K", min=1, help="Fill in the published schedule for so many shots.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """The settings in force, and where each comes from.
+
+    Of a config: its values over those of the file that it extends, over the defaults. All faults are shown at once.
+    Without a config: the options that risf.yaml or the published layout of this folder states for each command.
+
+    Examples:
+
+      risf config configs/coco/fsod.yaml --shots 10
+
+      risf config voc/base --set solver.batch=4
+
+      risf config
+    """
+    from risf_cli.render import say
+
+    note = None
+    if file is None:
+        rows = _rows_of_folder()
+    else:
+        from risf_core.config import find_config, read_config
+        from risf_core.training.schedule import with_published_schedule
+
+        options = {} if shots is None else {"data.shots": ("--shots", shots)}
+        found, note = with_published_schedule(read_config(find_config(file), overrides=set_ or [], options=options))
+        rows = [(key, value, found.origins[key]) for key, value in found.values.flat().items()]
+    if json_:
+        content = {key: {"value": value, "from": origin} for key, value, origin in rows}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(rows):
+            typer.echo(line)
+    if note is not None:
+        say(f"note: {note}")
+
+
+Row = tuple[str, Any, str]  # key, value, where it comes from. Any: JSON
+
+
+def _rows_of_folder() -> list[Row]:
+    """Each command's options that have a value here."""
+    from risf_cli.app import COMMANDS, load_command
+    from risf_cli.defaults import defaults_of
+    from risf_core.project import FILE_NAME, load_project
+
+    settings = load_project().settings
+    rows: list[Row] = []
+    for command in COMMANDS:
+        section = settings.get(command.replace("-", "_"))
+        stated = {*settings, *(section if isinstance(section, dict) else ())}
+        for name, value in defaults_of(load_command(command), arguments=(), commands=list(COMMANDS)).items():
+            written = {name.rstrip("_")} | ({"split"} if (command, name) == ("prepare-splits", "out") else set())
+            rows.append((f"{command} --{name.replace('_', '-')}", value, FILE_NAME if written & stated else "layout"))
+    return rows
+
+
+def _lines(rows: list[Row]) -> Iterator[str]:
+    """YAML, a section or command at a time, with the origin of each value as a comment."""
+    last = None
+    pairs = [(*key.replace(" --", ".", 1).partition("."), value, origin) for key, value, origin in rows]
+    texts = [f"  {key}: {json.dumps(value, ensure_ascii=False, default=str)}" for _, _, key, value, _ in pairs]
+    width = min(max(map(len, texts), default=0), 60)
+    for (section, _, _, _, origin), text in zip(pairs, texts, strict=True):
+        if section != last:
+            yield f"{section}:"
+            last = section
+        yield f"{text:{width}}  # {origin}"

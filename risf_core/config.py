@@ -1,0 +1,302 @@
+"""The settings of a training run: YAML into frozen dataclasses, all faults at once, and where each value comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_type_hints
+
+from risf_core.config_values import ValueFault, read_value
+from risf_core.errors import ConfigError, did_you_mean
+from risf_core.files import read_text
+
+Value: TypeAlias = Any  # a YAML value, until its field's type has read it
+
+DEFAULT = "default"
+
+
+def _at_least(least: float, default: Any, *, most: float = float("inf")) -> Any:  # Any: dataclasses' field
+    return field(default=default, metadata={"least": least, "most": most})
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which boxes of which images, and how an image becomes an example."""
+
+    setting: Literal["base", "few-shot", "generalised"] = "base"
+    split: Path | None = None  # a folder of `risf prepare-splits`, or one in TFA's layout
+    coco: tuple[Path, ...] = ()  # instead of a split: COCO JSON files whose boxes are all trained on
+    images: tuple[Path, ...] = ()  # folders of photos
+    novel: str | None = None  # of a split in TFA's layout, which does not say it
+    shots: int | None = _at_least(1, None)
+    seed: int = _at_least(0, 0)  # of the split: which shots
+    records: Literal["image", "box"] = "image"  # VOC as published: one record a box
+    held_out: Path | None = None  # COCO JSON to evaluate on; None: the split's own test images
+    held_out_images: int | None = _at_least(1, None)  # evaluate on the first so many; None: on all
+    short_sides: tuple[int, ...] = _at_least(16, (640, 672, 704, 736, 768, 800))  # pixels, one drawn an image
+    long_side: int = _at_least(16, 1333)  # pixels at most
+    flip: float = _at_least(0, 0.5, most=1)  # how often an image is mirrored
+    aspect_grouping: bool = True  # batches hold landscape or portrait images, not both
+    workers: int = _at_least(0, 4)  # processes that decode images; 0: the training process itself
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network, what it starts from, and what of it trains."""
+
+    architecture: Literal["auto", "r50", "r101", "small"] = "auto"  # auto: that of the weights
+    weights: Path | None = None  # a checkpoint or a run folder; None: fresh weights
+    weights_classes: Path | None = None  # the classes of weights that do not name them: a COCO JSON or a list of names
+    rpn_gradient_scale: float = _at_least(0, 0.0)  # DeFRCN's lambda before the RPN
+    rcnn_gradient_scale: float = _at_least(0, 0.75)  # and before the RoI heads
+    classifier_dropout: float = _at_least(0, 0.0, most=0.999)
+    freeze_res5: bool = False
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The classification loss: a preset, and numbers that replace the preset's."""
+
+    preset: Literal["cross-entropy", "paper", "released"] = "cross-entropy"
+    alpha: float | None = _at_least(0, None, most=1)
+    gamma: float | None = _at_least(0, None)
+    epsilon: float | None = _at_least(0, None)
+    background_weight: float | None = _at_least(0, None)
+
+
+@dataclass(frozen=True)
+class SolverConfig:
+    """The optimiser, its schedule as for the published batch, and how the work is done."""
+
+    learning_rate: float = _at_least(0, 0.02)  # at the published batch of 16
+    schedule: Literal["coco", "voc"] = "coco"  # whose published iterations of the few-shot stage
+    iterations: int | None = _at_least(1, None)  # at the published batch; None: the published ones for the shots
+    steps: tuple[int, ...] | None = _at_least(0, None)  # the rate falls to a tenth at each; None: as published
+    warmup_iterations: int = _at_least(0, 0)
+    momentum: float = _at_least(0, 0.9, most=0.999999)
+    weight_decay: float = _at_least(0, 5e-5)
+    batch: int = _at_least(1, 16)  # images an optimiser step; below 16 rate and iterations are scaled
+    scale_schedule: bool = True  # False: rate and iterations are taken as they stand, whatever the batch
+    images_per_step: int = _at_least(1, 2)  # images a process holds at once; the rest of the batch is accumulated
+    seed: int = _at_least(0, 0)  # of the order of images, flips, sizes, sampled boxes and fresh weights
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    channels_last: bool = False
+    log_every: int = _at_least(1, 20)  # iterations between two lines of metrics
+    checkpoint_every: int = _at_least(1, 1000)  # iterations between two checkpoints
+    evaluate_every: int = _at_least(0, 0)  # iterations between two evaluations on the held-out set; 0: never
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    solver: SolverConfig = field(default_factory=SolverConfig)
+
+    def to_json(self) -> dict[str, dict[str, Any]]:  # Any: JSON
+        """Sections of plain JSON values, the keys in the order of the fields."""
+        return {
+            section: {entry.name: _plain(getattr(part, entry.name)) for entry in fields(part)}
+            for section, part in ((entry.name, getattr(self, entry.name)) for entry in fields(self))
+        }
+
+    def flat(self) -> dict[str, Any]:  # Any: JSON
+        """``section.key`` -> plain JSON value."""
+        return {f"{name}.{key}": value for name, part in self.to_json().items() for key, value in part.items()}
+
+
+SECTIONS: Mapping[str, type] = {entry.name: type(getattr(Config(), entry.name)) for entry in fields(Config)}
+KEYS: tuple[str, ...] = tuple(f"{section}.{entry.name}" for section, kind in SECTIONS.items() for entry in fields(kind))
+
+# Not of the run's result: a run may be resumed with others
+FREE_KEYS = frozenset(
+    {"data.workers", "data.images", "solver.device", "solver.log_every", "solver.checkpoint_every"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ConfigInForce:
+    """The settings, and of each ``section.key`` where its value comes from."""
+
+    values: Config
+    origins: Mapping[str, str]
+
+    def with_values(self, changes: Mapping[str, Value], *, origin: str) -> ConfigInForce:
+        """The same with other values, which are not checked again."""
+        return ConfigInForce(
+            _build({**_flat_values(self.values), **changes}), {**self.origins, **dict.fromkeys(changes, origin)}
+        )
+
+
+def read_config(
+    path: Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, tuple[str, Value]] | None = None,
+) -> ConfigInForce:
+    """The settings of a YAML file over the file that it extends over the defaults.
+
+    Args:
+        overrides: ``section.key=value``, as ``--set`` takes them; they beat the file.
+        options: ``section.key`` -> the option's name and value; options beat the file, overrides beat them.
+
+    Raises ConfigError that names all faults: file, key, value and the nearest valid one.
+    """
+    faults: list[str] = []
+    layers = [*_file_layers(path, faults)] if path is not None else []
+    layers += [(name, {key: value}) for key, (name, value) in (options or {}).items()]
+    layers += [("--set", _override(text, faults)) for text in overrides]
+    found: dict[str, Value] = {}
+    origins = dict.fromkeys(KEYS, DEFAULT)
+    for origin, layer in layers:
+        for key, value in layer.items():
+            try:
+                found[key] = _checked(key, value)
+                origins[key] = origin
+            except ValueFault as fault:
+                faults.append(f"{origin}: {_shown_key(key)}: {fault}")
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return ConfigInForce(_build({**_flat_values(Config()), **found}), origins)
+
+
+def published_config(name: str) -> Path:
+    """The file of a published config, ``coco/base`` for one. Raises ConfigError where there is none."""
+    folders = _published_folders()
+    for folder in folders:
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    known = sorted({str(path.relative_to(f).with_suffix("")) for f in folders for path in f.glob("*/*.yaml")})
+    raise ConfigError(f"there is no config {name!r}{did_you_mean(name, known)}; published are {', '.join(known)}")
+
+
+def _published_folders() -> tuple[Path, Path]:
+    package = Path(__file__).resolve().parent
+    return package / "configs", package.parent / "configs"  # installed from a wheel, or from a checkout
+
+
+def find_config(name: str) -> Path:
+    """A config by its path, or a published one by its name."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml"):
+        raise ConfigError(f"{name}: there is no such config; check the path")
+    return published_config(name)
+
+
+def _file_layers(path: Path, faults: list[str]) -> Iterator[tuple[str, dict[str, Value]]]:
+    """The file that `path` extends, then `path` itself, each flat."""
+    content = _read_yaml(path)
+    parent = content.pop("extends", None)
+    if parent is not None and not isinstance(parent, str):
+        faults.append(f"{path}: extends: {parent!r} is not the name of a file")
+    elif parent is not None:
+        base = _read_yaml(path.parent / parent)
+        if "extends" in base:
+            faults.append(f"{path.parent / parent}: is extended by {path.name}, so it cannot extend a file itself")
+            base.pop("extends")
+        yield _shown_path(path.parent / parent), _flattened(path.parent / parent, base, faults)
+    yield _shown_path(path), _flattened(path, content, faults)
+
+
+def _shown_path(path: Path) -> str:
+    """The path as a person knows it: that of a published config without the folder of the installation."""
+    published = any(folder in path.parents for folder in _published_folders())
+    return str(Path("configs", *path.parts[-2:])) if published else str(path)
+
+
+def _read_yaml(path: Path) -> dict[str, Value]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_text(path, what="config"))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict | None):
+        raise ConfigError(f"{path}: holds {type(content).__name__}, not sections of keys and values")
+    return content or {}
+
+
+def _flattened(path: Path, content: Mapping[str, Value], faults: list[str]) -> dict[str, Value]:
+    flat: dict[str, Value] = {}
+    for section, part in content.items():
+        if section not in SECTIONS:
+            known = [*SECTIONS, "extends"]
+            faults.append(
+                f"{path}: there is no section {section!r}{did_you_mean(str(section), known)}; {', '.join(SECTIONS)}"
+            )
+        elif not isinstance(part, dict | None):
+            faults.append(f"{path}: [{section}] must hold keys and values, got {part!r}")
+        else:
+            for key, value in (part or {}).items():
+                if f"{section}.{key}" in KEYS:
+                    flat[f"{section}.{key}"] = value
+                else:
+                    faults.append(f"{path}: {_no_such_key(section, str(key))}")
+    return flat
+
+
+def _override(text: str, faults: list[str]) -> dict[str, Value]:
+    key, equals, value = (part.strip() for part in text.partition("="))
+    section, dot, name = key.partition(".")
+    if not equals or not dot:
+        faults.append(f"--set {text!r} is not section.key=value, as in solver.batch=8")
+    elif section not in SECTIONS:
+        faults.append(f"--set {text}: there is no section {section!r}{did_you_mean(section, SECTIONS)}")
+    elif key not in KEYS:
+        faults.append(f"--set {text}: {_no_such_key(section, name)}")
+    else:
+        return {key: _yaml_value(value)}
+    return {}
+
+
+def _yaml_value(text: str) -> Value:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _no_such_key(section: str, key: str) -> str:
+    return f"[{section}] has no key {key!r}{did_you_mean(key, [entry.name for entry in fields(SECTIONS[section])])}"
+
+
+def _shown_key(key: str) -> str:
+    section, _, name = key.partition(".")
+    return f"[{section}] {name}"
+
+
+def _checked(key: str, value: Value) -> Value:
+    section, _, name = key.partition(".")
+    kind = SECTIONS[section]
+    entry = next(entry for entry in fields(kind) if entry.name == name)
+    return read_value(value, get_type_hints(kind)[name], **entry.metadata)
+
+
+def _flat_values(values: Config) -> dict[str, Value]:
+    """``section.key`` -> the value as its field holds it."""
+    return {
+        f"{section}.{entry.name}": getattr(getattr(values, section), entry.name)
+        for section, kind in SECTIONS.items()
+        for entry in fields(kind)
+    }
+
+
+def _build(flat: Mapping[str, Value]) -> Config:
+    parts: dict[str, Any] = {}
+    for section, kind in SECTIONS.items():
+        parts[section] = kind(**{entry.name: flat[f"{section}.{entry.name}"] for entry in fields(kind)})
+    return Config(**parts)
+
+
+def _plain(value: Value) -> Value:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
