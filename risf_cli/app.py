@@ -16,9 +16,14 @@ from risf_core.errors import RisfError
 # name -> (module, one line for `risf --help`); the module holds a function of the command's name
 COMMANDS: dict[str, tuple[str, str]] = {
     "rescore": ("rescore", "Re-score saved detections with CLIP: better scores, the same boxes."),
+    "base-train": ("base_train", "Train a detector on the base classes."),
+    "finetune": ("finetune", "Teach a detector new classes from a few boxes of each."),
+    "predict": ("predict", "Find objects in photos with a detector's weights."),
     "evaluate": ("evaluate", "AP of detections against ground truth, several files side by side."),
+    "config": ("config", "Which settings are in force, and where each comes from."),
     "cache": ("cache", "What the embedding cache holds, and clearing it."),
     "prepare-splits": ("prepare_splits", "Few-shot splits of COCO, VOC, or data of your own: the field's very shots."),
+    "convert-checkpoint": ("convert_checkpoint", "Turn a detector's weights from any form into any other."),
     "demo": ("demo", "A small example that makes its own input: re-scored and evaluated in a minute."),
 }
 

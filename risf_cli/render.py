@@ -86,6 +86,26 @@ def progress_of(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callab
 
 
 @contextlib.contextmanager
+def training_lines(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A function (line, done, total) that shows how a run stands: over a bar on a terminal, else as a line."""
+    if quiet:
+        yield lambda line, done, total: None
+        return
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda line, done, total: say(line)
+        return
+    with Progress(TextColumn("training"), BarColumn(), _RateColumn("iterations"), console=screen) as progress:
+        task = progress.add_task("training", total=None)
+
+        def show(line: str, done: int, total: int) -> None:
+            progress.console.print(line, markup=False, soft_wrap=True)
+            progress.update(task, completed=done, total=total)
+
+        yield show
+
+
+@contextlib.contextmanager
 def phases_of(*, quiet: bool = False) -> Iterator[Callable[[str, str, int, int], None]]:
     """A function (what, unit, done, total) for work of several phases, each shown as `progress_of` shows it."""
     with contextlib.ExitStack() as stack:

@@ -80,3 +80,15 @@ def cpu_has_bfloat16() -> bool:
 
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch's own test, where the release has it
     return bool(supported()) if supported is not None else False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or Python says that there is no memory left, on whatever device."""
+    import torch
+
+    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
+        return True
+    # the CPU's allocator and Apple's raise a plain RuntimeError
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )

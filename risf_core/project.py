@@ -27,6 +27,13 @@ SPLIT_ROOT = "risfsplit"  # below it one split a novel set, as `risf prepare-spl
 WORKING_FILES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("evaluate", "detections"): ("detections.json", "rescored.json"),
 }
+# Where trainings leave their runs: command -> option -> the folders that serve as its default, the first that exists.
+RUN_LAYOUT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "predict": {"weights": ("runs/fsod", "runs/gfsod", "runs/base")},
+    "finetune": {"weights": ("runs/base",)},
+}
+# Below the data root: what base training starts from (where DeFRCN looks for it)
+PRETRAINED = "ImageNetPretrained/MSRA/R-101.pkl"
 
 # (command, shared key) -> its option: what one command writes, the next ones read under the same key
 WRITTEN: Mapping[tuple[str, str], str] = {("prepare-splits", "split"): "out"}
@@ -105,6 +112,12 @@ class Project:
             present = [name for name in names if os.path.isfile(self.folder / name)]
             if owner == command and present:
                 found[option] = present
+        if command == "base-train" and os.path.isfile(self.folder / shown / PRETRAINED):
+            found["weights"] = str(shown / PRETRAINED)
+        for option, folders in RUN_LAYOUT.get(command, {}).items():
+            runs = [folder for folder in folders if os.path.isfile(self.folder / folder / "run.json")]
+            if runs:
+                found[option] = runs[0]
         return found
 
     def _unknown_keys(self, command: str, options: Collection[str], commands: Sequence[str]) -> Iterator[str]:

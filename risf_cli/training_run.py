@@ -1,0 +1,137 @@
+"""What `risf base-train` and `risf finetune` have in common: from their options to a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from risf_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from risf_core.config import ConfigInForce
+
+_DATA, _RUN = "Data", "Run"
+
+ConfigFile = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        rich_help_panel=_RUN,
+        help="A config, or a published one by name. (default: coco's or voc's, as the split says)",
+    ),
+]
+SetValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="SECTION.KEY=VALUE", rich_help_panel=_RUN, help="Another value of the config; repeatable."
+    ),
+]
+SplitFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="A split of risf prepare-splits, or in TFA's layout."),
+]
+CocoFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE", rich_help_panel=_DATA, help="COCO JSON instead of a split: all its boxes are trained on."
+    ),
+]
+ImageFolders = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="A folder of photos; may be given again."),
+]
+HeldOut = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        rich_help_panel=_DATA,
+        help="COCO JSON to evaluate on every solver.evaluate_every iterations. (default: the split's)",
+    ),
+]
+TrainingDevice = Annotated[
+    str | None, typer.Option(metavar="NAME", rich_help_panel=_RUN, help="auto, cpu, cuda, cuda:N or mps.")
+]
+TrainingPrecision = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"] | None,
+    typer.Option(metavar="NAME", rich_help_panel=_RUN, help="auto, fp32, bf16 or fp16. (default: fp32)"),
+]
+TrainingWorkers = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, rich_help_panel=_RUN, help="Processes that decode images. (default: 4)"),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", rich_help_panel=_RUN, help="Go on with the run in the folder, if there is one."),
+]
+Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Replace the run in the folder.")]
+
+
+def published_name(split: Path | None, novel: str | None, stage: str) -> str:
+    """The published config of a stage for a split: voc's for Pascal VOC, else coco's."""
+    from risf_core.splits.classes import VOC_SETS
+    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+
+    if split is not None and (split / MANIFEST_NAME).is_file():
+        return f"{'voc' if read_manifest(split).benchmark == 'voc' else 'coco'}/{stage}"
+    return f"{'voc' if novel in VOC_SETS else 'coco'}/{stage}"
+
+
+def config_in_force(
+    name: str, overrides: Sequence[str], options: Mapping[str, tuple[str, Any]]
+) -> ConfigInForce:  # Any: of any option's type
+    """The config with the options that a person states; a stated COCO file beats the folder's split."""
+    from risf_core.config import find_config, read_config
+
+    stated = {
+        key: (option, [str(part) for part in value] if isinstance(value, list) else value)
+        for key, (option, value) in options.items()
+        if value is not None and value != []
+    }
+    return read_config(find_config(name), overrides=overrides, options=stated)
+
+
+def run_training(config: ConfigInForce, out: Path, *, resume: bool, force: bool, json_: bool, quiet: bool) -> None:
+    """Train, with talk on stderr and the run's folder on stdout."""
+    from risf_cli.render import print_warnings, say, training_lines
+    from risf_cli.training_output import evaluation_line, progress_line
+    from risf_core.processes import started_processes
+
+    print_warnings()
+    if resume and force:
+        raise ConfigError("--resume goes on with a run and --force replaces it; give one of them")
+    processes = started_processes()
+    quiet = quiet or not processes.is_first
+    # torch takes seconds to import: faults of the options are told without it
+    from risf_core.training.job import train
+    from risf_core.training.loop import Hooks, Progress
+
+    with training_lines(quiet=quiet) as show:
+
+        def on_progress(progress: Progress) -> None:
+            show(progress_line(progress), progress.iteration, progress.iterations)
+
+        def on_evaluation(iteration: int, figures: dict[str, float]) -> None:
+            if not quiet:
+                say(evaluation_line(iteration, figures))
+
+        run = train(
+            config,
+            out,
+            resume=resume,
+            force=force,
+            processes=processes,
+            hooks=Hooks(on_progress=on_progress, on_evaluation=on_evaluation),
+            on_note=(lambda line: None) if quiet else say,
+        )
+    if not processes.is_first:
+        return
+    if json_:
+        summary = {"run": str(run.folder), "weights": str(run.weights), "config": config.values.to_json()}
+        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(run.folder)

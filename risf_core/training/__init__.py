@@ -1,0 +1,1 @@
+"""The two training stages of DeFRCN and RISF: base training and the few-shot stage."""

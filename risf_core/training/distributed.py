@@ -1,0 +1,60 @@
+"""The processes of one training run: their group, and the model that averages gradients over them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from risf_core.detector.model import Detector
+from risf_core.processes import Processes
+
+_PATIENCE = timedelta(hours=12)  # the others wait while the first evaluates
+
+
+@contextlib.contextmanager
+def training_group(processes: Processes, device: torch.device) -> Iterator[None]:
+    """The process group, over NCCL between GPUs and gloo between CPUs; nothing where there is one process."""
+    if processes.count == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def with_shared_gradients(model: Detector, processes: Processes, device: torch.device) -> nn.Module:
+    """The model in DistributedDataParallel, or itself where there is one process."""
+    if processes.count == 1:
+        return model
+    # without any gradient into res4 its parameters have none, which DDP must be told to look for
+    cut_off = model.rpn_gradient_scale == 0 and model.rcnn_gradient_scale == 0
+    return DistributedDataParallel(
+        model,
+        device_ids=[device.index] if device.type == "cuda" else None,
+        broadcast_buffers=False,  # the only buffers are frozen norms
+        find_unused_parameters=cut_off,
+    )
+
+
+def mean_over_processes(values: Tensor, processes: Processes) -> Tensor:
+    """The mean of every process's values."""
+    if processes.count == 1:
+        return values
+    total = values.clone()
+    distributed.all_reduce(total)
+    return total / processes.count
+
+
+def wait_for_all(processes: Processes) -> None:
+    """Go on when every process has come here."""
+    if processes.count > 1:
+        distributed.barrier()

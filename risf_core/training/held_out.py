@@ -1,0 +1,62 @@
+"""How good the model is so far: AP on images that it does not train on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from risf_core.datasets import AnnotatedDataset
+from risf_core.detections import ImageId, image_id_array
+from risf_core.detector.model import Detector
+from risf_core.detector.prediction import PredictionSettings, predict
+from risf_core.evaluation import GroundTruth, evaluate
+from risf_core.images import Photo
+from risf_core.records import locate_images
+from risf_core.vocabulary import ClassVocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutSet:
+    """Images with their boxes of the model's classes."""
+
+    photos: Mapping[ImageId, Photo]
+    truth: GroundTruth  # under the model's vocabulary
+
+
+def held_out_set(
+    dataset: AnnotatedDataset, vocabulary: ClassVocabulary, *, image_folders: tuple[Path, ...], most: int | None
+) -> HeldOutSet:
+    """The first `most` images of a dataset with their boxes of the classes. Raises ImageError where one is missing."""
+    if most is not None and most < len(dataset.images):
+        dataset = dataset.without_images(np.arange(most, len(dataset.images)))
+    dataset = dataset.with_vocabulary(vocabulary)
+    paths = locate_images(dataset.images, image_folders)
+    photos = {info.image_id: Photo(path, info.size) for info, path in zip(dataset.images, paths, strict=True)}
+    ids = [info.image_id for info in dataset.images]
+    boxes = dataset.boxes_xywh
+    truth = GroundTruth(
+        vocabulary=vocabulary,
+        images={info.image_id: info for info in dataset.images},
+        image_ids=image_id_array([ids[position] for position in dataset.image_positions.tolist()]),
+        boxes_xywh=boxes,
+        areas=boxes[:, 2] * boxes[:, 3],
+        labels=dataset.labels,
+        crowd=dataset.crowd,
+        difficult=dataset.difficult,
+    )
+    return HeldOutSet(photos, truth)
+
+
+def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: PredictionSettings) -> dict[str, float]:
+    """AP and its kin, with base and novel groups where there are both; the model is in training mode afterwards."""
+    found = predict(model, held_out.photos, vocabulary=held_out.truth.vocabulary, settings=settings)
+    model.train()
+    assert found is not None
+    truth = held_out.truth
+    vocabulary = truth.vocabulary
+    if len(vocabulary.novel) == len(vocabulary):  # one group: the figures of it are the figures of all
+        truth = replace(truth, vocabulary=vocabulary.with_novel(()))
+    return dict(evaluate(found.detections, truth).flat())

@@ -1,0 +1,114 @@
+"""A training run from its settings to its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from risf_core.config import ConfigInForce
+from risf_core.detector.runs import RunDescription
+from risf_core.devices import choose_device, choose_precision
+from risf_core.errors import ConfigError, listing
+from risf_core.processes import Processes, started_processes
+from risf_core.training.data_sets import TrainingData, read_training_data
+from risf_core.training.distributed import training_group, wait_for_all
+from risf_core.training.held_out import HeldOutSet
+from risf_core.training.loop import Hooks, Job, run_loop
+from risf_core.training.run_folder import RunRecord, hashes_of, open_run
+from risf_core.training.saving import FINAL, LAST
+from risf_core.training.schedule import accumulation_of, schedule_of, with_published_schedule
+from risf_core.training.starting import starting_model
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a run left behind."""
+
+    folder: Path
+    weights: Path
+
+
+def train(
+    config: ConfigInForce,
+    folder: Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    processes: Processes | None = None,
+    hooks: Hooks | None = None,
+    on_note: Callable[[str], None] = lambda line: None,
+) -> TrainedRun:
+    """Train as a config says, in a folder: base training or the few-shot stage, as ``data.setting`` says.
+
+    Args:
+        resume: go on with the run that the folder holds, where it holds one.
+        force: replace it.
+        processes: who takes part; default: those that torchrun started.
+        on_note: is told, line by line, what was read, chosen and scaled.
+
+    Raises ConfigError, DataError, CheckpointError and so on, in one line, where something asked for cannot be.
+    """
+    processes = processes or started_processes()
+    data = read_training_data(config.values.data)
+    if config.values.data.setting != "base" and config.values.data.shots is None:
+        config = config.with_values({"data.shots": data.fewest_boxes}, origin="the rarest class of the file")
+    config, schedule_note = with_published_schedule(config)
+    solver = config.values.solver
+    schedule = schedule_of(solver)
+    group_size, accumulation = accumulation_of(solver, processes.count)
+    device = torch.device(choose_device(solver.device))
+    precision = choose_precision(solver.precision, str(device))
+    held_out = _held_out(config, data)
+    start = starting_model(config.values, data.records.vocabulary, whole=data.whole)
+    description = RunDescription(start.model.architecture, data.records.vocabulary)
+    goes_on = False
+    if processes.is_first:  # the others must not look: they would see what the first has begun
+        weights = config.values.model.weights
+        files = {**data.files, **({"weights": _weights_file(weights)} if weights is not None else {})}
+        goes_on = open_run(folder, RunRecord(config, hashes_of(files)), description, resume=resume, force=force)
+        records, vocabulary = data.records, data.records.vocabulary
+        boxes = sum(map(len, records.records))
+        on_note(f"{boxes} boxes in {len(records)} records of {len(vocabulary)} classes: {listing(vocabulary.names, 4)}")
+        for note in (*start.notes, *([schedule_note] if schedule_note else [])):
+            on_note(note)
+        on_note(
+            f"batch {solver.batch} = {processes.count} process(es) x {group_size} images x {accumulation} portions; "
+            f"{schedule.iterations} iterations at learning rate {schedule.learning_rate:g}, a tenth at "
+            f"{listing(schedule.steps) or 'no step'}; {precision} on {device}"
+        )
+    job = Job(
+        folder=folder,
+        records=data.records,
+        config=config.values,
+        schedule=schedule,
+        description=description,
+        device=device,
+        precision=precision,
+        processes=processes,
+        held_out=held_out,
+        hooks=hooks or Hooks(),
+    )
+    with training_group(processes, device):
+        wait_for_all(processes)
+        goes_on = goes_on if processes.is_first else resume and not force and (folder / LAST).is_file()
+        run_loop(start.model, job, resume=goes_on)
+    return TrainedRun(folder, folder / FINAL)
+
+
+def _held_out(config: ConfigInForce, data: TrainingData) -> HeldOutSet | None:
+    if not config.values.solver.evaluate_every:
+        return None
+    held_out = data.held_out(config.values.data.held_out_images)
+    if held_out is None:
+        raise ConfigError(
+            "solver.evaluate_every asks for evaluations, but there are no test images with boxes; "
+            "set data.held_out=FILE, a COCO JSON"
+        )
+    return held_out
+
+
+def _weights_file(weights: Path) -> Path:
+    return RunDescription.weights_in(weights) if weights.is_dir() else weights

@@ -1,0 +1,311 @@
+"""The training loop: step by step from where a run stands to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from risf_core.config import Config
+from risf_core.detector.model import Detector
+from risf_core.detector.prediction import PredictionSettings
+from risf_core.detector.runs import RunDescription
+from risf_core.devices import Precision, is_out_of_memory
+from risf_core.errors import ConfigError, RisfError
+from risf_core.files import write_json
+from risf_core.processes import Processes
+from risf_core.records import RecordSet
+from risf_core.training.distributed import mean_over_processes, wait_for_all, with_shared_gradients
+from risf_core.training.examples import Example
+from risf_core.training.held_out import HeldOutSet, held_out_metrics
+from risf_core.training.loading import StepExamples, training_steps
+from risf_core.training.metrics_log import MetricsLog
+from risf_core.training.order import OrderState
+from risf_core.training.saving import BEST, FINAL, TrainingState, load_state, save_state, save_weights
+from risf_core.training.schedule import Schedule, accumulation_of
+from risf_core.training.stepping import LOSS_NAMES, LossIsNoNumber, SamplerOf, Stepper, seeded_samplers
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How a run stands after an iteration, the means over the iterations since the last report."""
+
+    iteration: int
+    iterations: int
+    losses: dict[str, float]  # by part, in the order of LOSS_NAMES
+    learning_rate: float
+    seconds_per_iteration: float
+    loading_share: float  # of the time, 0..1: waiting for images
+    memory_bytes: int | None  # the most that the GPU held; None on a CPU
+
+    @property
+    def loss(self) -> float:
+        """The sum of the parts."""
+        return sum(self.losses.values())
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a caller wants to hear, and what tests put in place of chance."""
+
+    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_evaluation: Callable[[int, dict[str, float]], None] = lambda iteration, figures: None
+    sampler_of: SamplerOf | None = None  # None: drawn from the seed
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a loop needs beside the model."""
+
+    folder: Path
+    records: RecordSet
+    config: Config
+    schedule: Schedule
+    description: RunDescription
+    device: torch.device
+    precision: Precision
+    processes: Processes
+    held_out: HeldOutSet | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+
+
+def run_loop(model: Detector, job: Job, *, resume: bool) -> None:
+    """Train the model to the end of its schedule; the first process writes checkpoints, metrics and final weights.
+
+    Every random draw depends on the seed and on a count that the checkpoint holds, so a run that was killed and is
+    resumed ends with the weights of an undisturbed one. Raises RisfError where the loss is no number, ConfigError where
+    the memory does not suffice, OutputError where a disk is full; the last checkpoint stays whole.
+    """
+    solver = job.config.solver
+    model.to(job.device, memory_format=torch.channels_last if solver.channels_last else torch.preserve_format)  # type: ignore[call-overload]
+    model.train()
+    optimizer = torch.optim.SGD(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        lr=solver.learning_rate,
+        momentum=solver.momentum,
+        weight_decay=solver.weight_decay,
+    )
+    group_size, accumulation = accumulation_of(solver, job.processes.count)
+    stepper = Stepper(
+        with_shared_gradients(model, job.processes, job.device),
+        optimizer,
+        inputs=model.architecture.inputs,
+        device=job.device,
+        precision=job.precision,
+        channels_last=solver.channels_last,
+        sampler_of=job.hooks.sampler_of or seeded_samplers(solver.seed),
+    )
+    done, order, best = _restored(model, stepper, job) if resume else (0, OrderState(), None)
+    steps = training_steps(
+        job.records.records,
+        job.config.data,
+        seed=solver.seed,
+        group_size=group_size,
+        accumulation=accumulation,
+        processes=job.processes,
+        state=order,
+        pin_memory=job.device.type == "cuda",
+    )
+    log = MetricsLog(job.folder, iteration=done) if job.processes.is_first else None
+    meter = _Meter(job)
+    while done < job.schedule.iterations:
+        rate = job.schedule.rate_at(done)
+        order = _one_step(stepper, steps, job, meter, iteration=done, rate=rate, accumulation=accumulation)
+        done += 1
+        last = done == job.schedule.iterations
+        if last or done % solver.log_every == 0:
+            progress = meter.report(done, rate)
+            if log is not None:
+                log.write(done, _figures(progress))
+                job.hooks.on_progress(progress)
+        if _is_due(done, solver.evaluate_every, last) and job.held_out is not None:
+            best = _evaluate(model, job, log, iteration=done, best=best)
+            meter.restart()
+        if log is not None and _is_due(done, solver.checkpoint_every, last):
+            save_state(job.folder, _state(model, stepper, done, order, best), job.description)
+    if log is not None:
+        save_weights(job.folder / FINAL, _weights(model), job.description)
+        log.close()
+    wait_for_all(job.processes)
+
+
+def _is_due(iteration: int, every: int, last: bool) -> bool:
+    return every > 0 and (last or iteration % every == 0)
+
+
+def _restored(model: Detector, stepper: Stepper, job: Job) -> tuple[int, OrderState, float | None]:
+    state = load_state(job.folder)
+    model.load_state_dict(state.model)
+    stepper.optimizer.load_state_dict(dict(state.optimizer))
+    stepper.scaler.load_state_dict(dict(state.scaler))
+    return state.iteration, state.order, state.best
+
+
+def _state(model: Detector, stepper: Stepper, iteration: int, order: OrderState, best: float | None) -> TrainingState:
+    return TrainingState(
+        iteration=iteration,
+        model=_weights(model),
+        optimizer=stepper.optimizer.state_dict(),
+        scaler=stepper.scaler.state_dict(),
+        order=order,
+        best=best,
+    )
+
+
+def _weights(model: Detector) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+
+
+def _one_step(
+    stepper: Stepper,
+    steps: Iterator[StepExamples],
+    job: Job,
+    meter: _Meter,
+    *,
+    iteration: int,
+    rate: float,
+    accumulation: int,
+) -> OrderState:
+    solver = job.config.solver
+    try:
+        with meter.loading():
+            step = next(steps)
+        seed = (solver.seed * 1_000_003 + iteration) * job.processes.count + job.processes.rank
+        losses = stepper.step(meter.timed(step.groups), count=accumulation, rate=rate, seed=seed)
+    except LossIsNoNumber as fault:
+        raise RisfError(_save_batch(fault, job, iteration=iteration, rate=rate)) from None
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise ConfigError(_memory_advice(job, iteration)) from None
+        raise
+    meter.add(losses)
+    return step.state
+
+
+def _save_batch(fault: LossIsNoNumber, job: Job, *, iteration: int, rate: float) -> str:
+    """Write the images that the network saw and what they were; returns the message."""
+    from PIL import Image
+
+    folder = job.folder / f"bad_loss_iteration_{iteration}"
+    images = []
+    for number, example in enumerate(fault.examples):
+        name = f"{number}_{example.path.stem}.png"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(example.pixels.flip(0).permute(1, 2, 0).contiguous().numpy()).save(folder / name)  # BGR to RGB
+        target = {"boxes": example.target.boxes.tolist(), "labels": example.target.labels.tolist()}
+        images.append({"saved_as": name, "path": str(example.path), **target})
+    losses = {name: str(value) for name, value in fault.losses.items()}  # JSON has no NaN
+    write_json(
+        folder / "batch.json", {"iteration": iteration, "learning_rate": rate, "losses": losses, "images": images}
+    )
+    parts = ", ".join(f"{name} {value:.4g}" for name, value in fault.losses.items())
+    return (
+        f"the loss is no number at iteration {iteration}, learning rate {rate:.4g} ({parts}); the images of the batch "
+        f"are in {folder}; look at their boxes, or lower solver.learning_rate or lengthen solver.warmup_iterations"
+    )
+
+
+def _memory_advice(job: Job, iteration: int) -> str:
+    solver, data = job.config.solver, job.config.data
+    images, _ = accumulation_of(solver, job.processes.count)
+    ways = [f"solver.images_per_step (now {images}; the batch stays {solver.batch})"] if images > 1 else []
+    ways.append(f"data.short_sides (now up to {max(data.short_sides)}) with data.long_side (now {data.long_side})")
+    half = ", or set solver.precision=bf16" if job.precision == "fp32" and job.device.type == "cuda" else ""
+    return f"out of memory on {job.device} at iteration {iteration}: lower {' or '.join(ways)}{half}"
+
+
+def _evaluate(model: Detector, job: Job, log: MetricsLog | None, *, iteration: int, best: float | None) -> float | None:
+    """Evaluate on the first process; the others wait. Writes the best weights where these are."""
+    if log is not None:
+        assert job.held_out is not None
+        settings = PredictionSettings(device=str(job.device), precision=job.precision)
+        figures = held_out_metrics(model, job.held_out, settings)
+        log.write(iteration, {f"held_out/{name}": value for name, value in figures.items()})
+        job.hooks.on_evaluation(iteration, figures)
+        score = figures.get("nAP", figures["AP"]) if job.config.data.setting != "base" else figures["AP"]
+        if best is None or score > best:
+            best = score
+            save_weights(job.folder / BEST, _weights(model), job.description)
+    wait_for_all(job.processes)
+    return best
+
+
+def _figures(progress: Progress) -> dict[str, float]:
+    figures = {
+        "loss": progress.loss,
+        **progress.losses,
+        "learning_rate": progress.learning_rate,
+        "iterations_per_second": 1 / progress.seconds_per_iteration,
+        "loading_share": progress.loading_share,
+    }
+    return figures if progress.memory_bytes is None else {**figures, "memory_bytes": progress.memory_bytes}
+
+
+class _Meter:
+    """Losses and time since the last report."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._total = torch.zeros(len(LOSS_NAMES), device=job.device)
+        self._count = 0
+        self._waited = 0.0
+        self._start = time.perf_counter()
+
+    def loading(self) -> _Waiting:
+        """Time within the block is waiting for images."""
+        return _Waiting(self)
+
+    def timed(self, groups: Iterator[list[Example]]) -> Iterator[list[Example]]:
+        """The groups, the time until each comes counted as waiting."""
+        while True:
+            with self.loading():
+                group = next(groups, None)
+            if group is None:
+                return
+            yield group
+
+    def add(self, losses: Tensor) -> None:
+        """Count an iteration."""
+        self._total += losses
+        self._count += 1
+
+    def wait(self, seconds: float) -> None:
+        """Count time that was spent waiting for images."""
+        self._waited += seconds
+
+    def report(self, iteration: int, rate: float) -> Progress:
+        """The means since the last report, which begin anew."""
+        job = self._job
+        mean = mean_over_processes(self._total / max(self._count, 1), job.processes).tolist()  # waits for the device
+        seconds = time.perf_counter() - self._start
+        progress = Progress(
+            iteration=iteration,
+            iterations=job.schedule.iterations,
+            losses=dict(zip(LOSS_NAMES, mean, strict=True)),
+            learning_rate=rate,
+            seconds_per_iteration=seconds / max(self._count, 1),
+            loading_share=self._waited / seconds if seconds else 0.0,
+            memory_bytes=torch.cuda.max_memory_allocated(job.device) if job.device.type == "cuda" else None,
+        )
+        self._total = torch.zeros_like(self._total)
+        self.restart()
+        return progress
+
+    def restart(self) -> None:
+        """Begin the count of time and iterations anew."""
+        self._count, self._waited, self._start = 0, 0.0, time.perf_counter()
+
+
+class _Waiting:
+    def __init__(self, meter: _Meter) -> None:
+        self._meter = meter
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self._meter.wait(time.perf_counter() - self._start)

@@ -1,0 +1,82 @@
+"""A training run's checkpoints: the last one with all that resuming needs, the best and the final weights."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from risf_core.detector.checkpoint import METADATA_KEY
+from risf_core.detector.runs import RunDescription
+from risf_core.errors import CheckpointError
+from risf_core.files import atomic_writer
+from risf_core.training.order import OrderState, order_state_of
+
+LAST, BEST, FINAL = "model_last.pth", "model_best.pth", "model_final.pth"
+TRAINING_KEY = "training"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All of a run after an iteration. Every random draw depends on the seed and on what this counts."""
+
+    iteration: int  # optimiser steps that are done
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]  # Any: torch's state dict
+    scaler: Mapping[str, Any]  # Any: likewise
+    order: OrderState
+    best: float | None  # the best AP of the evaluations so far
+
+
+def save_state(folder: Path, state: TrainingState, description: RunDescription) -> None:
+    """Write the last checkpoint, whole or not at all; it serves as weights too. Raises OutputError on a full disk."""
+    training = {
+        "iteration": state.iteration,
+        "optimizer": state.optimizer,
+        "scaler": state.scaler,
+        "order": state.order.to_json(),
+        "best": state.best,
+    }
+    _save(folder / LAST, {"model": dict(state.model), TRAINING_KEY: training, **_note(description)})
+
+
+def save_weights(path: Path, model: Mapping[str, Tensor], description: RunDescription) -> None:
+    """Write weights alone, whole or not at all."""
+    _save(path, {"model": dict(model), **_note(description)})
+
+
+def load_state(folder: Path) -> TrainingState:
+    """The last checkpoint of a run folder. Raises CheckpointError where there is none."""
+    path = folder / LAST
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: has no {LAST} to resume from; start it anew with --force")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        training = content[TRAINING_KEY]
+    except Exception as error:  # torch raises whatever its unpickler meets
+        raise CheckpointError(f"{path}: cannot be resumed from ({str(error).splitlines()[0]})") from None
+    return TrainingState(
+        iteration=training["iteration"],
+        model=content["model"],
+        optimizer=training["optimizer"],
+        scaler=training["scaler"],
+        order=order_state_of(training["order"]),
+        best=training["best"],
+    )
+
+
+def _note(description: RunDescription) -> dict[str, str]:
+    return {METADATA_KEY: json.dumps(description.to_json())}
+
+
+def _save(path: Path, content: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)  # not to the file itself: torch's writer hides what a full disk says
+    with atomic_writer(path, "wb") as handle:
+        handle.write(buffer.getbuffer())

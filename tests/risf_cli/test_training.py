@@ -1,0 +1,141 @@
+"""`risf base-train` and `risf finetune` as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from risf_cli.app import app
+from risf_core.config import published_config
+from risf_core.training.metrics_log import read_metrics
+from tests.risf_core.training.shapes import NOVEL, write_shapes
+
+BARE_LINE = (
+    "risf prepare-splits && risf base-train && risf finetune --shots 5 && risf predict "
+    "&& risf rescore detections.json && risf evaluate"
+)
+SMALL = ["data.short_sides=[96]", "data.long_side=160", "solver.batch=2", "solver.scale_schedule=false",
+         "solver.iterations=8", "solver.steps=[6]", "solver.log_every=4"]  # fmt: skip
+TRAIN = [*SMALL, "model.architecture=small", "solver.warmup_iterations=2"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny: tuple[Path, Path]) -> Path:
+    """A folder of the published layout with made photos, and small settings in its risf.yaml."""
+    data = tmp_path / "datasets"
+    for name, images, photos, seed, first_id in (
+        ("trainvalno5k", "train2014", 40, 1, 1), ("5k", "val2014", 6, 2, 1001)
+    ):  # fmt: skip
+        made = write_shapes(tmp_path / "made", name=name, photos=photos, seed=seed, first_id=first_id)
+        (data / "cocosplit/datasplit").mkdir(parents=True, exist_ok=True)
+        made.rename(data / "cocosplit/datasplit" / f"{name}.json")
+        (data / "coco").mkdir(exist_ok=True)
+        (tmp_path / "made/photos").rename(data / "coco" / images)
+    config, weights = tiny
+    settings = {
+        "novel": list(NOVEL),
+        "clip_config": str(config),
+        "clip_weights": str(weights),
+        "device": "cpu",
+        "precision": "fp32",
+        "workers": 0,
+        "prepare-splits": {"shots": 5, "seeds": 0},
+        "base-train": {"set": TRAIN},
+        "finetune": {"set": SMALL},
+        "predict": {"min_score": 0.0, "max_dets": 5},
+        "rescore": {"out": "rescored.json", "clip": "tiny-clip", "cache": "none", "min_score": 0.0},
+        "evaluate": {"detections": ["detections.json", "rescored.json"]},
+    }
+    (tmp_path / "risf.yaml").write_text(yaml.safe_dump(settings))
+    return tmp_path
+
+
+def test_the_bare_line_goes_from_labelled_boxes_to_figures(folder: Path) -> None:
+    shell = f'risf() {{ "{sys.executable}" -m risf_cli "$@"; }}\n{BARE_LINE}'
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        ["bash", "-c", shell], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:4] == ["datasets/risfsplit/own", "runs/base", "runs/fsod", "detections.json"]
+    assert "nAP" in done.stdout
+    assert "4 classes" in done.stderr  # of base training
+    assert "runs/base/model_final.pth: head of 2 classes: fresh" in done.stderr
+    assert "batch 2 = 1 process(es) x 2 images x 1 portions; 8 iterations" in done.stderr
+    assert [line["iteration"] for line in read_metrics(folder / "runs/fsod")] == [4, 8]
+    before, after = (json.loads((folder / name).read_text()) for name in ("detections.json", "rescored.json"))
+    assert [row["bbox"] for row in before] == [row["bbox"] for row in after]
+    assert before
+    config = json.loads((folder / "runs/fsod/run.json").read_text())["config"]
+    assert (config["loss"]["preset"], config["data"]["shots"], config["model"]["freeze_res5"]) == ("paper", 5, True)
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Calls `risf ...` in this process in an empty folder; returns its exit code and its error line."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> tuple[int, str]:
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="risf")
+        return done.exit_code, done.stderr.strip()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("base-train",),
+            "risf base-train needs --weights FILE: MSRA's R-101.pkl, in the published layout "
+            "datasets/ImageNetPretrained/MSRA/R-101.pkl; pass --weights none to start from fresh weights",
+        ),
+        (
+            ("base-train", "--set", "model.architecture=small"),
+            "there is nothing to train on: pass --split DIR (what risf prepare-splits wrote) or --coco FILE, "
+            "or write `split: ...` into risf.yaml of the working folder",
+        ),
+        (("finetune",), "risf finetune needs --shots K, one of the counts that the split holds"),
+        (
+            ("finetune", "--shots", 5),
+            "risf finetune needs --weights RUN|FILE, what to start from; run risf base-train first (its run in "
+            "runs/base is found by itself), or name a checkpoint",
+        ),
+        (
+            ("finetune", "--config", "coco/base", "--shots", 5),
+            "the config is of the base setting; risf base-train runs that",
+        ),
+        (("base-train", "--config", "coco/fsod"), "the config is of the few-shot setting; risf finetune runs that"),
+        (
+            ("finetune", "--shots", 5, "--loss", "papr"),
+            "--loss: [loss] preset: 'papr' is unknown (did you mean 'paper'?); give cross-entropy, paper, released",
+        ),
+        (
+            ("base-train", "--set", "solver.batch=0", "--set", "los.alpha=1", "--set", "data.flip=x"),
+            "--set los.alpha=1: there is no section 'los' (did you mean 'loss'?); "
+            "--set: [solver] batch: 0 must be at least 1; --set: [data] flip: 'x' is no number",
+        ),
+        (("base-train", "--config", "coco/bse"), "there is no config 'coco/bse' (did you mean 'coco/base' or "),
+    ],
+)  # fmt: skip
+def test_what_is_missing_or_wrong_is_one_line(call, arguments: tuple[object, ...], message: str) -> None:
+    code, line = call(*arguments)
+    assert code == 1
+    assert line.startswith(f"error: {message}")
+    assert "\n" not in line
+
+
+def test_resume_and_force_exclude_each_other(call, tmp_path: Path) -> None:
+    code, line = call("base-train", "--set", "model.architecture=small", "--split", "s", "--resume", "--force")
+    assert (code, line) == (1, "error: --resume goes on with a run and --force replaces it; give one of them")
+
+
+def test_published_configs_stand_where_the_command_looks_for_them() -> None:
+    assert published_config("coco/gfsod").is_file()

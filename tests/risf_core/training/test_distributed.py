@@ -1,0 +1,53 @@
+"""Several processes: two that hold one image each train as one that holds two."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from risf_core.errors import ConfigError
+from risf_core.processes import Processes
+from risf_core.training.job import train
+from risf_core.training.loop import Hooks
+from risf_core.training.metrics_log import read_metrics
+from risf_core.training.stepping import LOSS_NAMES
+from tests.risf_core.training.conftest import SMALL
+from tests.risf_core.training.runs import final_weights, first_ones
+
+
+def test_two_processes_of_one_image_train_as_one_of_two(scenes: Path, small, tmp_path: Path) -> None:
+    same = ("data.short_sides=[64]", "solver.iterations=5", "solver.steps=[]", "solver.learning_rate=0.005")
+    data = [f"data.coco=[{scenes}/instances.json]", f"data.images=[{scenes}/photos]"]
+    batches = (2, 4)  # 4: with two portions a step
+    runs = {
+        str(tmp_path / f"two-{batch}"): [*SMALL, *data, *same, f"solver.batch={batch}", "solver.images_per_step=1"]
+        for batch in batches
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         "-m", "tests.risf_core.training.two_processes", json.dumps(runs)],
+        capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    for batch in batches:
+        one, two = tmp_path / f"one-{batch}", tmp_path / f"two-{batch}"
+        train(
+            small(*same, f"solver.batch={batch}", "solver.images_per_step=2"), one, hooks=Hooks(sampler_of=first_ones)
+        )
+        for part in LOSS_NAMES:
+            losses, others = ([line[part] for line in read_metrics(run)] for run in (one, two))
+            assert others == pytest.approx(losses, abs=1e-5)
+        weights, others = final_weights(one), final_weights(two)
+        for name, value in weights.items():
+            torch.testing.assert_close(others[name], value, atol=1e-4, rtol=0)
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(small, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"solver\.batch 2 cannot be shared by 3 processes"):
+        train(small(), tmp_path / "run", processes=Processes(0, 3))

@@ -1,0 +1,147 @@
+"""Resuming: killed anywhere and resumed, a run ends with the very weights of an undisturbed one."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from risf_core.errors import CheckpointError, ConfigError, OutputError
+from risf_core.training.job import train
+from risf_core.training.loop import Hooks
+from risf_core.training.metrics_log import read_metrics
+from risf_core.training.saving import load_state
+from tests.risf_core.training.conftest import SMALL
+from tests.risf_core.training.runs import assert_same_weights, final_weights
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_at(iteration: int) -> Hooks:
+    def on_progress(progress) -> None:
+        if progress.iteration == iteration:
+            raise Stop
+
+    return Hooks(on_progress=on_progress)
+
+
+LONG = ("solver.iterations=34", "solver.steps=[20]", "solver.warmup_iterations=9", "solver.momentum=0.9",
+        "model.classifier_dropout=0.5", "solver.batch=2", "solver.images_per_step=1", "data.short_sides=[48, 64]",
+        "solver.learning_rate=0.01")  # fmt: skip
+
+
+def test_killed_at_ten_random_iterations_a_run_ends_with_the_same_weights(scenes: Path, small, tmp_path: Path) -> None:
+    train(small(*LONG), tmp_path / "undisturbed")
+    data = [f"data.coco=[{scenes}/instances.json]", f"data.images=[{scenes}/photos]"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.risf_core.training.killed_run", str(tmp_path / "killed"),
+         json.dumps([*SMALL, *data, *LONG]), "10", "1"],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    killed_at = json.loads(done.stdout)
+    assert len(killed_at) == 10
+    assert_same_weights(tmp_path / "undisturbed", tmp_path / "killed")
+    undisturbed, killed = read_metrics(tmp_path / "undisturbed"), read_metrics(tmp_path / "killed")
+    assert [line["loss"] for line in killed] == [line["loss"] for line in undisturbed]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(small, tmp_path: Path, workers: int) -> None:
+    config = small(f"data.workers={workers}", "solver.images_per_step=1")
+    train(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "broken", hooks=stop_at(5))
+    assert load_state(tmp_path / "broken").iteration == 4
+    train(config, tmp_path / "broken", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "broken")
+    assert [line["iteration"] for line in read_metrics(tmp_path / "broken")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_has_ended_is_resumed_to_itself(small, tmp_path: Path) -> None:
+    train(small(), tmp_path / "run")
+    before = final_weights(tmp_path / "run")
+    train(small(), tmp_path / "run", resume=True)
+    assert all(torch.equal(before[name], value) for name, value in final_weights(tmp_path / "run").items())
+
+
+def test_the_order_of_images_and_the_weights_follow_the_seed(small, tmp_path: Path) -> None:
+    short = ("solver.iterations=2", "solver.steps=[]")
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(small(*short, f"solver.seed={seed}"), tmp_path / name)
+    assert_same_weights(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(AssertionError):
+        assert_same_weights(tmp_path / "a", tmp_path / "c")
+
+
+def test_a_folder_that_holds_a_run_is_refused(small, tmp_path: Path) -> None:
+    config = small("solver.iterations=1", "solver.steps=[]")
+    train(config, tmp_path / "run")
+    with pytest.raises(ConfigError) as caught:
+        train(config, tmp_path / "run")
+    assert str(caught.value) == (
+        f"{tmp_path}/run: already holds a run; go on with it (--resume), replace it (--force), "
+        "or name another folder (--out)"
+    )
+    train(small("solver.iterations=2", "solver.steps=[]"), tmp_path / "run", force=True)
+    assert len(read_metrics(tmp_path / "run")) == 2
+
+
+def test_resuming_with_other_settings_names_the_keys_that_differ(small, scenes: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        train(small(), tmp_path / "run", hooks=stop_at(3))
+    with pytest.raises(ConfigError) as caught:
+        train(small("solver.momentum=0.5", "data.flip=0", "solver.log_every=5"), tmp_path / "run", resume=True)
+    assert str(caught.value) == (
+        f"{tmp_path}/run: the run was begun with other settings: data.flip (was 0.5, now 0.0), "
+        "solver.momentum (was 0.9, now 0.5); resume it with those, or replace it with --force"
+    )
+    train(small("solver.log_every=2", "data.workers=1"), tmp_path / "run", resume=True)  # not of the result
+
+
+def test_resuming_with_other_data_of_the_same_name_is_refused(scenes: Path, small, tmp_path: Path) -> None:
+    copy = tmp_path / "instances.json"
+    copy.write_bytes((scenes / "instances.json").read_bytes())
+    config = small(f"data.coco=[{copy}]")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "run", hooks=stop_at(3))
+    content = json.loads(copy.read_text())
+    content["annotations"].pop()
+    copy.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"begun with other settings: inputs\.coco \(was \"\w+\.\.\., now"):
+        train(config, tmp_path / "run", resume=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole(small, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(progress) -> None:
+        if progress.iteration == 3:  # from now on no file can grow beyond 20 kB: as on a full disk, writing fails
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+
+    try:
+        with pytest.raises(OutputError) as caught:
+            train(small(), tmp_path / "run", hooks=Hooks(on_progress=fill))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert str(caught.value).startswith(f"{tmp_path}/run/model_last.pth: File too large; the file that was there is un")
+    assert load_state(tmp_path / "run").iteration == 2
+    train(small(), tmp_path / "run", resume=True)
+    train(small(), tmp_path / "whole")
+    assert_same_weights(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_is_named(small, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        train(small(), tmp_path / "run", hooks=stop_at(3))
+    path = tmp_path / "run/model_last.pth"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"model_last\.pth: cannot be resumed from"):
+        train(small(), tmp_path / "run", resume=True)
