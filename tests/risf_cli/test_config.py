@@ -18,7 +18,7 @@ def test_config_prints_yaml_that_reads_back_with_the_origin_of_each_value(risf: 
     assert any("iterations: 2250" in line and "# published coco schedule, few-shot, 4 shots" in line for line in lines)
     assert any("batch: 8 " in line and line.endswith("# --set") for line in lines)
     assert any("learning_rate: 0.01" in line and line.endswith("# configs/coco/fsod.yaml") for line in lines)
-    assert any("architecture" in line and line.endswith("# configs/coco/base.yaml") for line in lines)
+    assert any("short_sides" in line and line.endswith("# configs/coco/base.yaml") for line in lines)
     assert any("momentum" in line and line.endswith("# default") for line in lines)
     assert "note: the coco schedule (few-shot) has no row for 4 shots" in done.stderr
     (tmp_path / "again.yaml").write_text(done.stdout)

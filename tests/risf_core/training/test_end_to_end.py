@@ -97,7 +97,7 @@ def test_few_shot_training_finds_the_novel_classes_well_above_chance(world: Path
     table = detected(world, tuned(world, "coco/fsod", seed))
     assert {NAMES[label] for label in np.unique(table.labels)} <= set(NOVEL)
     right, wrong = (metrics_of(world, t).groups["novel"]["AP50"] for t in (table, swapped(table)))
-    assert right > 0.15
+    assert right > 0.2
     assert right > 3 * wrong
 
 
@@ -105,10 +105,10 @@ def test_few_shot_training_finds_the_novel_classes_well_above_chance(world: Path
 def test_generalised_training_adds_the_novel_classes_and_keeps_the_base_ones(world: Path, seed: int) -> None:
     before = metrics_of(world, detected(world, world / "base"))
     after = metrics_of(world, detected(world, tuned(world, "coco/gfsod", seed)))
-    assert before.groups["base"]["AP50"] > 0.3
+    assert before.groups["base"]["AP50"] > 0.5
     assert before.groups["novel"]["AP50"] == 0
-    assert after.groups["novel"]["AP50"] > 0.15
-    assert after.groups["base"]["AP50"] > 0.6 * before.groups["base"]["AP50"]
+    assert after.groups["novel"]["AP50"] > 0.2
+    assert after.groups["base"]["AP50"] > 0.8 * before.groups["base"]["AP50"]
 
 
 def test_the_heads_rows_of_base_classes_were_kept_by_name_at_the_start(world: Path) -> None:
