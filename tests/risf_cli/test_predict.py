@@ -149,19 +149,10 @@ def test_score_and_number_are_bounded_as_asked(run) -> None:
     assert min(row["score"] for row in rows) > 0.4
 
 
-def test_batches_and_workers_change_no_detection_of_photos_of_one_size(run) -> None:
-    alone = json.loads(run("--out", "-").stdout)
-    together = json.loads(run("--out", "-", "--batch-size", 2, "--workers", 0).stdout)
-    for image_id in (139, 632):  # of one size, and so a batch
-        a, b = ([numbers_of(row) for row in rows if row["image_id"] == image_id] for rows in (alone, together))
-        distance = np.abs(np.array(a)[:20, None] - np.array(b)[None]).max(axis=2).min(axis=1)
-        assert len(a) >= 20
-        assert (distance < 1e-2).mean() >= 0.9  # near ties may fall either way
-    assert list(dict.fromkeys(row["image_id"] for row in together)) == list(SIZES)  # the annotations' order
-
-
-def numbers_of(row: dict) -> list[float]:
-    return [*row["bbox"], row["score"] * 100, row["category_id"] * 100]
+def test_workers_change_no_detection(run) -> None:
+    alone = json.loads(run("--out", "-", "--batch-size", 2, "--workers", 0).stdout)
+    assert json.loads(run("--out", "-", "--batch-size", 2, "--workers", 2).stdout) == alone
+    assert list(dict.fromkeys(row["image_id"] for row in alone)) == list(SIZES)  # the annotations' order
 
 
 def test_bfloat16_is_near_and_never_chosen_unasked(run) -> None:

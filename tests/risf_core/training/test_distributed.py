@@ -29,13 +29,13 @@ def test_two_processes_of_one_image_train_as_one_of_two(scenes: Path, small, tmp
         str(tmp_path / f"two-{batch}"): [*SMALL, *data, *same, f"solver.batch={batch}", "solver.images_per_step=1"]
         for batch in batches
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "-m", "tests.risf_core.training.two_processes", json.dumps(runs)],
-        capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    for batch in batches:
+    for batch, (folder, overrides) in zip(batches, runs.items(), strict=True):
+        done = subprocess.run(
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+             "-m", "tests.risf_core.training.two_processes", json.dumps({folder: overrides})],
+            capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
         one, two = tmp_path / f"one-{batch}", tmp_path / f"two-{batch}"
         train(
             small(*same, f"solver.batch={batch}", "solver.images_per_step=2"), one, hooks=Hooks(sampler_of=first_ones)
