@@ -50,7 +50,7 @@ def folder(tmp_path: Path, tiny: tuple[Path, Path]) -> Path:
         "base-train": {"set": TRAIN},
         "finetune": {"set": SMALL},
         "predict": {"min_score": 0.0, "max_dets": 5},
-        "rescore": {"out": "rescored.json", "clip": "tiny-clip", "cache": "none", "min_score": 0.0},
+        "rescore": {"out": "rescored.json", "cache": "none", "min_score": 0.0},
         "evaluate": {"detections": ["detections.json", "rescored.json"]},
     }
     (tmp_path / "risf.yaml").write_text(yaml.safe_dump(settings))
