@@ -28,6 +28,7 @@ from risf_core.rescore.open_clip_model import (
     build_model,
     build_tokenizer,
     check_prompt_lengths,
+    encode_prompts,
     preprocessing_of,
 )
 from risf_core.rescore.weights import EncoderSource
@@ -118,7 +119,7 @@ class OpenClipEncoder:
         with torch.inference_mode():
             for start in range(0, len(texts), 256):
                 tokens = self._tokenizer(list(texts[start : start + 256])).to(self.device)
-                parts.append(self._model.encode_text(tokens, normalize=True).float().cpu())
+                parts.append(encode_prompts(self._model, tokens).float().cpu())
         embeddings: NDArray[np.float32] = torch.cat(parts).numpy()
         return embeddings
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import open_clip
 import torch
 from safetensors import SafetensorError, safe_open
+from torch.nn import functional
 
 from risf_core.errors import EncoderError, listing
 from risf_core.rescore.weights import EncoderSource, is_torchscript
@@ -106,6 +107,23 @@ def build_tokenizer(source: EncoderSource) -> Tokenizer:
     return tokenizer
 
 
+def encode_prompts(model: Any, tokens: torch.Tensor) -> torch.Tensor:
+    """The embeddings of tokenized texts (T, context length), (T, D), of unit length.
+
+    A causal text tower that takes its output from the end mark sees nothing of what stands behind it, so the padding
+    behind the longest text is left out: short prompts cost about a tenth.
+    """
+    tower, prefix = (model.text, "text.") if hasattr(model, "text") else (model, "")
+    if not _reads_to_end_mark(tower):
+        return functional.normalize(model.encode_text(tokens), dim=-1)
+    positions, mask = tower.positional_embedding, tower.attn_mask
+    length = int(tokens.argmax(dim=-1).max()) + 1
+    shortened = {f"{prefix}positional_embedding": positions[:length], f"{prefix}attn_mask": mask[:length, :length]}
+    outputs = torch.func.functional_call(model, shortened, kwargs={"text": tokens[:, :length]})
+    features: torch.Tensor = outputs["text_features"] if isinstance(outputs, dict) else outputs[1]
+    return features
+
+
 def check_prompt_lengths(source: EncoderSource, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
     """Refuse texts that the encoder would cut short. Raises EncoderError."""
     most = int(source.model_config["text_cfg"].get("context_length", 77))
@@ -116,6 +134,16 @@ def check_prompt_lengths(source: EncoderSource, tokenizer: Tokenizer, texts: Seq
                 f"the prompt {text!r} is {length} tokens long and {source.name} reads {most}; "
                 "shorten --template or give the class a shorter --alias"
             )
+
+
+def _reads_to_end_mark(tower: Any) -> bool:
+    """Whether a text tower takes its output from the end mark (the largest token) and sees nothing behind it."""
+    pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
+    mask, positions = getattr(tower, "attn_mask", None), getattr(tower, "positional_embedding", None)
+    if pool != "argmax" or mask is None or positions is None or getattr(tower, "cls_emb", None) is not None:
+        return False
+    ahead = torch.ones_like(mask, dtype=torch.bool).triu(1)
+    return len(positions) == len(mask) and bool(torch.isneginf(mask[ahead]).all())
 
 
 def _open_clip_name(source: EncoderSource) -> str:
