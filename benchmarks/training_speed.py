@@ -24,7 +24,8 @@ from risf_core.processes import Processes
 from risf_core.training.data_sets import read_training_data
 from risf_core.training.job import train
 from risf_core.training.loading import training_steps
-from risf_core.training.loop import Hooks, Progress
+from risf_core.training.loop import Hooks
+from risf_core.training.meter import Progress
 from risf_core.training.stepping import Stepper, seeded_samplers
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from risf_cli.metrics_tables import percent
 
 if TYPE_CHECKING:
-    from risf_core.training.loop import Progress
+    from risf_core.training.meter import Progress
 
 _SHORT = {"loss_rpn_cls": "rpn", "loss_rpn_loc": "rpn box", "loss_cls": "class", "loss_box_reg": "box"}
 _FIRST = ("AP", "AP50", "AP75", "bAP", "nAP")

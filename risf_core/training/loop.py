@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,33 +18,15 @@ from risf_core.errors import ConfigError, RisfError
 from risf_core.files import write_json
 from risf_core.processes import Processes
 from risf_core.records import RecordSet
-from risf_core.training.distributed import mean_over_processes, wait_for_all, with_shared_gradients
-from risf_core.training.examples import Example
+from risf_core.training.distributed import wait_for_all, with_shared_gradients
 from risf_core.training.held_out import HeldOutSet, held_out_metrics
 from risf_core.training.loading import StepExamples, training_steps
+from risf_core.training.meter import Meter, Progress
 from risf_core.training.metrics_log import MetricsLog
 from risf_core.training.order import OrderState
 from risf_core.training.saving import BEST, FINAL, TrainingState, load_state, save_state, save_weights
 from risf_core.training.schedule import Schedule, accumulation_of
-from risf_core.training.stepping import LOSS_NAMES, LossIsNoNumber, SamplerOf, Stepper, seeded_samplers
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How a run stands after an iteration, the means over the iterations since the last report."""
-
-    iteration: int
-    iterations: int
-    losses: dict[str, float]  # by part, in the order of LOSS_NAMES
-    learning_rate: float
-    seconds_per_iteration: float
-    loading_share: float  # of the time, 0..1: waiting for images
-    memory_bytes: int | None  # the most that the GPU held; None on a CPU
-
-    @property
-    def loss(self) -> float:
-        """The sum of the parts."""
-        return sum(self.losses.values())
+from risf_core.training.stepping import LossIsNoNumber, SamplerOf, Stepper, seeded_samplers
 
 
 @dataclass(frozen=True)
@@ -111,7 +92,7 @@ def run_loop(model: Detector, job: Job, *, resume: bool) -> None:
         pin_memory=job.device.type == "cuda",
     )
     log = MetricsLog(job.folder, iteration=done) if job.processes.is_first else None
-    meter = _Meter(job)
+    meter = Meter(job.schedule.iterations, device=job.device, processes=job.processes)
     while done < job.schedule.iterations:
         rate = job.schedule.rate_at(done)
         order = _one_step(stepper, steps, job, meter, iteration=done, rate=rate, accumulation=accumulation)
@@ -120,7 +101,7 @@ def run_loop(model: Detector, job: Job, *, resume: bool) -> None:
         if last or done % solver.log_every == 0:
             progress = meter.report(done, rate)
             if log is not None:
-                log.write(done, _figures(progress))
+                log.write(done, progress.figures())
                 job.hooks.on_progress(progress)
         if _is_due(done, solver.evaluate_every, last) and job.held_out is not None:
             best = _evaluate(model, job, log, iteration=done, best=best)
@@ -164,7 +145,7 @@ def _one_step(
     stepper: Stepper,
     steps: Iterator[StepExamples],
     job: Job,
-    meter: _Meter,
+    meter: Meter,
     *,
     iteration: int,
     rate: float,
@@ -232,80 +213,3 @@ def _evaluate(model: Detector, job: Job, log: MetricsLog | None, *, iteration: i
             save_weights(job.folder / BEST, _weights(model), job.description)
     wait_for_all(job.processes)
     return best
-
-
-def _figures(progress: Progress) -> dict[str, float]:
-    figures = {
-        "loss": progress.loss,
-        **progress.losses,
-        "learning_rate": progress.learning_rate,
-        "iterations_per_second": 1 / progress.seconds_per_iteration,
-        "loading_share": progress.loading_share,
-    }
-    return figures if progress.memory_bytes is None else {**figures, "memory_bytes": progress.memory_bytes}
-
-
-class _Meter:
-    """Losses and time since the last report."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._total = torch.zeros(len(LOSS_NAMES), device=job.device)
-        self._count = 0
-        self._waited = 0.0
-        self._start = time.perf_counter()
-
-    def loading(self) -> _Waiting:
-        """Time within the block is waiting for images."""
-        return _Waiting(self)
-
-    def timed(self, groups: Iterator[list[Example]]) -> Iterator[list[Example]]:
-        """The groups, the time until each comes counted as waiting."""
-        while True:
-            with self.loading():
-                group = next(groups, None)
-            if group is None:
-                return
-            yield group
-
-    def add(self, losses: Tensor) -> None:
-        """Count an iteration."""
-        self._total += losses
-        self._count += 1
-
-    def wait(self, seconds: float) -> None:
-        """Count time that was spent waiting for images."""
-        self._waited += seconds
-
-    def report(self, iteration: int, rate: float) -> Progress:
-        """The means since the last report, which begin anew."""
-        job = self._job
-        mean = mean_over_processes(self._total / max(self._count, 1), job.processes).tolist()  # waits for the device
-        seconds = time.perf_counter() - self._start
-        progress = Progress(
-            iteration=iteration,
-            iterations=job.schedule.iterations,
-            losses=dict(zip(LOSS_NAMES, mean, strict=True)),
-            learning_rate=rate,
-            seconds_per_iteration=seconds / max(self._count, 1),
-            loading_share=self._waited / seconds if seconds else 0.0,
-            memory_bytes=torch.cuda.max_memory_allocated(job.device) if job.device.type == "cuda" else None,
-        )
-        self._total = torch.zeros_like(self._total)
-        self.restart()
-        return progress
-
-    def restart(self) -> None:
-        """Begin the count of time and iterations anew."""
-        self._count, self._waited, self._start = 0, 0.0, time.perf_counter()
-
-
-class _Waiting:
-    def __init__(self, meter: _Meter) -> None:
-        self._meter = meter
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self._meter.wait(time.perf_counter() - self._start)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,35 @@ def test_resume_and_force_exclude_each_other(call, tmp_path: Path) -> None:
 
 def test_published_configs_stand_where_the_command_looks_for_them() -> None:
     assert published_config("coco/gfsod").is_file()
+
+
+def test_a_coco_file_that_is_named_beats_the_split_of_the_folder(folder: Path) -> None:
+    settings = yaml.safe_load((folder / "risf.yaml").read_text())
+    data = "datasets/cocosplit/datasplit/trainvalno5k.json"
+    stated = {**settings, "split": "datasets/no-such-split", "base-train": {"set": TRAIN, "coco": [data]}}
+    (folder / "risf.yaml").write_text(yaml.safe_dump(stated))
+    done = risf(folder, "base-train", "--weights", "none", "--images", "datasets/coco/train2014", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "runs/base/run.json").read_text())["config"]["data"]["split"] is None
+
+
+def test_two_processes_train_one_detector(folder: Path) -> None:
+    """The same command under torchrun: half of each batch a process, one run folder, one word on stdout."""
+    data = ["--coco", "datasets/cocosplit/datasplit/trainvalno5k.json", "--images", "datasets/coco/train2014"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = risf(folder, "base-train", "--weights", "none", *data, "--out", "run", before=torchrun)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "run\n"
+    assert done.stderr.count("batch 2 = 2 process(es) x 1 images x 1 portions; 8 iterations") == 1
+    assert [line["iteration"] for line in read_metrics(folder / "run")] == [4, 8]
+    assert risf(folder, "predict", "--weights", "run", "--out", "found.json").returncode == 0
+    assert json.loads((folder / "found.json").read_text())
+
+
+def risf(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """`risf ...` in the folder, or under what comes before it."""
+    command = [sys.executable, *before, "-m", "risf_cli", *arguments]
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )

@@ -15,7 +15,8 @@ from PIL import Image
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.errors import ConfigError, DataError, RisfError
 from risf_core.training.job import train
-from risf_core.training.loop import Hooks, Progress
+from risf_core.training.loop import Hooks
+from risf_core.training.meter import Progress
 from risf_core.training.metrics_log import read_metrics
 from tests.risf_core.training.runs import first_ones
 

@@ -59,6 +59,13 @@ def test_generalised_keeps_rows_by_the_names_that_the_weights_state(weights) -> 
     assert rows[5].equal(state[CLASS_ROWS][3])  # background
 
 
+def test_safetensors_start_a_run_as_pth_does(weights) -> None:
+    path, state = weights(["dog", "ant", "fox"], "safetensors")
+    rows = rows_of(started(path))
+    assert rows[0].equal(state[CLASS_ROWS][1])  # ant
+    assert rows[3].equal(state[CLASS_ROWS][0])  # dog
+
+
 def test_weights_without_names_are_understood_by_their_number_of_classes(weights) -> None:
     path, state = weights(None, count=3)  # the split has three base classes: ant, cat, dog
     rows = rows_of(started(path))
