@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	touch $@
 
 test: lint types
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 # Parity with upstream detectron2, in an environment of its own: the prebuilt wheel it tests against is for Python 3.10.
 test-detectron2: setup-detectron2

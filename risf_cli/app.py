@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib
 import sys
@@ -56,6 +57,11 @@ class _LazyGroup(TyperGroup):
         except KeyboardInterrupt:
             _say("interrupted")
             raise typer.Exit(130) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _say(f"error: {error.filename or 'stdout'} cannot be written whole: {error.strerror}; free some space")
+            raise typer.Exit(1) from None
 
 
 @functools.cache

@@ -334,3 +334,12 @@ def test_defaults_reach_a_real_command(call):
 def test_a_bare_line_in_an_empty_folder_names_what_is_missing(call, arguments, message):
     done = call(*arguments)
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_behind_stdout_is_one_line():
+    command = [sys.executable, "-m", "risf_cli", "config", "coco/base", "--json"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: stdout cannot be written whole: No space left on device; free some space\n"
