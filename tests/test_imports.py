@@ -53,7 +53,7 @@ def allowance(module: str) -> frozenset[str]:
 
 BY_ALLOWANCE = {
     allowed: [module for module in ALL_MODULES if allowance(module) == allowed]
-    for allowed in {allowance(module) for module in ALL_MODULES}
+    for allowed in sorted({allowance(module) for module in ALL_MODULES}, key=sorted)
 }
 
 
