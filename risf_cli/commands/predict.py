@@ -31,8 +31,8 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO JSON that lists the images and names the classes; its boxes are never read. none: every photo "
-            "of --images.",
+            help="COCO JSON, or Pascal VOC folder, that lists the images and names the classes; boxes in it are never "
+            "read. none: every photo of --images.",
         ),
     ] = None,
     classes: Classes = None,

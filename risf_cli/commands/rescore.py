@@ -64,7 +64,10 @@ def rescore(
     *,
     annotations: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="COCO JSON that names images and classes; its boxes are never read."),
+        typer.Option(
+            metavar="FILE",
+            help="COCO JSON, or Pascal VOC folder, that names images and classes; boxes in it are never read.",
+        ),
     ] = None,
     classes: Classes = None,
     first_id: FirstId = None,

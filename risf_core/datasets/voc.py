@@ -74,6 +74,16 @@ def read_voc_dataset(
     return _table(annotations, vocabulary, Source("voc", (root,), (digest.hexdigest(),)))
 
 
+def read_voc_test(root: Path) -> AnnotatedDataset:
+    """The boxes to test on: of VOC2007's test list, of a single folder's ``test.txt``, or else of all that is there."""
+    single_test_list = root / "ImageSets" / "Main" / "test.txt"
+    if voc_test_list(root).is_file():
+        return read_voc_dataset(root, image_sets=VOC_TEST)
+    if single_test_list.is_file():
+        return read_voc_dataset(root, stems=_stems_of_list(single_test_list))
+    return read_voc_dataset(root)
+
+
 def voc_annotation_file(root: Path, stem: str) -> Path:
     """Where the annotation of an image lies: of Pascal VOC, the year follows from "_" in the stem."""
     if (root / "Annotations").is_dir():

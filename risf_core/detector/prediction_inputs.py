@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from risf_core.datasets import read_coco_index
+from risf_core.datasets import read_dataset_index
 from risf_core.detections import ImageId
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.images import Photo, find_photos, list_photos
@@ -31,10 +31,11 @@ def read_prediction_inputs(
     novel: str | None = None,
     skip_unreadable: bool = False,
 ) -> PredictionInputs:
-    """The photos of `annotations` (COCO JSON) found in the folders `images`, or without annotations all that lie there.
+    """The photos of `annotations` found in the folders `images`, or without annotations all that lie there.
 
-    Without annotations a photo's id is its file's stem, as a number where it is one. Category ids and class names come
-    from the annotations, or from `classes`, whose ids count from `first_id` (default 1). Raises DataError, ConfigError.
+    Annotations are a COCO JSON, or a folder in Pascal VOC's form. Without them a photo's id is its file's stem, as a
+    number where it is one. Category ids and class names come from the annotations, or from `classes`, whose ids count
+    from `first_id` (default 1). Raises DataError, ConfigError.
     """
     if annotations is not None and classes is not None:
         raise ConfigError("--annotations and --classes both name the classes; pass one of them (--annotations none)")
@@ -50,7 +51,7 @@ def read_prediction_inputs(
     if annotations is None:
         photos = _photos_by_stem(images)
     else:
-        index = read_coco_index(annotations)
+        index = read_dataset_index(annotations)
         vocabulary = index.vocabulary
         found = find_photos(index.images, index=index, folders=images)
         photos, missing = found.photos, found.missing

@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import VOC_TEST, ImageInfo, index_of, read_coco_document, read_voc_dataset
+from risf_core.datasets import ImageInfo, index_of, read_coco_document, read_voc_test
 from risf_core.datasets.coco import without_mask
-from risf_core.datasets.voc import voc_test_list
 from risf_core.detections import ImageId, image_id_array
 from risf_core.errors import DataError, excerpt
-from risf_core.files import read_text
 from risf_core.vocabulary import ClassVocabulary
 
 _log = logging.getLogger(__name__)
@@ -103,14 +101,7 @@ def read_ground_truth(path: Path | str) -> GroundTruth:
 
 
 def _of_voc_folder(root: Path) -> GroundTruth:
-    single_test_list = root / "ImageSets" / "Main" / "test.txt"
-    if voc_test_list(root).is_file():
-        dataset = read_voc_dataset(root, image_sets=VOC_TEST)
-    elif single_test_list.is_file():
-        stems = [line.split()[0] for line in read_text(single_test_list, what="list of images").splitlines() if line]
-        dataset = read_voc_dataset(root, stems=stems)
-    else:
-        dataset = read_voc_dataset(root)
+    dataset = read_voc_test(root)
     ids = np.empty(len(dataset.images), dtype=object)
     ids[:] = [info.image_id for info in dataset.images]
     return GroundTruth(

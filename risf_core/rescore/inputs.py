@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from risf_core.datasets import DatasetIndex, images_by_id, read_coco_index
+from risf_core.datasets import DatasetIndex, images_by_id, read_dataset_index
 from risf_core.detections import ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, listing
 from risf_core.files import display_name
@@ -73,11 +73,11 @@ def read_inputs(
 ) -> RescoreInputs:
     """Detections (``-``: stdin) with their classes and photos.
 
-    Classes come from `annotations` (COCO JSON; its boxes are not looked at), from `classes` (names whose ids the file
-    states, or else count from `first_id`, by default 1), or from the detections file itself where it is a COCO dataset
-    dict. Photos are looked for in the folders `images`. Boxes are checked against the sizes that the annotations state,
-    and else against those of the photos. Rows whose category, image or photo is unknown raise an error that names the
-    likely cause, or stay as they are where `on_unmatched` is "skip".
+    Classes come from `annotations` (a COCO JSON or a folder in Pascal VOC's form; boxes in it are not looked at), from
+    `classes` (names whose ids the file states, or else count from `first_id`, by default 1), or from the detections
+    file itself where it is a COCO dataset dict. Photos are looked for in the folders `images`. Boxes are checked
+    against the sizes that the annotations state, and else against those of the photos. Rows whose category, image or
+    photo is unknown raise an error that names the likely cause, or stay as they are where `on_unmatched` is "skip".
 
     Raises DataError also under "skip" where the ids are plainly those of another convention, and where a row that would
     stay as it is would come to mean another image or class.
@@ -88,7 +88,7 @@ def read_inputs(
         raise ConfigError("--first-id counts the names of --classes; pass it together with --classes FILE")
     if not images:
         raise ConfigError("risf rescore needs --images; pass it, or write `images: ...` into risf.yaml")
-    index = read_coco_index(annotations) if annotations is not None else None
+    index = read_dataset_index(annotations) if annotations is not None else None
     vocabulary = index.vocabulary if index is not None else None
     if classes is not None:
         vocabulary = read_classes(classes, first_id=first_id)

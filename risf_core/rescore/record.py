@@ -89,8 +89,9 @@ def _plain(value: Any) -> Any:
 
 
 def _identified(path: Path) -> dict[str, str | None]:
-    """A file's path and hash; a stream, which can be read once only, has none."""
-    return {"path": str(path), "sha256": None if is_stream(path) else sha256_of(path)}
+    """A file's path and hash; a folder has none, nor has a stream, which can be read once only."""
+    whole = not is_stream(path) and not path.is_dir()
+    return {"path": str(path), "sha256": sha256_of(path) if whole else None}
 
 
 def _version(package: str) -> str | None:
