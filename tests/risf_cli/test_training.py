@@ -78,6 +78,38 @@ def test_the_bare_line_goes_from_labelled_boxes_to_figures(folder: Path) -> None
     assert (config["loss"]["preset"], config["data"]["shots"], config["model"]["freeze_res5"]) == ("paper", 5, True)
 
 
+def test_the_script_of_all_shots_and_seeds_ends_in_figures_and_goes_on_where_it_stopped(
+    folder: Path, tmp_path: Path
+) -> None:
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    (bin_folder / "risf").write_text(
+        f'#!/bin/sh\necho "$1" >> {tmp_path}/calls\nexec "{sys.executable}" -m risf_cli "$@"\n'
+    )
+    (bin_folder / "risf").chmod(0o755)
+    environment = {
+        **os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1",
+        "NOVEL": ",".join(NOVEL), "SHOTS": "5", "SETTINGS": "gfsod",
+        "SEEDS": "0", "PATH": f"{bin_folder}:{os.environ['PATH']}",
+    }  # fmt: skip
+    script = Path(__file__).parents[2] / "configs/reproduce.sh"
+
+    def run() -> list[str]:
+        (tmp_path / "calls").write_text("")
+        done = subprocess.run(
+            [script], cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return (tmp_path / "calls").read_text().split()
+
+    assert run() == ["prepare-splits", "base-train", "finetune", "predict", "rescore", "evaluate", "evaluate"]
+    place = folder / "runs" / ",".join(NOVEL) / "gfsod/5shot"
+    for name in ("detector", "rescored"):
+        assert "nAP" in json.loads((place / f"{name}.json").read_text())["aggregate"]["metrics"]
+    (place / "seed0/rescored.json").unlink()
+    assert run() == ["rescore", "evaluate", "evaluate"]
+
+
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Calls `risf ...` in this process in an empty folder; returns its exit code and its error line."""

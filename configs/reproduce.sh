@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# RISF and DeFRCN over all shots and seeds, in a folder laid out as the literature lays it out:
+#
+#     configs/reproduce.sh                                COCO, 20 novel classes
+#     NOVEL=voc1 configs/reproduce.sh                     Pascal VOC, novel set 1 (voc2, voc3)
+#     SHOTS=10 SEEDS=0 SETTINGS=fsod configs/reproduce.sh one run of each
+#
+# Every finished run is left alone and an interrupted one goes on, so the script may be started again. LAUNCH="torchrun
+# --nproc-per-node 8 -m risf_cli" trains on eight GPUs. Words in FINETUNE (such as --loss cross-entropy, DeFRCN's loss) go
+# to risf finetune, words in RESCORE to risf rescore. Figures end up in runs/NOVEL/SETTING/Kshot/{detector,rescored}.json.
+set -euo pipefail
+
+NOVEL=${NOVEL:-coco20}
+SEEDS=${SEEDS:-0 1 2 3 4 5 6 7 8 9}
+SETTINGS=${SETTINGS:-fsod gfsod}
+LAUNCH=${LAUNCH:-risf}
+read -r -a FINETUNE <<< "${FINETUNE:-}"
+read -r -a RESCORE <<< "${RESCORE:-}"
+data=()
+evaluate=(--novel "$NOVEL" --aggregate)
+case "$NOVEL" in
+voc*)
+    SHOTS=${SHOTS:-1 2 3 5 10}
+    config=voc
+    data=(--annotations datasets --images datasets/VOC2007/JPEGImages)
+    evaluate+=(--annotations datasets --protocol voc)
+    ;;
+*)
+    SHOTS=${SHOTS:-1 2 3 5 10 30}
+    config=coco
+    ;;
+esac
+split=${SPLIT:-datasets/risfsplit/$NOVEL}
+root=runs/$NOVEL
+
+[ -e "$split" ] || risf prepare-splits --novel "$NOVEL" --out "$split"
+[ -e "$root/base/model_final.pth" ] || $LAUNCH base-train --config "$config/base" --split "$split" --out "$root/base" --resume
+
+for setting in $SETTINGS; do
+    generalised=() rows=()
+    if [ "$setting" = gfsod ]; then
+        generalised=(--generalised)
+        rows=(--rescore-classes novel --novel "$NOVEL") # in the generalised setting only novel classes are re-scored
+    fi
+    for shots in $SHOTS; do
+        place=$root/$setting/${shots}shot
+        for seed in $SEEDS; do
+            run=$place/seed$seed
+            [ -e "$run/model_final.pth" ] || $LAUNCH finetune --config "$config/$setting" --split "$split" \
+                --shots "$shots" --seed "$seed" ${generalised[@]+"${generalised[@]}"} --weights "$root/base" --out "$run" \
+                --resume ${FINETUNE[@]+"${FINETUNE[@]}"}
+            [ -e "$run/detections.json" ] || $LAUNCH predict --weights "$run" ${data[@]+"${data[@]}"} --out "$run/detections.json"
+            [ -e "$run/rescored.json" ] || $LAUNCH rescore "$run/detections.json" ${data[@]+"${data[@]}"} \
+                ${rows[@]+"${rows[@]}"} --out "$run/rescored.json" ${RESCORE[@]+"${RESCORE[@]}"}
+        done
+        risf evaluate "$place"/seed*/detections.json "${evaluate[@]}" --no-per-class --out "$place/detector.json"
+        risf evaluate "$place"/seed*/rescored.json "${evaluate[@]}" --no-per-class --out "$place/rescored.json"
+    done
+done
