@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from risf_core.detections import Detections, ImageId
 from risf_core.errors import ConfigError, EncoderError, did_you_mean, listing
+from risf_core.files import sha256_of
 from risf_core.images import Photo, upright_size
 from risf_core.rescore.boxes import clip_boxes, has_area
 from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
+from risf_core.rescore.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
+from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import FUSION_RULES, FusionRule, class_probabilities, fuse
 from risf_core.rescore.prompts import DEFAULT_BACKGROUND, DEFAULT_TEMPLATE, Prompts, make_prompts
+from risf_core.rescore.prototypes import Prototypes
 from risf_core.vocabulary import ClassVocabulary
 
 SoftmaxOver = Literal["rescored", "all"]
@@ -40,7 +44,8 @@ class RescoreSettings:
     softmax_over: SoftmaxOver = "rescored"
     min_score: float = 0.05  # rows with min_score < score <= max_score are re-scored
     max_score: float = 1.0
-    keep_parts: bool = True  # each re-scored row also keeps score_detector and score_clip
+    keep_parts: bool = True  # each re-scored row also keeps score_detector and score_clip (score_support)
+    evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
 
     def __post_init__(self) -> None:
         faults = []
@@ -57,6 +62,8 @@ class RescoreSettings:
             )
         if self.softmax_over not in SOFTMAX_OVER:
             faults.append(f"--softmax-over {self.softmax_over!r} is unknown; give {' or '.join(SOFTMAX_OVER)}")
+        if self.evidence not in EVIDENCE_KINDS:
+            faults.append(f"--evidence {self.evidence!r} is unknown; give {', '.join(EVIDENCE_KINDS)}")
         if faults:
             raise ConfigError("; ".join(faults))
 
@@ -74,11 +81,13 @@ class RescoreCounts:
     unique_crops: int  # encoded: rows that share a box share a crop
     above_before: Mapping[str, int]  # threshold -> rows of the table over it
     above_after: Mapping[str, int]
+    without_support: int = 0  # of a class without shots, where only shots speak
+    by_score_alone: int = 0  # mapped by a fitted fusion without the encoder
 
     @property
     def eligible(self) -> int:
         """Rows in the score range and of the classes."""
-        return self.rescored + self.without_photo + self.degenerate
+        return self.rescored + self.without_photo + self.degenerate + self.without_support
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,19 @@ class RescoreResult:
     prompts: Prompts
 
 
+@dataclass(frozen=True, eq=False)
+class Gathered:
+    """What the encoder says of a table's rows, and why of others it says nothing."""
+
+    evidence: Evidence
+    prompts: Prompts
+    in_range: NDArray[np.bool_]  # (N,) by score
+    of_classes: NDArray[np.bool_]  # (N,) that are re-scored
+    without_photo: int
+    degenerate: int
+    unique_crops: int
+
+
 def rescore(
     detections: Detections,
     *,
@@ -97,6 +119,8 @@ def rescore(
     encoder: CropEncoder,
     photos: Mapping[ImageId, Photo],
     settings: RescoreSettings | None = None,
+    prototypes: Prototypes | None = None,
+    fitted: FittedFusion | None = None,
     progress: Progress | None = None,
 ) -> RescoreResult:
     """The same detections with new scores: CM-CLIP (RISF, CVIU 2024, section 3.3).
@@ -104,38 +128,84 @@ def rescore(
     q = softmax_c(temperature * cos(E_image(crop), E_text("a photo of {name_c}"))); s' = alpha s + (1 - alpha) q[label].
     Boxes, labels, order and all rows outside the range or the classes stay as they are. Rows of an image that has no
     entry in `photos`, or whose box has no area inside its photo, stay untouched and are counted.
+
+    Args:
+        prototypes: the shots, where `settings.evidence` asks for them.
+        fitted: a fusion that `risf tune` fitted, in place of the formula. It makes every score the probability that the
+            detection is right, from the score alone where the encoder was not asked: all scores stay comparable.
     """
     settings = settings or RescoreSettings()
+    gathered = gather_evidence(
+        detections, vocabulary=vocabulary, encoder=encoder, photos=photos, settings=settings, prototypes=prototypes,
+        progress=progress,
+    )  # fmt: skip
+    evidence = gathered.evidence
+    probabilities = evidence.combined(settings.evidence)
+    chosen = np.flatnonzero(~np.isnan(probabilities))
+    changed = chosen
+    if fitted is not None:
+        novel = np.isin(detections.labels, vocabulary.labels("novel"))
+        scores = fitted.apply(detections.scores, evidence, detections.boxes_xywh, novel=novel)
+        changed = np.arange(len(detections))
+    else:
+        scores = detections.scores.copy()
+        scores[chosen] = fuse(scores[chosen], probabilities[chosen], alpha=settings.alpha, rule=settings.fusion)
+    result = detections.with_scores(scores)
+    if settings.keep_parts:
+        result = result.with_extras(changed, {"score_detector": detections.scores[changed]})
+        for name, voice in (("score_clip", evidence.probability), ("score_support", evidence.support)):
+            told = np.flatnonzero(~np.isnan(voice))
+            result = result.with_extras(told, {name: voice[told]})
+    eligible = int((gathered.in_range & gathered.of_classes).sum())
+    counts = RescoreCounts(
+        read=len(detections),
+        rescored=len(chosen),
+        outside_score_range=int((~gathered.in_range).sum()),
+        outside_classes=int((gathered.in_range & ~gathered.of_classes).sum()),
+        without_photo=gathered.without_photo,
+        degenerate=gathered.degenerate,
+        unique_crops=gathered.unique_crops,
+        above_before=_above(detections.scores),
+        above_after=_above(scores),
+        without_support=eligible - gathered.without_photo - gathered.degenerate - len(chosen),
+        by_score_alone=len(changed) - len(chosen),
+    )
+    return RescoreResult(result, counts, gathered.prompts)
+
+
+def gather_evidence(
+    detections: Detections,
+    *,
+    vocabulary: ClassVocabulary,
+    encoder: CropEncoder,
+    photos: Mapping[ImageId, Photo],
+    settings: RescoreSettings,
+    prototypes: Prototypes | None = None,
+    progress: Progress | None = None,
+) -> Gathered:
+    """What the encoder says of each row that the settings have re-scored; the arguments are those of `rescore`."""
+    if settings.evidence != "text" and prototypes is None:
+        raise ConfigError(f"--evidence {settings.evidence} needs shots: pass --support SPLIT or annotations")
     rescored_labels = labels_to_rescore(vocabulary, settings)
     prompts, columns = prompts_of(vocabulary, settings)
     in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
     of_classes = np.isin(detections.labels, rescored_labels)  # (N,)
     plan = _plan(detections, np.flatnonzero(in_range & of_classes), photos)
-
-    probabilities = np.full(len(detections), np.nan)  # (N,) of each row's own class
+    evidence = Evidence.unknown(len(detections))
     if plan.jobs:
-        text = _text_embeddings(encoder, prompts)  # (C, D)
-        for rows, per_class in _per_class(plan, encoder, text, settings.temperature, progress):
-            probabilities[rows] = per_class[np.arange(len(rows)), columns[detections.labels[rows]]]
-    chosen = np.flatnonzero(~np.isnan(probabilities))
-    scores = detections.scores.copy()
-    scores[chosen] = fuse(scores[chosen], probabilities[chosen], alpha=settings.alpha, rule=settings.fusion)
-    result = detections.with_scores(scores)
-    if settings.keep_parts:
-        parts = {"score_detector": detections.scores[chosen], "score_clip": probabilities[chosen]}
-        result = result.with_extras(chosen, parts)
-    counts = RescoreCounts(
-        read=len(detections),
-        rescored=len(chosen),
-        outside_score_range=int((~in_range).sum()),
-        outside_classes=int((in_range & ~of_classes).sum()),
-        without_photo=plan.without_photo,
-        degenerate=plan.degenerate,
-        unique_crops=plan.crop_count,
-        above_before=_above(detections.scores),
-        above_after=_above(scores),
-    )
-    return RescoreResult(result, counts, prompts)
+        text = _text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
+        compared = vocabulary.labels() if settings.softmax_over == "all" else rescored_labels
+        for job, embeddings in _embedded(plan, encoder, progress):
+            labels = detections.labels[job.rows]
+            if text is not None:
+                by_name = class_probabilities(embeddings, text, settings.temperature)[job.crop_of_row]
+                evidence.tell_names(job.rows, by_name, columns[labels], len(prompts.names))
+            if settings.evidence != "text" and prototypes is not None:
+                cosines = prototypes.similarities(embeddings, photo=sha256_of(job.crops.photo.path))[job.crop_of_row]
+                own = np.arange(len(labels)), labels
+                evidence.similarity[job.rows] = cosines[own]
+                evidence.support[job.rows] = prototypes.probabilities(cosines, compared)[own]
+    return Gathered(evidence, prompts, in_range, of_classes, plan.without_photo, plan.degenerate, plan.crop_count)
 
 
 def labels_to_rescore(vocabulary: ClassVocabulary, settings: RescoreSettings) -> NDArray[np.int64]:
@@ -228,14 +298,10 @@ def _text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float
     return unit
 
 
-def _per_class(
-    plan: _Plan,
-    encoder: CropEncoder,
-    text: NDArray[np.float32],
-    temperature: float,
-    progress: Progress | None,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float64]]]:
-    """Photo by photo: positions of rows (r,) and the probabilities of every name there (r, C)."""
+def _embedded(
+    plan: _Plan, encoder: CropEncoder, progress: Progress | None
+) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
+    """Photo by photo: its rows and distinct boxes, and the embeddings of the boxes (n, D)."""
     done, total = 0, plan.crop_count
     embedded = encoder.encode_crops(job.crops for job in plan.jobs)
     for job, embeddings in zip(plan.jobs, embedded, strict=True):
@@ -244,7 +310,7 @@ def _per_class(
                 f"{job.crops.photo.path}: the encoder's embeddings are not finite numbers; "
                 "use --precision fp32, and check the weights"
             )
-        yield job.rows, class_probabilities(embeddings, text, temperature)[job.crop_of_row]
+        yield job, embeddings
         done += len(embeddings)
         if progress is not None:
             progress(done, total)

@@ -1,0 +1,59 @@
+"""Evidence: what an encoder says of each detection besides its score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+EvidenceKind = Literal["text", "support", "both"]
+EVIDENCE_KINDS: tuple[str, ...] = get_args(EvidenceKind)
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The encoder's opinion of N rows, NaN where it has none: a row it was not asked about, a class without shots."""
+
+    probability: NDArray[np.float64]  # (N,) of the row's class, by the names
+    background: NDArray[np.float64]  # (N,) of the background's name
+    rank: NDArray[np.float64]  # (N,) how many names are more probable than the row's class
+    support: NDArray[np.float64]  # (N,) probability of the row's class, by the shots
+    similarity: NDArray[np.float64]  # (N,) cosine to the mean of the shots of the row's class
+
+    @classmethod
+    def unknown(cls, count: int) -> Evidence:
+        """No opinion of any of `count` rows."""
+        return cls(*(np.full(count, np.nan) for _ in range(5)))
+
+    def __len__(self) -> int:
+        return len(self.probability)
+
+    def __getitem__(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Evidence:
+        """The evidence of some rows."""
+        return Evidence(
+            self.probability[rows], self.background[rows], self.rank[rows], self.support[rows], self.similarity[rows]
+        )
+
+    def combined(self, kind: EvidenceKind) -> NDArray[np.float64]:
+        """The probability (N,) that the plain formulas take: by names, by shots, or the mean of those there are.
+
+        A row of a class without shots has only its name to speak for it; by shots alone it has no probability.
+        """
+        if kind == "text":
+            return self.probability
+        if kind == "support":
+            return self.support
+        mean = (self.probability + self.support) / 2
+        return np.where(np.isnan(self.support), self.probability, mean)
+
+    def tell_names(
+        self, rows: NDArray[np.int64], probabilities: NDArray[np.float64], columns: NDArray[np.int64], names: int
+    ) -> None:
+        """Fill in what the names say of rows (r,): probabilities (r, C), each row's column (r,), `names` of the C."""
+        own = probabilities[np.arange(len(rows)), columns]
+        self.probability[rows] = own
+        self.rank[rows] = (probabilities[:, :names] > own[:, None]).sum(axis=1)
+        if names < probabilities.shape[1]:
+            self.background[rows] = probabilities[:, names]

@@ -1,0 +1,96 @@
+"""A fitted fusion: from a detector's score and an encoder's evidence to the probability that the detection is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.rescore.evidence import Evidence
+
+_MARGIN = 1e-6  # how near to 0 and 1 a probability may come before its logarithm is taken
+
+Column = NDArray[np.float64]  # (N,)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One piece of evidence in a fitted fusion: its weight, and the value at which it changes nothing."""
+
+    name: str  # one of TERMS
+    weight: float
+    centre: float
+
+
+@dataclass(frozen=True)
+class FittedFusion:
+    """P(right) = sigmoid(intercept + slope l + sum_k weight_k (x_k - centre_k)), l the log-odds of the score.
+
+    Rows that the encoder was not asked about get sigmoid(alone_intercept + alone_slope l), fitted to the same labels:
+    both are probabilities of the same thing, so the two kinds of rows can be ordered among each other. Without terms
+    all rows get the second formula, which keeps the detector's order (alone_slope is above 0).
+    """
+
+    slope: float
+    intercept: float
+    alone_slope: float
+    alone_intercept: float
+    terms: tuple[Term, ...] = ()
+
+    def apply(
+        self, scores: Column, evidence: Evidence, boxes_xywh: NDArray[np.float64], *, novel: NDArray[np.bool_]
+    ) -> Column:
+        """The probabilities (N,). A term that is not known of a row, say for want of shots, says nothing there."""
+        log_odds = log_odds_of(scores)
+        alone = self.alone_intercept + self.alone_slope * log_odds
+        if not self.terms:
+            return sigmoid(alone)
+        columns = term_columns([term.name for term in self.terms], scores, evidence, boxes_xywh, novel=novel)
+        total = self.intercept + self.slope * log_odds
+        for term, column in zip(self.terms, columns.T, strict=True):
+            total += np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
+        return sigmoid(np.where(np.isnan(columns).all(axis=1), alone, total))
+
+
+def term_columns(
+    names: list[str], scores: Column, evidence: Evidence, boxes_xywh: NDArray[np.float64], *, novel: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """The values of some terms, (N, P); NaN where a term is not known of a row."""
+    asked = ~np.isnan(evidence.probability) | ~np.isnan(evidence.similarity)
+    values = {name: _TERMS[name](evidence) for name in names if name in _TERMS}
+    if "size" in names:
+        values["size"] = np.log(np.maximum(boxes_xywh[:, 2] * boxes_xywh[:, 3], 1.0)) / 2  # of the side in pixels
+    if "novel" in names:
+        values["novel"] = novel.astype(np.float64)
+    columns = [np.where(asked, values[name], np.nan) for name in names]
+    return np.stack(columns, axis=1) if columns else np.empty((len(scores), 0))
+
+
+def log_odds_of(probabilities: Column) -> Column:
+    """log(p / (1 - p)), p kept 1e-6 from 0 and 1."""
+    p = np.clip(probabilities, _MARGIN, 1 - _MARGIN)
+    return np.asarray(np.log(p / (1 - p)))
+
+
+def sigmoid(log_odds: Column) -> Column:
+    """1 / (1 + exp(-x)) without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * log_odds)))
+
+
+def _log(probabilities: Column) -> Column:
+    return np.asarray(np.log(np.maximum(probabilities, _MARGIN)))
+
+
+# The log-odds of the encoder's probability are `text` + `certainty`. The two are apart because an encoder's softmax is
+# far surer of itself than it is right: log(1 - q) of a q near 1 is mostly noise, log q of a small one is not.
+_TERMS: Mapping[str, Callable[[Evidence], Column]] = {
+    "text": lambda evidence: _log(evidence.probability),
+    "certainty": lambda evidence: -_log(1 - evidence.probability),
+    "background": lambda evidence: _log(evidence.background),
+    "rank": lambda evidence: np.log1p(evidence.rank),
+    "support": lambda evidence: _log(evidence.support),
+    "similarity": lambda evidence: 10 * evidence.similarity,  # cosines of crops differ by tenths
+}
+TERMS: tuple[str, ...] = (*_TERMS, "size", "novel")

@@ -1,0 +1,1 @@
+"""Fitting a fusion to labelled images, so that re-scoring is never worse than the detector alone."""
