@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "finetune": ("finetune", "Teach a detector new classes from a few boxes of each."),
     "predict": ("predict", "Find objects in photos with a detector's weights."),
     "evaluate": ("evaluate", "AP of detections against ground truth, several files side by side."),
+    "report": ("report", "One HTML page on what re-scoring did: figures, curves, calibration, pictures."),
     "config": ("config", "Which settings are in force, and where each comes from."),
     "cache": ("cache", "What the embedding cache holds, and clearing it."),
     "prepare-splits": ("prepare_splits", "Few-shot splits of COCO, VOC, or data of your own: the field's very shots."),

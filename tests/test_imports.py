@@ -23,6 +23,8 @@ OWNERS = {
     "risf_core.rescore.crops": TORCH | {"torchvision"},
     "risf_core.tuning.regression": {"scipy"},
     "risf_core.demo.encoder": TORCH | {"torchvision", "open_clip", "timm"},
+    "risf_core.report.charts": {"plotly"},
+    "risf_core.report.page_charts": {"plotly"},
     "risf_core.losses": TORCH,
     "risf_core.heads": TORCH,
     "risf_core.detector": TORCH | {"torchvision"},

@@ -18,6 +18,7 @@ from risf_core.evaluation.coco_evaluators import (
 )
 from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, distinct_names, group_labels
+from risf_core.vocabulary import ClassVocabulary
 
 COCO_MAX_DETECTIONS: tuple[int, ...] = (1, 10, 100)
 
@@ -36,7 +37,11 @@ def evaluate_coco(
     """
     caps = checked_caps(max_detections)
     curves = accumulate(detections, ground_truth, max_detections=caps, evaluator=evaluator)
-    vocabulary = ground_truth.vocabulary
+    return metrics_of(curves, ground_truth.vocabulary, caps=caps)
+
+
+def metrics_of(curves: Curves, vocabulary: ClassVocabulary, *, caps: Sequence[int]) -> Metrics:
+    """The metrics that follow from what an evaluator accumulated under these caps on detections, ascending."""
     every = vocabulary.labels()
     return Metrics(
         overall=_figures(curves, every, caps),

@@ -1,0 +1,114 @@
+"""The detections that the page shows: their pictures, the encoder's names for them, and what could not be had."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from risf_core.datasets import DatasetIndex
+from risf_core.detections import ImageId
+from risf_core.errors import ImageError, listing
+from risf_core.evaluation import GroundTruth
+from risf_core.images import Photo, decode_rgb, find_photos
+from risf_core.report.comparison import Comparison
+from risf_core.report.moved import Kind, Moved, MovedRow, moved_rows
+from risf_core.report.naming import NamedCrops
+from risf_core.report.record import Record
+from risf_core.report.recorded_encoder import EncoderPlace, best_names
+
+_log = logging.getLogger(__name__)
+
+MOST_BYTES = 9_000_000  # of pictures; with plotly.js and the tables the page then stays below 15 MB
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What is shown of the detections that moved."""
+
+    moved: Mapping[Kind, Moved]
+    pictures: Mapping[MovedRow, str]  # data URIs
+    absent: Mapping[ImageId, str]  # images without a picture, and why
+    left_out: int  # pictures for which the page had no room
+    named: NamedCrops
+
+    @property
+    def rows(self) -> list[MovedRow]:
+        """Every row that is shown, each once."""
+        return list(dict.fromkeys(row for own in self.moved.values() for row in own.rows))
+
+
+def gallery_of(
+    comparison: Comparison, *, images: Sequence[Path], most: int, record: Record | None, place: EncoderPlace
+) -> Gallery:
+    """Pictures and names of what moved, up to `most` of each kind, from photos in the folders `images`.
+
+    A photo that is missing or damaged leaves its picture out, named in `absent` and in a warning. Raises DataError
+    where a folder is missing.
+    """
+    moved = moved_rows(comparison, most=most)
+    rows = list(dict.fromkeys(row for own in moved.values() for row in own.rows))
+    photos, absent = _photos_of(rows, comparison.truth, images)
+    uses = Counter(row for own in moved.values() for row in own.rows)  # a detection may be of several kinds
+    pictures, damaged, left_out = _pictures_of(uses, photos)
+    absent |= damaged
+    if images and absent:
+        _log.warning(
+            "%d of the images shown have no picture: %s",
+            len(absent), listing([image_name(comparison.truth, image_id) for image_id in absent], most=3),
+        )  # fmt: skip
+    if left_out:
+        _log.warning("%d pictures are left out, for the page would grow beyond 15 MB; lower --pictures", left_out)
+    sound = {image_id: photo for image_id, photo in photos.items() if image_id not in damaged}
+    named = best_names(rows, photos=sound, record=record, vocabulary=comparison.truth.vocabulary, place=place)
+    return Gallery(moved, pictures, absent, left_out, named)
+
+
+def image_name(truth: GroundTruth, image_id: ImageId) -> str:
+    """What a person calls an image: its file name, or its id."""
+    return truth.images[image_id].file_name or f"image {image_id}"
+
+
+def _photos_of(
+    rows: Sequence[MovedRow], truth: GroundTruth, folders: Sequence[Path]
+) -> tuple[dict[ImageId, Photo], dict[ImageId, str]]:
+    """The photos of the rows' images, and why the others have none."""
+    ids = list(dict.fromkeys(row.image_id for row in rows))
+    if not folders:
+        return {}, dict.fromkeys(ids, "no --images were given")
+    found = find_photos(ids, index=DatasetIndex(truth.vocabulary, truth.images), folders=folders)
+    where = listing([str(folder) for folder in folders], most=2)
+    return dict(found.photos), dict.fromkeys(found.missing, f"no photo in {where}")
+
+
+def _pictures_of(
+    uses: Mapping[MovedRow, int], photos: Mapping[ImageId, Photo]
+) -> tuple[dict[MovedRow, str], dict[ImageId, str], int]:
+    """A picture of each row whose photo can be read, one photo decoded at a time; damaged photos; pictures too many.
+
+    `uses` says how often the page shows a row's picture.
+    """
+    from risf_core.report.pictures import picture_of
+
+    pictures: dict[MovedRow, str] = {}
+    damaged: dict[ImageId, str] = {}
+    room, left_out = MOST_BYTES, 0
+    by_image: dict[ImageId, list[MovedRow]] = {}
+    for row in uses:
+        if row.image_id in photos:
+            by_image.setdefault(row.image_id, []).append(row)
+    for image_id, own in by_image.items():
+        if room <= 0:
+            left_out += len(own)
+            continue
+        try:
+            pixels = decode_rgb(photos[image_id].path, photos[image_id].size)
+        except ImageError as error:
+            damaged[image_id] = str(error)
+            continue
+        for row in own:
+            pictures[row] = picture_of(pixels, row.box, verdict=row.verdict)
+            room -= uses[row] * len(pictures[row])
+    return pictures, damaged, left_out
