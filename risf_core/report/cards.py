@@ -32,7 +32,7 @@ class Card:
     class_name: str
     image: str
     picture: str | None
-    absent: str  # why there is no picture
+    absent: str  # why there is no picture; empty where none was asked for
     verdict: str
     tone: str
     before: str
@@ -89,13 +89,15 @@ def names_note(gallery: Gallery) -> str:
     if gallery.named.why_not is not None:
         return f"The encoder's names for the crops are missing: {gallery.named.why_not}."
     return (
-        f"Under each picture: the class, the score before and after, and the encoder's best names for the crop "
+        f"Of each detection: the class, the score before and after, and the encoder's best names for the crop "
         f"({gallery.named.source}). Green boxes are true detections, orange ones false."
     )
 
 
 def missing_note(comparison: Comparison, gallery: Gallery) -> str:
     """Which pictures are missing and why; empty where none is."""
+    if not gallery.asked_for_pictures:
+        return "There are no pictures, for no folder of photos was given (--images)."
     sentences = []
     if gallery.absent:
         names = [image_name(comparison.truth, image_id) for image_id in gallery.absent]
@@ -115,7 +117,7 @@ def _card(row: MovedRow, comparison: Comparison, gallery: Gallery, *, name: str,
         class_name=name,
         image=image_name(comparison.truth, row.image_id),
         picture=gallery.pictures.get(row),
-        absent=f"no picture: {gallery.absent.get(row.image_id, 'left out to keep the page small')}",
+        absent=_absent(row, gallery),
         verdict=verdict or "not counted",
         tone=verdict,
         before=_score(row.score_before),
@@ -123,6 +125,12 @@ def _card(row: MovedRow, comparison: Comparison, gallery: Gallery, *, name: str,
         share=None if row.score_clip is None else f"{row.score_clip:.3f}",
         names=[(text, f"{100 * share:.0f} %", text == own) for text, share in gallery.named.of(row)],
     )
+
+
+def _absent(row: MovedRow, gallery: Gallery) -> str:
+    if not gallery.asked_for_pictures:
+        return ""
+    return f"no picture: {gallery.absent.get(row.image_id, 'left out to keep the page small')}"
 
 
 def _score(value: float | None) -> str:

@@ -33,6 +33,7 @@ class Gallery:
     absent: Mapping[ImageId, str]  # images without a picture, and why
     left_out: int  # pictures for which the page had no room
     named: NamedCrops
+    asked_for_pictures: bool  # whether folders of photos were given
 
     @property
     def rows(self) -> list[MovedRow]:
@@ -63,7 +64,7 @@ def gallery_of(
         _log.warning("%d pictures are left out, for the page would grow beyond 15 MB; lower --pictures", left_out)
     sound = {image_id: photo for image_id, photo in photos.items() if image_id not in damaged}
     named = best_names(rows, photos=sound, record=record, vocabulary=comparison.truth.vocabulary, place=place)
-    return Gallery(moved, pictures, absent, left_out, named)
+    return Gallery(moved, pictures, absent, left_out, named, asked_for_pictures=bool(images))
 
 
 def image_name(truth: GroundTruth, image_id: ImageId) -> str:

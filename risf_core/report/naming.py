@@ -128,7 +128,8 @@ def recorded_key(record: Record) -> str:
     """
     from risf_core.rescore.crops import CROPPING_VERSION
 
-    encoder: dict[str, Any] = record.get("encoder") or {}
+    stated = record.get("encoder")
+    encoder: dict[str, Any] = stated if isinstance(stated, dict) else {}
     missing = [
         name for name in ("model", "config", "weights_sha256", "precision", "preprocessing") if not encoder.get(name)
     ]

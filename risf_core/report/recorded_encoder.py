@@ -12,7 +12,7 @@ from risf_core.errors import EncoderError, OutputError, RisfError
 from risf_core.files import sha256_of
 from risf_core.images import Photo
 from risf_core.report.moved import MovedRow
-from risf_core.report.naming import Asked, KeptOnly, NamedCrops, asked_in, name_crops
+from risf_core.report.naming import Asked, KeptOnly, NamedCrops, asked_in, name_crops, recorded_key
 from risf_core.report.record import Record
 from risf_core.rescore.cache import EmbeddingCache
 from risf_core.rescore.cached_encoder import CachedEncoder
@@ -62,6 +62,7 @@ def best_names(
         if record is None:
             assert place.source is not None
             return _by_encoder(rows, photos, _built(place.source, place), asked, place)
+        recorded_key(record)  # from here on the record says enough of its encoder
         try:
             return _by_kept(rows, photos, record, asked, place)
         except (EncoderError, OutputError) as error:

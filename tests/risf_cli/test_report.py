@@ -1,0 +1,235 @@
+"""`risf report` as a person runs it: the page, its JSON, the encoder's names, and one clear line for every fault."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from risf_cli.app import app
+from risf_core.report.naming import recorded_key
+from risf_core.rescore import OpenClipEncoder, find_encoder
+
+CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "tvmonitor"}, {"id": 9, "name": "<script>alert(1)</script>"}]
+TRUTH = [
+    {"id": 1, "image_id": 5, "category_id": 7, "bbox": [4, 10, 30, 30]},
+    {"id": 2, "image_id": 9, "category_id": 2, "bbox": [20, 20, 40, 40]},
+    {"id": 3, "image_id": 9, "category_id": 9, "bbox": [5, 50, 30, 30]},
+]
+ROWS = [
+    {"image_id": 5, "category_id": 7, "bbox": [4.25, 10, 30.5, 30], "score": 0.625},
+    {"image_id": 9, "category_id": 2, "bbox": [20, 20, 40, 40], "score": 0.8},
+    {"image_id": 9, "category_id": 7, "bbox": [20, 20, 40, 40], "score": 0.75},
+    {"image_id": 9, "category_id": 9, "bbox": [5, 50, 30, 29], "score": 0.4},
+    {"image_id": 5, "category_id": 2, "bbox": [1, 1, 5, 5], "score": 0.01},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with two photos, ground truth and detections; the commands run in it."""
+    generator = np.random.default_rng(3)
+    (tmp_path / "photos").mkdir()
+    images = []
+    for image_id, (height, width) in {5: (60, 80), 9: (90, 70)}.items():
+        name = f"{image_id:012d}.jpg"
+        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(tmp_path / "photos" / name)
+        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+    dataset = {"images": images, "categories": CATEGORIES, "annotations": TRUTH}
+    (tmp_path / "gt.json").write_text(json.dumps(dataset))
+    (tmp_path / "before.json").write_text(json.dumps(ROWS))
+    other = [{**row, "score": 0.3 if row["score"] > 0.5 else 0.9} for row in ROWS]
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def risf(*words: object, stdin: str | None = None):
+    return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
+
+
+def report(*words: object, **options):
+    return risf("report", *words, "--annotations", "gt.json", "--bootstrap", "10", **options)
+
+
+@pytest.fixture
+def rescored(folder: Path, tiny: tuple[Path, Path]) -> dict:
+    """The record of a re-scoring by the tiny encoder, which has left after.json and embeddings in `kept`."""
+    done = risf(
+        "rescore", "before.json", "--annotations", "gt.json", "--images", "photos", "--out", "after.json",
+        "--clip-config", tiny[0], "--clip-weights", tiny[1], "--device", "cpu", "--precision", "fp32",
+        "--cache", "kept", "--alias", "tvmonitor=screen", "-q",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    return json.loads((folder / "after.json.record.json").read_text())
+
+
+def names_in(content: dict) -> list[list[dict]]:
+    return [row["encoder_names"] for own in content["moved"].values() for row in own["shown"]]
+
+
+def test_it_writes_a_page_and_says_where(folder):
+    done = report("before.json", "other.json", "--images", "photos")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "report.html\n"
+    page = (folder / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.rstrip().endswith("</html>")
+    assert "data:image/jpeg;base64," in page
+    assert "<script>alert(1)" not in page
+    assert "there is no record (AFTER.record.json)" in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "before.json", "gt.json", "other.json", "photos", "report.html",
+    ]  # fmt: skip
+
+
+def test_json_holds_the_figures_that_evaluate_prints(folder):
+    content = json.loads(report("before.json", "other.json", "--json", "--threshold", "0.5", "--out", "p.html").stdout)
+    evaluated = json.loads(
+        risf("evaluate", "before.json", "other.json", "--annotations", "gt.json", "--bootstrap", "10", "--json").stdout
+    )
+    assert content["results"] == evaluated["results"]
+    # by hand: three of ROWS reach 0.5, of which two are right; in other.json the two others do, of which one is
+    first, second = content["at_threshold"]
+    assert (first["true"], first["false"], first["missed"]) == (2, 1, 1)
+    assert (second["true"], second["false"], second["missed"]) == (1, 1, 2)
+    assert {kind: own["count"] for kind, own in content["moved"].items()} == {
+        "rises": 2, "falls": 3, "false removed": 1, "true lost": 2, "true gained": 1, "false added": 1,
+    }  # fmt: skip
+    (lost,) = content["moved"]["false removed"]["shown"]
+    assert lost == {
+        "image_id": 9, "class": "tvmonitor", "bbox": [20, 20, 40, 40], "score_before": 0.75, "score_after": 0.3,
+        "score_clip": None, "correct": False, "encoder_names": [],
+    }  # fmt: skip
+    # by hand: 0.75 (false) and 0.8 (true) share the bin up to 12/15, the others are alone in theirs
+    error = (2 * abs(0.5 - 0.775) + abs(1 - 0.625) + abs(1 - 0.4) + abs(0 - 0.01)) / 5
+    assert round(content["reliability"][0]["expected_calibration_error"], 9) == round(error, 9)
+    assert content["images_without_picture"].keys() == {"5", "9"}
+
+
+def test_names_come_from_kept_embeddings_without_the_weights(folder, rescored, tiny, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("the encoder must not be built")
+
+    monkeypatch.setattr("risf_core.rescore.encoder.build_model", refuse)
+    record = {**rescored, "encoder": {**rescored["encoder"], "weights": "gone.safetensors"}}
+    (folder / "after.json.record.json").write_text(json.dumps(record))
+    done = report("before.json", "after.json", "--images", "photos", "--json")
+    assert done.exit_code == 0, done.output
+    content = json.loads(done.stdout)
+    assert content["encoder_names"] == "tiny-clip, from kept embeddings"
+    rows = [row for own in content["moved"].values() for row in own["shown"]]
+    assert rows
+    for row in rows:
+        best = {own["name"]: own["probability"] for own in row["encoder_names"]}
+        assert len(best) == 3
+        assert set(best) <= {"cat", "screen", "<script>alert(1)</script>", "background"}
+        own = {"tvmonitor": "screen"}.get(row["class"], row["class"])
+        if own in best:  # what re-scoring gave the row
+            assert abs(best[own] - row["score_clip"]) < 1e-9
+
+
+def test_names_come_from_the_encoder_where_nothing_is_kept(folder, rescored, tiny):
+    kept = json.loads(report("before.json", "after.json", "--images", "photos", "--json").stdout)
+    asked = json.loads(report("before.json", "after.json", "--images", "photos", "--json", "--cache", "none").stdout)
+    assert asked["encoder_names"] == "tiny-clip, fp32 on cpu"
+    for one, other in zip(names_in(kept), names_in(asked), strict=True):
+        assert [own["name"] for own in one] == [own["name"] for own in other]
+        np.testing.assert_allclose(
+            [own["probability"] for own in one], [own["probability"] for own in other], atol=1e-5
+        )
+
+
+def test_the_page_says_why_names_are_missing(folder, rescored, tiny, tmp_path):
+    def why(record: dict, *words: object) -> str:
+        (folder / "after.json.record.json").write_text(json.dumps(record))
+        done = report("before.json", "after.json", "--images", "photos", "--cache", "none", "--json", *words)
+        assert done.exit_code == 0, done.output
+        content = json.loads(done.stdout)
+        assert content["encoder_names"] is None
+        assert content["encoder_names_missing"].replace("'", "&#39;") in (folder / "report.html").read_text()
+        return content["encoder_names_missing"]
+
+    encoder = rescored["encoder"]
+    moved = {**rescored, "encoder": {**encoder, "weights": "gone.safetensors"}}
+    no_cache = "there is no cache of embeddings, and "
+    assert why(moved) == f"{no_cache}the encoder's weights are not at gone.safetensors; say where with --clip-weights"
+    other = folder / "other.safetensors"
+    other.write_bytes(b"other")
+    assert why(moved, "--clip-weights", other) == f"{no_cache}{other} holds other weights than those that made AFTER"
+    assert why({**rescored, "prompts": {}}) == (
+        "the record beside AFTER does not say which names and prompts were used"
+    )
+    bare = {**rescored, "encoder": {}}
+    stated = "model, config, weights_sha256, precision, preprocessing"
+    assert why(bare) == f"the record does not state the encoder's {stated}"
+    assert why({**rescored, "encoder": ["?"]}) == f"the record does not state the encoder's {stated}"
+    # where they lie is all that is needed
+    found = report("before.json", "after.json", "--images", "photos", "--clip-weights", tiny[1], "--json")
+    assert json.loads(found.stdout)["encoder_names_missing"] is not None  # bare record
+    (folder / "after.json.record.json").write_text(json.dumps(moved))
+    found = report(
+        "before.json", "after.json", "--images", "photos", "--cache", "none", "--clip-weights", tiny[1], "--json"
+    )
+    assert json.loads(found.stdout)["encoder_names"] == "tiny-clip, fp32 on cpu"
+
+
+def test_without_a_record_an_encoder_can_be_named(folder, tiny):
+    done = report(
+        "before.json", "other.json", "--images", "photos", "--clip-config", tiny[0], "--clip-weights", tiny[1],
+        "--device", "cpu", "--precision", "fp32", "--json",
+    )  # fmt: skip
+    content = json.loads(done.stdout)
+    assert content["encoder_names"] == "tiny-clip, fp32 on cpu"
+    assert all(len(names) == 3 for names in names_in(content))
+
+
+def test_the_key_of_a_record_is_that_of_its_encoder(rescored, tiny):
+    source = find_encoder(config=tiny[0], weights=tiny[1])
+    assert recorded_key(rescored) == OpenClipEncoder(source, precision="fp32").key
+
+
+def test_a_record_of_another_input_is_told(folder, rescored):
+    done = report("other.json", "after.json")
+    assert (
+        "warning: The record beside after.json says that it was made from another file than other.json." in done.stderr
+    )
+    assert "made from another file than other.json" in (folder / "report.html").read_text()
+    assert "another file" not in report("before.json", "after.json").stderr
+
+
+def test_faults_are_one_line(folder):
+    def fault(*words: object) -> str:
+        done = report(*words)
+        assert done.exit_code == 1, done.output
+        assert done.stdout == ""
+        return done.stderr.strip().splitlines()[-1].removeprefix("error: ")
+
+    assert fault("before.json") == "risf report needs two detections files: risf report before.json after.json"
+    assert fault("-", "-") == "- (stdin) can be read once only; write the other detections to a file"
+    assert fault("before.json", "other.json", "--out", "before.json") == (
+        "--out before.json is a file that the report reads; choose another name"
+    )
+    assert fault("before.json", "other.json", "--out", "-", "--json").startswith("--json prints figures to stdout")
+    assert fault("before.json", "other.json", "--threshold", "2") == "--threshold must be in 0..1, got 2"
+    assert fault("before.json", "other.json", "--images", "nowhere").startswith("nowhere: there is no such folder")
+    assert fault("before.json", "gone.json").startswith("gone.json: there is no such detections file")
+    assert not (folder / "report.html").exists()
+    none = risf("report", "before.json", "other.json")
+    assert none.stderr.startswith("error: risf report needs --annotations; pass it, or write `annotations: ...`")
+
+
+def test_the_page_goes_to_stdout_and_detections_come_from_stdin(folder):
+    done = report("-", "other.json", "--out", "-", stdin=(folder / "before.json").read_text())
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("<!DOCTYPE html>")
+    assert "<h1>stdin → other.json</h1>" in done.stdout
+
+
+def test_the_same_input_gives_the_same_page(folder):
+    pages = [report("before.json", "other.json", "--images", "photos", "--out", "-").stdout for _ in range(2)]
+    assert pages[0] == pages[1]
