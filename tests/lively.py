@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -31,6 +33,15 @@ def lively_detector(
     """Our detector with seeded random weights, scaled so that it finds many things; every kind of number is in use."""
     if isinstance(architecture, str):
         architecture = ARCHITECTURES[architecture]
+    measured = replace(architecture, proposals_test=(200, 40), rois_per_image=64)  # enough to measure a spread
+    with torch.device("meta"):
+        model = build_detector(architecture, class_count=classes).eval()
+    model.load_state_dict(_lively_state(measured, classes, seed, random_affines), assign=True)
+    return deepcopy(model)  # of the kept weights
+
+
+@cache
+def _lively_state(architecture: Architecture, classes: int, seed: int, random_affines: bool) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
     model = build_detector(architecture, class_count=classes).eval()
     generator = torch.Generator().manual_seed(seed)
@@ -49,7 +60,7 @@ def lively_detector(
     state["backbone.stem.conv1.norm.weight"] /= 60  # pixels of 0..255
     model.load_state_dict(state)
     _scale_outputs(model, seed)
-    return model
+    return model.state_dict()
 
 
 def _scale_outputs(model: Detector, seed: int) -> None:
@@ -58,12 +69,10 @@ def _scale_outputs(model: Detector, seed: int) -> None:
     seen: dict[str, torch.Tensor] = {}
     spreads = {
         model.proposal_generator.rpn_head.objectness_logits: 2.0,
-        model.proposal_generator.rpn_head.anchor_deltas: 0.1,
+        model.proposal_generator.rpn_head.anchor_deltas: 0.05,
         model.roi_heads.box_predictor.cls_score: 1.2,
         model.roi_heads.box_predictor.bbox_pred: 1.0,
     }
-    own = model.architecture
-    model.proposal_generator.architecture = replace(own, proposals_test=(200, 40))  # enough to measure a spread
     for layer, spread in spreads.items():  # in turn: each decides what the next one sees
         hook = layer.register_forward_hook(lambda module, inputs, output: seen.update(output=output))
         model.detect(batch_of([photo], model.architecture.inputs))
@@ -73,4 +82,3 @@ def _scale_outputs(model: Detector, seed: int) -> None:
         with torch.no_grad():
             layer.weight *= scale.reshape(-1, *[1] * (layer.weight.dim() - 1))
             layer.bias.copy_((layer.bias - rows.mean(dim=1)) * scale)
-    model.proposal_generator.architecture = own

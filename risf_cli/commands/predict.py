@@ -58,7 +58,7 @@ def predict(
         ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Photos of like size together in a forward pass.")
+        int, typer.Option(metavar="N", min=1, help="At most so many photos of one size in a forward pass.")
     ] = 1,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that decode and resize.")] = 2,
     device: Device = "auto",

@@ -70,7 +70,7 @@ class Bottleneck(nn.Module):
         y = functional.relu_(self.conv1(x))
         y = functional.relu_(self.conv2(y))
         y = self.conv3(y)
-        y = y + (x if self.shortcut is None else self.shortcut(x))
+        y += x if self.shortcut is None else self.shortcut(x)
         return functional.relu_(y)
 
 

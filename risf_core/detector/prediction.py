@@ -33,7 +33,7 @@ class PredictionSettings:
 
     device: str = "cpu"
     precision: Precision = "fp32"
-    batch_size: int = 1  # images of like size together; upstream's test runs one at a time
+    batch_size: int = 1  # at most; only images of one size go together, and the result does not change
     workers: int = 2  # threads that decode and resize
     skip_unreadable: bool = False  # count photos that cannot be read instead of raising
 
@@ -111,7 +111,10 @@ _Prepared: TypeAlias = tuple[_Item, Tensor, tuple[int, int]]  # pixels (3, h, w)
 
 
 def _batches(items: Sequence[_Item], inputs: InputSettings, settings: PredictionSettings) -> list[list[_Item]]:
-    """The photos in batches of like size, the same whatever the number of processes."""
+    """The photos in batches of one network size, the same whatever the number of processes.
+
+    None is padded: what is found in a photo does not depend on the others of its batch.
+    """
     size = settings.batch_size
     if size == 1:
         return [[item] for item in items]
@@ -123,8 +126,10 @@ def _batches(items: Sequence[_Item], inputs: InputSettings, settings: Prediction
             return (0, 0)
         return resized_size(stated, short_side=inputs.short_side, long_side=inputs.long_side)
 
-    ordered = sorted(items, key=shape)  # stable: equal shapes stay in order
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    by_shape: dict[tuple[int, int], list[_Item]] = {}
+    for item in items:
+        by_shape.setdefault(shape(item), []).append(item)
+    return [same[start : start + size] for same in by_shape.values() for start in range(0, len(same), size)]
 
 
 def _run(
@@ -134,7 +139,8 @@ def _run(
     inputs: InputSettings,
     progress: Progress | None,
 ) -> _Part:
-    model.eval().to(settings.device)
+    layout = _memory_layout(settings)
+    model.eval().to(device=settings.device, memory_format=layout)  # type: ignore[call-overload]  # not in torch's stubs
     part, done, total = _Part({}, {}), 0, sum(map(len, batches))
     for batch in _prepared_batches(batches, inputs, settings.workers):
         ready = []
@@ -189,6 +195,7 @@ def _detect(
 ) -> dict[int, _Found]:
     try:
         batch = batch_of([pixels for _, pixels, _ in ready], inputs, device=settings.device)
+        batch = replace(batch, pixels=batch.pixels.contiguous(memory_format=_memory_layout(settings)))
         with _number_format(settings):
             detected = model.detect(batch)
     except (RuntimeError, MemoryError) as error:
@@ -200,6 +207,12 @@ def _detect(
         found = in_photo(image, size=size, photo_size=photo_size)
         result[item.place] = _Found(found.boxes.cpu().numpy(), found.scores.cpu().numpy(), found.labels.cpu().numpy())
     return result
+
+
+def _memory_layout(settings: PredictionSettings) -> torch.memory_format:
+    """Channels last where convolutions are faster so: on CPUs (by half again), and on GPUs in half precision."""
+    channels_last = settings.device == "cpu" or settings.precision != "fp32"
+    return torch.channels_last if channels_last else torch.contiguous_format
 
 
 def _number_format(settings: PredictionSettings) -> AbstractContextManager[object]:

@@ -10,7 +10,7 @@ from risf_core.datasets import read_dataset_index
 from risf_core.detections import ImageId
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.images import Photo, find_photos, list_photos
-from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_names
+from risf_core.vocabulary import ClassVocabulary, novel_names, read_classes
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ def read_prediction_inputs(
     """The photos of `annotations` found in the folders `images`, or without annotations all that lie there.
 
     Annotations are a COCO JSON, or a folder in Pascal VOC's form. Without them a photo's id is its file's stem, as a
-    number where it is one. Category ids and class names come from the annotations, or from `classes`, whose ids count
-    from `first_id` (default 1). Raises DataError, ConfigError.
+    number where it is one. Category ids and class names come from the annotations, or from `classes` as
+    `read_classes` reads them. Raises DataError, ConfigError.
     """
     if annotations is not None and classes is not None:
         raise ConfigError("--annotations and --classes both name the classes; pass one of them (--annotations none)")
@@ -45,7 +45,7 @@ def read_prediction_inputs(
         raise ConfigError("risf predict needs --images; pass it, or write `images: ...` into risf.yaml")
     vocabulary = None
     if classes is not None:
-        vocabulary = ClassVocabulary.from_names(read_class_names(classes), first_id=1 if first_id is None else first_id)
+        vocabulary = read_classes(classes, first_id=first_id)
     photos: Mapping[ImageId, Photo]
     missing: Sequence[ImageId] = ()
     if annotations is None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import batched_nms, clip_boxes_to_image, roi_align
+from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from risf_core.detector.architecture import Architecture
 from risf_core.detector.backbone import residual_stage
 from risf_core.detector.box_deltas import ROI_WEIGHTS, apply_deltas, deltas_between
 from risf_core.detector.matching import FOREGROUND, Sampler, Target, match_boxes
+from risf_core.detector.roi_align import align_rois
 from risf_core.detector.rpn import ImageSizes
 from risf_core.heads import BOX_STD, CLASS_STD
 from risf_core.losses import ClassificationLoss
@@ -86,15 +87,14 @@ class RoiHeads(nn.Module):
 
     def _pooled(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
         """One vector of res5 features for each box, (R, D)."""
-        side = self.architecture.pooler_resolution
-        pooled = roi_align(
-            features.float() if features.dtype in (torch.float16, torch.bfloat16) else features,
-            [image.to(features.dtype) if features.dtype == torch.float64 else image.float() for image in boxes],
-            output_size=side,
-            spatial_scale=1 / self.architecture.stride,
-            sampling_ratio=0,
-            aligned=True,
+        pooled = align_rois(
+            features if features.dtype == torch.float64 else features.float(),
+            boxes,
+            side=self.architecture.pooler_resolution,
+            stride=self.architecture.stride,
         )  # (R, C, side, side)
+        if features.is_contiguous(memory_format=torch.channels_last):
+            pooled = pooled.contiguous(memory_format=torch.channels_last)
         return self.res5(pooled).mean(dim=(2, 3))  # type: ignore[no-any-return]
 
     def _sampled(self, proposals: Tensor, target: Target, sampler: Sampler) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,11 +9,17 @@ import torch
 
 pytest.importorskip("detectron2", reason="`make test-detectron2` runs the comparisons with detectron2")
 
+from detectron2.data.detection_utils import read_image
 from detectron2.data.transforms import ResizeShortestEdge
+from PIL import Image
 
 from risf_core.detector.architecture import ARCHITECTURES, InputSettings
 from risf_core.detector.inputs import batch_of, in_photo, network_pixels, resized_size
-from tests.lively import lively_detector, random_photo
+from risf_core.detector.prediction import predict
+from risf_core.detector.roi_heads import ImageDetections
+from risf_core.images import Photo
+from risf_core.vocabulary import ClassVocabulary
+from tests.lively import CLASSES, lively_detector, random_photo
 from tests.parity.upstream import PHOTOS, insert_decoupling, upstream_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")  # upstream's anchor generator
@@ -23,25 +29,33 @@ SCORE_TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module", params=["r50", "r101"])
 def pair(request):
-    """The two models with the same random weights, DeFRCN's affines among them."""
-    ours = lively_detector(request.param)
+    """The two models with the same random weights, DeFRCN's affines among them; ours laid out as `predict` does."""
+    ours = lively_detector(request.param).to(memory_format=torch.channels_last)
     upstream = upstream_model(request.param).eval()
     insert_decoupling(upstream)
     upstream.load_state_dict(ours.state_dict())  # strict: the names and shapes are the same
     return ours, upstream
 
 
-def run_both(ours, upstream, pixels):
-    """(proposals, detections) of ours and of upstream's, on one image (3, H, W) of the network's size."""
+def run_both(ours, upstream, pixels, *, most=1000):
+    """(proposals, detections) of ours and of upstream's, on one image (3, H, W) of the network's size.
+
+    The RoI heads see the best `most` proposals.
+    """
     proposals = {}
     hooks = [
         ours.proposal_generator.register_forward_hook(lambda m, i, out: proposals.update(ours=out[0])),
         upstream.proposal_generator.register_forward_hook(
             lambda m, i, out: proposals.update(upstream=out[0][0].proposal_boxes.tensor)
         ),
+        ours.roi_heads.register_forward_pre_hook(lambda m, i: (i[0], [boxes[:most] for boxes in i[1]], i[2])),
+        upstream.roi_heads.register_forward_pre_hook(lambda m, i: (*i[:2], [boxes[:most] for boxes in i[2]], i[3])),
     ]
     size = tuple(pixels.shape[1:])
-    (found,) = ours.detect(batch_of([pixels], ours.architecture.inputs))
+    batch = batch_of([pixels], ours.architecture.inputs)
+    if ours.backbone.res2[0].conv2.weight.is_contiguous(memory_format=torch.channels_last):
+        batch = replace(batch, pixels=batch.pixels.contiguous(memory_format=torch.channels_last))
+    (found,) = ours.detect(batch)
     with torch.no_grad():
         (expected,) = upstream([{"image": pixels, "height": size[0], "width": size[1]}])
     for hook in hooks:
@@ -52,7 +66,8 @@ def run_both(ours, upstream, pixels):
 @pytest.mark.parametrize(("size", "seed"), PHOTOS.items())
 def test_the_same_weights_give_the_same_proposals_and_the_same_detections_in_the_same_order(pair, size, seed) -> None:
     pixels = network_pixels(random_photo(size, seed), size)
-    (proposals, found), (expected_proposals, expected) = run_both(*pair, pixels)
+    most = 1000 if size == next(iter(PHOTOS)) else 250  # the RoI heads take most of the time
+    (proposals, found), (expected_proposals, expected) = run_both(*pair, pixels, most=most)
     assert len(expected) == 100  # the full number: the comparison has something to compare
     assert len(expected.pred_classes.unique()) > 1
     assert_equal_detections(found, expected)
@@ -85,6 +100,25 @@ def quick_pair():
     insert_decoupling(upstream)
     upstream.load_state_dict(ours.state_dict())
     return ours, upstream
+
+
+def test_from_file_to_boxes_in_the_photos_pixels_predict_does_what_upstream_does(quick_pair, tmp_path) -> None:
+    ours, upstream = quick_pair
+    photo = random_photo((300, 411), 5)
+    Image.fromarray(photo).save(tmp_path / "5.png")
+    vocabulary = ClassVocabulary.from_names([str(label) for label in range(CLASSES)], first_id=0)
+    inputs = InputSettings(short_side=200, long_side=333)
+    result = predict(ours, {5: Photo(tmp_path / "5.png")}, vocabulary=vocabulary, inputs=inputs)
+    bgr = read_image(str(tmp_path / "5.png"), format="BGR")
+    resized = ResizeShortestEdge(200, 333).get_transform(bgr).apply_image(bgr)
+    pixels = torch.as_tensor(resized.astype("float32").transpose(2, 0, 1))
+    with torch.no_grad():
+        (expected,) = upstream([{"image": pixels, "height": 300, "width": 411}])
+    boxes = torch.tensor(result.detections.boxes).float()
+    found = ImageDetections(
+        boxes, torch.tensor(result.detections.scores).float(), torch.tensor(result.detections.labels)
+    )
+    assert_equal_detections(found, expected["instances"])
 
 
 def test_other_affines_give_other_detections(quick_pair) -> None:
@@ -139,8 +173,6 @@ def test_photos_are_resized_to_the_same_pixels(size) -> None:
 def test_boxes_return_to_the_photo_as_upstreams_do() -> None:
     from detectron2.modeling.postprocessing import detector_postprocess
     from detectron2.structures import Boxes, Instances
-
-    from risf_core.detector.roi_heads import ImageDetections
 
     generator = torch.Generator().manual_seed(0)
     corners = torch.rand(50, 2, 2, generator=generator).sort(dim=1).values.flatten(1)  # (50, 4) x0 y0 x1 y1

@@ -149,6 +149,32 @@ def test_score_and_number_are_bounded_as_asked(run) -> None:
     assert min(row["score"] for row in rows) > 0.4
 
 
+def test_a_batch_holds_photos_of_one_size_and_changes_no_detection(run, monkeypatch) -> None:
+    seen = []
+    own = Detector.detect
+    monkeypatch.setattr(Detector, "detect", lambda self, batch: seen.append(batch.sizes) or own(self, batch))
+    alone, together = (json.loads(run("--out", "-", "--batch-size", size, "--workers", 0).stdout) for size in (1, 4))
+    assert [len(sizes) for sizes in seen] == [1, 1, 1, 1, 2, 1, 1]  # 139 and 632 are of one size
+    assert list(dict.fromkeys(row["image_id"] for row in together)) == list(SIZES)  # the annotations' order
+    for image_id in SIZES:
+        a, b = ([numbers_of(row) for row in rows if row["image_id"] == image_id] for rows in (alone, together))
+        if image_id not in (139, 632):  # alone in both runs: the very same numbers
+            assert a == b
+            continue
+        # A convolution over two photos adds up in another order: each of the rows has a partner within rounding. Rows
+        # whose scores agree within it may swap places, and the rows at the very end of the best 100 may differ.
+        distance = np.abs(np.array(a)[:, None] - np.array(b)[None])  # (A, B, 6)
+        partner = (distance < [1e-2, 1e-2, 1e-2, 1e-2, 1e-5, 0.5]).all(axis=2)
+        certain = np.array(a)[:, 4] > a[-1][4] + 1e-5
+        assert certain.sum() >= 20
+        assert (partner[certain].sum(axis=1) == 1).all()
+        assert np.abs(partner[certain].argmax(axis=1) - np.arange(certain.sum())).max() <= 1
+
+
+def numbers_of(row: dict) -> list[float]:
+    return [*row["bbox"], row["score"], row["category_id"]]
+
+
 def test_workers_change_no_detection(run) -> None:
     alone = json.loads(run("--out", "-", "--batch-size", 2, "--workers", 0).stdout)
     assert json.loads(run("--out", "-", "--batch-size", 2, "--workers", 2).stdout) == alone
@@ -257,6 +283,14 @@ def test_a_bare_checkpoint_takes_its_classes_from_the_annotations_in_ascending_i
     named = json.loads((folder / "run.json").read_text())
     of_label = {1: 3, 2: 18, 3: 44}
     assert [row["category_id"] for row in own] == [of_label[row["category_id"]] for row in named]
+
+
+def test_the_ids_of_a_names_map_are_the_category_ids(run, folder) -> None:
+    (folder / "names.yaml").write_text("names: {0: car, 1: dog, 2: bottle}\n")
+    result = run("--out", "-", "--classes", "names.yaml", annotations=None)
+    assert {row["category_id"] for row in json.loads(result.stdout)} == {0, 1, 2}
+    message = error_of(run("--classes", "names.yaml", "--first-id", 1, annotations=None))
+    assert message.startswith("--first-id 1: names.yaml states its own ids under 'names:', from 0 on")
 
 
 def test_a_voc_checkpoint_counts_base_classes_alphabetically_then_novel_ones(folder, run) -> None:
