@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("evaluate", "AP of detections against ground truth, several files side by side."),
     "report": ("report", "One HTML page on what re-scoring did: figures, curves, calibration, pictures."),
     "config": ("config", "Which settings are in force, and where each comes from."),
+    "doctor": ("doctor", "What of this machine risf can use: versions, devices, precision, encoder."),
     "cache": ("cache", "What the embedding cache holds, and clearing it."),
     "prepare-splits": ("prepare_splits", "Few-shot splits of COCO, VOC, or data of your own: the field's very shots."),
     "convert-checkpoint": ("convert_checkpoint", "Turn a detector's weights from any form into any other."),
@@ -79,13 +80,13 @@ def load_command(name: str) -> TyperCommand:
 
 
 def _defaults(command: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The defaults of a command's options here; help is given even where risf.yaml is at fault."""
+    """The defaults of a command's options here; help and a diagnosis are given even where risf.yaml is at fault."""
     from risf_cli.defaults import defaults_of
 
     try:
         return defaults_of(load_command(command), arguments=arguments, commands=list(COMMANDS))
     except RisfError:
-        if {"-h", "--help"}.isdisjoint(arguments):
+        if command != "doctor" and {"-h", "--help"}.isdisjoint(arguments):
             raise
         return {}
 

@@ -55,6 +55,17 @@ def print_table(
     screen.print(table)
 
 
+def print_finding(name: str, value: str, status: str, verdict: str) -> None:
+    """One line of a diagnosis on stdout: the status in colour, the verdict wrapped under itself."""
+    colours = {"ok": "green", "note": "yellow", "fault": "bold red"}
+    line = Table.grid(padding=(0, 2))
+    line.add_column(width=5)
+    line.add_column()
+    about = Text.assemble((f"{name} {value}", "bold"), f"  {verdict}", overflow="fold")
+    line.add_row(Text(status, style=colours.get(status, "")), about)
+    console().print(line)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr as they are now."""
     return Console(stderr=stderr, highlight=False)

@@ -1,0 +1,85 @@
+"""`risf doctor`: what of this machine risf can use, each thing with a verdict."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import typer
+
+from risf_cli.options import Cache, Clip, ClipConfig, ClipWeights, Device, Json, PrecisionChoice, cache_folder
+
+if TYPE_CHECKING:
+    from risf_core.doctor import Finding
+
+
+def doctor(
+    clip: Clip = "ViT-L-14-336-quickgelu:openai",
+    clip_weights: ClipWeights = None,
+    clip_config: ClipConfig = None,
+    device: Device = "auto",
+    precision: PrecisionChoice = "auto",
+    cache: Cache = None,
+    json_: Json = False,
+) -> None:
+    """What of this machine risf can use: versions, devices, precision, encoder, each with a verdict in one line.
+
+    A fault keeps something from working, and its line names the way out; a note is good to know. Nothing is downloaded.
+    Exit code 0 when risf is usable, 1 when there is a fault.
+
+    Examples:
+
+      risf doctor
+
+      risf doctor --clip ViT-B-32-quickgelu:openai --device cuda
+
+      risf doctor --json
+    """
+    from risf_cli.render import print_finding
+    from risf_core.doctor import examine
+
+    findings: list[Finding] = []
+
+    def tell(finding: Finding) -> None:
+        findings.append(finding)
+        if not json_:
+            print_finding(finding.name, finding.value, finding.status, finding.verdict)
+
+    for finding in examine(
+        clip=clip,
+        clip_weights=clip_weights,
+        clip_config=clip_config,
+        cache=cache_folder(cache),
+        device=device,
+        precision=precision,
+    ):
+        tell(finding)
+    tell(_settings_finding())
+    faults = [finding.name for finding in findings if finding.status == "fault"]
+    if json_:
+        content = {"usable": not faults, "findings": [finding.to_json() for finding in findings]}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(f"\nfaults: {', '.join(faults)}" if faults else "\nrisf is usable here")
+    if faults:
+        raise typer.Exit(1)
+
+
+def _settings_finding() -> Finding:
+    """What is wrong with the working folder's risf.yaml for any command."""
+    import os
+
+    from risf_cli.app import COMMANDS, load_command
+    from risf_cli.defaults import defaults_of
+    from risf_core.doctor import Finding
+    from risf_core.errors import RisfError
+    from risf_core.project import FILE_NAME
+
+    if not os.path.isfile(FILE_NAME):
+        return Finding("settings", "no risf.yaml", "note", "the options' own defaults hold, and the published layout")
+    for name in COMMANDS:
+        try:
+            defaults_of(load_command(name), arguments=(), commands=list(COMMANDS))
+        except RisfError as error:
+            return Finding("settings", FILE_NAME, "fault", str(error).removeprefix(f"{FILE_NAME}: "))
+    return Finding("settings", FILE_NAME, "ok", "every key and value is understood (risf config shows them)")
