@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from risf_cli.help_text import Command, without_plain_types
 from risf_core.errors import RisfError
 
 # name -> (module, one line for `risf --help`); the module holds a function of the command's name
@@ -50,6 +51,9 @@ class _LazyGroup(TyperGroup):
             ctx.default_map = {args[0]: _defaults(args[0], args[1:])}
         return super().resolve_command(ctx, args)
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        return without_plain_types(super().get_params(ctx))
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -73,7 +77,7 @@ def load_command(name: str) -> TyperCommand:
     module = importlib.import_module(f"risf_cli.commands.{module_name}")
     function: Callable[..., None] = getattr(module, module_name)
     single = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
-    single.command(name, no_args_is_help=False)(function)
+    single.command(name, cls=Command, no_args_is_help=False)(function)
     command = typer.main.get_command(single)
     assert isinstance(command, TyperCommand)
     return command
@@ -106,7 +110,8 @@ def _show_version(value: bool) -> None:
 app = typer.Typer(
     cls=_LazyGroup,
     name="risf",
-    help="Few-shot object detection, and a second opinion from CLIP on any detector's saved detections.",
+    help="Few-shot object detection, and a second opinion from CLIP on any detector's saved detections.\n\n"
+    "`risf COMMAND --help` has examples; `risf doctor` says what of this machine can be used.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from risf_core.errors import ConfigError
+
+
+def _suggesting(*words: str) -> Callable[[str], list[str]]:
+    """A completion that offers some words; where none fits, the shell offers files."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
 
 Annotations = Annotated[
     Path | None,
@@ -20,6 +27,7 @@ Novel = Annotated[
     typer.Option(
         metavar="SET",
         help="The novel classes: coco20, voc1, voc2, voc3, names with commas, or a file with one name a line.",
+        autocompletion=_suggesting("coco20", "voc1", "voc2", "voc3"),
     ),
 ]
 Boxes = Annotated[
@@ -41,7 +49,7 @@ ImageIds = Annotated[
         "positions, positions-from-1.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout instead of tables.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but warnings and errors.")]
@@ -129,7 +137,13 @@ Alias = Annotated[
     _option(help="What the prompt calls a class; may be given again.", metavar="NAME=TEXT", panel=_FORMULA),
 ]
 RescoreClasses = Annotated[
-    str, _option(help="Whose rows are re-scored: all, novel, or names with commas.", metavar="SET", panel=_FORMULA)
+    str,
+    _option(
+        help="Whose rows are re-scored: all, novel, or names with commas.",
+        metavar="SET",
+        panel=_FORMULA,
+        autocompletion=_suggesting("all", "novel"),
+    ),
 ]
 SoftmaxOver = Annotated[
     Literal["rescored", "all"],
@@ -153,7 +167,15 @@ Workers = Annotated[
     int | None,
     _option(help="Threads that decode and cut. (default: 2, on a GPU up to 8)", metavar="N", panel=_RUN, min=0),
 ]
-Device = Annotated[str, _option(help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME", panel=_RUN)]
+Device = Annotated[
+    str,
+    _option(
+        help="auto, cpu, cuda, cuda:N or mps.",
+        metavar="NAME",
+        panel=_RUN,
+        autocompletion=_suggesting("auto", "cpu", "cuda", "mps"),
+    ),
+]
 PrecisionChoice = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
     _option(help="auto (what the hardware supports), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),

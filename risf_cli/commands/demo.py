@@ -18,6 +18,10 @@ def demo(
 
     Photos of coloured shapes, a simulated detector that finds them but confuses their classes, and a small image-text
     encoder trained on other shapes. It shows the commands at work; its figures say nothing of CLIP.
+
+    Examples:
+
+      risf demo
     """
     import numpy as np
 

@@ -85,7 +85,7 @@ def evaluate(
 
       risf evaluate seed*.json --annotations instances_val.json --novel coco20 --aggregate --csv classes.csv
 
-      risf rescore detections.json ... | risf evaluate - --annotations instances_val.json --json
+      risf predict --out - | risf evaluate - --annotations instances_val.json --json
     """
     import numpy as np
 

@@ -122,7 +122,7 @@ def rescore(
 
       risf rescore detections.json --classes names.txt --images photos --clip-weights ViT-L-14-336px.pt --out -
 
-      risf rescore detections.json --rescore-classes novel --novel coco20 ... | risf evaluate - --annotations ...
+      risf rescore detections.json --annotations val.json --images val2017 | risf evaluate - --annotations val.json
     """
     start = time.perf_counter()
     options = {
