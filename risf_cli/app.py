@@ -18,6 +18,7 @@ from risf_core.errors import RisfError
 # name -> (module, one line for `risf --help`); the module holds a function of the command's name
 COMMANDS: dict[str, tuple[str, str]] = {
     "rescore": ("rescore", "Re-score saved detections with CLIP: better scores, the same boxes."),
+    "tune": ("tune", "Fit re-scoring to labelled images, and see whether it helps your detector."),
     "base-train": ("base_train", "Train a detector on the base classes."),
     "finetune": ("finetune", "Teach a detector new classes from a few boxes of each."),
     "predict": ("predict", "Find objects in photos with a detector's weights."),

@@ -113,13 +113,36 @@ Compat = Annotated[
 ]
 Alpha = Annotated[float, _option(help="The detector's share, 0..1.", metavar="A", panel=_FORMULA)]
 Fusion = Annotated[
-    Literal["linear", "geometric", "log-odds"],
+    str,
     _option(
-        help="linear: a*s + (1-a)*q; geometric: s^a * q^(1-a); log-odds: mean of logits.",
-        metavar="RULE",
+        help="linear: a*s + (1-a)*q; geometric: s^a * q^(1-a); log-odds: mean of logits; or what risf tune wrote.",
+        metavar="RULE|FILE",
         panel=_FORMULA,
     ),
 ]
+EvidenceChoice = Annotated[
+    Literal["text", "support", "both"] | None,
+    _option(
+        help="What speaks for a class: its name (text), its shots (support), or both. (default: text; both with "
+        "--support)",
+        metavar="KIND",
+        panel=_FORMULA,
+    ),
+]
+Support = Annotated[
+    Path | None,
+    _option(
+        help="A few boxes of each class, a second voice beside its name: a split of prepare-splits, one seed's file, "
+        "a folder in TFA's layout, or COCO JSON.",
+        metavar="SPLIT|FILE",
+        panel=_DATA,
+    ),
+]
+SupportShots = Annotated[
+    int | None,
+    _option("--shots", help="Boxes of each class of a split. (default: its most)", metavar="K", panel=_DATA, min=1),
+]
+SupportSeed = Annotated[int, _option("--support-seed", help="Which shots of a split.", metavar="S", panel=_DATA, min=0)]
 Temperature = Annotated[float, _option(help="The factor of the cosine in the softmax.", metavar="T", panel=_FORMULA)]
 Template = Annotated[
     list[str] | None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from risf_cli.encoder_run import fusion_file, make_encoder, make_support, read_support, settings_of
 from risf_cli.options import (
     Alias,
     Alpha,
@@ -26,6 +27,7 @@ from risf_cli.options import (
     Compat,
     Crop,
     Device,
+    EvidenceChoice,
     FirstId,
     Fusion,
     ImageIds,
@@ -38,6 +40,9 @@ from risf_cli.options import (
     Quiet,
     RescoreClasses,
     SoftmaxOver,
+    Support,
+    SupportSeed,
+    SupportShots,
     Temperature,
     Template,
     Workers,
@@ -72,6 +77,9 @@ def rescore(
     classes: Classes = None,
     first_id: FirstId = None,
     images: Images = None,
+    support: Support = None,
+    shots: SupportShots = None,
+    support_seed: SupportSeed = 0,
     novel: Novel = None,
     boxes: Boxes = "xywh",
     category_ids: CategoryIds = "dataset",
@@ -95,6 +103,7 @@ def rescore(
     compat: Compat = None,
     alpha: Alpha = 0.7,
     fusion: Fusion = "linear",
+    evidence: EvidenceChoice = None,
     temperature: Temperature = 100.0,
     template: Template = None,
     background: Background = "background",
@@ -114,13 +123,18 @@ def rescore(
     """Re-score saved detections with CLIP (CM-CLIP of RISF): better scores, the same boxes and classes.
 
     s' = alpha * s + (1 - alpha) * q, where q is the probability that CLIP gives the row's class for the box's crop.
-    Whether that helps your detector is for `risf evaluate before.json after.json` to say.
+    Whether that helps your detector is for `risf evaluate before.json after.json` to say; `risf tune` fits the formula
+    to labelled images, and --fusion applies what it wrote.
 
     Examples:
 
       risf rescore detections.json --annotations instances_val.json --images val2017 --out rescored.json
 
       risf rescore detections.json --classes names.txt --images photos --clip-weights ViT-L-14-336px.pt --out -
+
+      risf rescore detections.json --annotations val.json --images val2017 --fusion fusion.json
+
+      risf rescore detections.json --support risfsplit/own --shots 5 --evidence support
 
       risf rescore detections.json --annotations val.json --images val2017 | risf evaluate - --annotations val.json
     """
@@ -134,8 +148,10 @@ def rescore(
     from risf_core.processes import gather_to_first, started_processes
     from risf_core.rescore.cache import FILE_NAME, EmbeddingCache
     from risf_core.rescore.cached_encoder import CachedEncoder
+    from risf_core.rescore.fusion import FUSION_RULES
+    from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
     from risf_core.rescore.inputs import read_inputs
-    from risf_core.rescore.pipeline import RescoreSettings, prompts_of
+    from risf_core.rescore.pipeline import prompts_of
     from risf_core.rescore.pipeline import rescore as rescored
     from risf_core.rescore.record import make_record
     from risf_core.rescore.shards import merge_shares, rows_of_share
@@ -154,19 +170,9 @@ def rescore(
                 f"--out {out} is the detections file itself, whose scores would be lost; choose another name"
             )
         check_writable(Path(out))  # now, and not when the work is done
-    settings = RescoreSettings(
-        alpha=alpha,
-        fusion=fusion,
-        temperature=temperature,
-        templates=tuple(template) if template else RescoreSettings.templates,
-        background=None if background == "none" else background,
-        aliases=_aliases(alias or []),
-        classes=_class_choice(rescore_classes),
-        softmax_over=softmax_over,
-        min_score=min_score,
-        max_score=max_score,
-        keep_parts=not plain,
-    )
+    settings = settings_of(options, keep_parts=not plain)
+    file = fusion_file(fusion, FUSION_RULES)
+    saved = read_fusion(file) if file is not None else None
     inputs = read_inputs(
         detections,
         annotations=annotations,
@@ -182,21 +188,10 @@ def rescore(
     prompts_of(inputs.vocabulary, settings)
     _check_not_rescored(inputs, display_name(detections))
 
-    # torch and open_clip take seconds to import: faults of the input above are told without them
-    from risf_core.devices import choose_device, choose_precision
-    from risf_core.rescore.encoder import OpenClipEncoder
-    from risf_core.rescore.weights import find_encoder
+    shots_of = read_support(options, inputs.vocabulary)
 
-    chosen_device = choose_device(device)
-    encoder = OpenClipEncoder(
-        find_encoder(clip, weights=clip_weights, config=clip_config),
-        device=chosen_device,
-        precision=choose_precision(_precision(precision, compat, chosen_device), chosen_device),
-        crop=crop,
-        batch_size=batch_size,
-        workers=workers,
-        compat_released=compat == "released",
-    )
+    # torch and open_clip take seconds to import: faults of the input above are told without them
+    encoder = make_encoder(options)
     folder = cache_folder(cache)
     # SQLite's log cannot be shared over a network: processes on several machines keep a file each
     file_name = f"embeddings-{platform.node()}.sqlite" if processes.span_machines else FILE_NAME
@@ -204,6 +199,15 @@ def rescore(
     if not quiet:
         for line in _before(inputs, encoder, settings):
             say(line)
+    with progress_of("shots", "crops", quiet=quiet) as progress:
+        prototypes = make_support(shots_of, options, remembering or encoder, progress)
+    if saved is not None:
+        check_fusion(
+            saved,
+            conditions_of(
+                encoder_key=encoder.key, vocabulary=inputs.vocabulary, settings=settings, prototypes=prototypes
+            ),
+        )
     share = rows_of_share(inputs.file.detections, processes)
     with progress_of("re-scoring", "crops", quiet=quiet) as progress:
         part = rescored(
@@ -212,6 +216,8 @@ def rescore(
             encoder=remembering or encoder,
             photos=inputs.photos,
             settings=settings,
+            prototypes=prototypes,
+            fitted=saved.fusion if saved is not None else None,
             progress=progress,
         )
     hits = remembering.hits if remembering is not None else 0
@@ -231,7 +237,11 @@ def rescore(
             "annotations": annotations,
             "classes": classes,
             "clip_config": clip_config,
+            "fusion": file,
+            "support": support if support is not None and support.is_file() else None,
         },
+        prototypes=prototypes,
+        fitted=saved.fusion if saved is not None else None,
         matching=inputs.matching(),
         cache_hits=sum(hits for _, _, hits in shares),
         processes=processes.count,
@@ -247,42 +257,16 @@ def rescore(
             say(line)
 
 
-def _aliases(pairs: Sequence[str]) -> dict[str, str]:
-    aliases: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, text = (part.strip() for part in pair.partition("="))
-        if not (equals and name and text):
-            raise ConfigError(f"--alias {pair!r} is not NAME=TEXT, as in tvmonitor='tv screen'")
-        if name in aliases:
-            raise ConfigError(f"--alias names the class {name!r} twice; keep one")
-        aliases[name] = text
-    return aliases
-
-
-def _class_choice(text: str) -> Literal["all", "novel"] | tuple[str, ...]:
-    if text == "all":
-        return "all"
-    if text == "novel":
-        return "novel"
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        raise ConfigError(f"--rescore-classes {text!r} names no class; give all, novel or names with commas")
-    return names
-
-
 def _check_not_rescored(inputs: RescoreInputs, name: str) -> None:
     """Refuse rows that hold an encoder's share already: fused again, the detector's own score would be lost."""
-    again = sum(1 for extras in inputs.file.detections.extras if extras and "score_clip" in extras)
+    again = sum(
+        1 for extras in inputs.file.detections.extras if extras and (extras.keys() & {"score_clip", "score_support"})
+    )
     if again:
         raise DataError(
             f"{name}: {counted(again, 'row')} hold a score_clip, so they have been re-scored before; pass the "
             "detector's own file (its scores stand there as score_detector)"
         )
-
-
-def _precision(precision: str, compat: str | None, device: str) -> str:
-    """The authors' public code computes in half precision on a GPU; a stated --precision beats that."""
-    return "fp16" if precision == "auto" and compat == "released" and device.startswith("cuda") else precision
 
 
 def _before(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSettings) -> Iterator[str]:
@@ -312,15 +296,18 @@ def _after(result: RescoreResult, record: Mapping[str, Any]) -> Iterator[str]:
     counts = result.counts
     crops = f"{counts.unique_crops} distinct crops ({record['counts']['from_cache']} from the cache)"
     yield f"re-scored {counts.rescored} of {counts.read} rows by {crops} in {record['seconds']:.1f} s"
+    if counts.by_score_alone:
+        yield f"calibrated by their score alone: {counts.by_score_alone} rows that the encoder was not asked about"
     left = {
         "outside the score range (--min-score, --max-score)": counts.outside_score_range,
         "of other classes": counts.outside_classes,
         "without a photo": counts.without_photo,
         "without area in the photo": counts.degenerate,
+        "of classes without shots": counts.without_support,
     }
     untouched = [f"{count} {why}" for why, count in left.items() if count]
     if untouched:
-        yield f"left as they are: {', '.join(untouched)}"
+        yield f"{'not re-scored' if counts.by_score_alone else 'left as they are'}: {', '.join(untouched)}"
     moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
     yield f"rows over common thresholds: {', '.join(moved)}"
 

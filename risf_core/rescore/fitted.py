@@ -25,33 +25,65 @@ class Term:
 
 
 @dataclass(frozen=True)
-class FittedFusion:
-    """P(right) = sigmoid(intercept + slope l + sum_k weight_k (x_k - centre_k)), l the log-odds of the score.
+class Line:
+    """A straight line over log-odds; the default changes nothing."""
 
-    Rows that the encoder was not asked about get sigmoid(alone_intercept + alone_slope l), fitted to the same labels:
-    both are probabilities of the same thing, so the two kinds of rows can be ordered among each other. Without terms
-    all rows get the second formula, which keeps the detector's order (alone_slope is above 0).
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def at(self, log_odds: Column) -> Column:
+        """Its values (N,)."""
+        return self.intercept + self.slope * log_odds
+
+
+@dataclass(frozen=True)
+class FittedFusion:
+    """P(right) = low + (high - low) sigmoid(fused(l) + sum_k weight_k (x_k - centre_k)), l the log-odds of the score.
+
+    Rows of the same classes that the encoder was not asked about get sigmoid(alone(l)), fitted to the same labels. The
+    seam: `low` and `high` are what alone(l) gives at the ends of the range of scores that are re-scored (0 and 1 where
+    the range ends there), so what was below the range stays below all that is re-scored, and what was above stays
+    above. Classes that are not re-scored have a line of their own. Without terms every row gets its line, which rises:
+    the detector's order.
     """
 
-    slope: float
-    intercept: float
-    alone_slope: float
-    alone_intercept: float
+    fused: Line
+    alone: Line
+    others: Line
     terms: tuple[Term, ...] = ()
+    min_score: float = 0.05  # rows with min_score < score <= max_score are re-scored
+    max_score: float = 1.0
 
     def apply(
-        self, scores: Column, evidence: Evidence, boxes_xywh: NDArray[np.float64], *, novel: NDArray[np.bool_]
+        self,
+        scores: Column,
+        evidence: Evidence,
+        boxes_xywh: NDArray[np.float64],
+        *,
+        novel: NDArray[np.bool_],
+        of_classes: NDArray[np.bool_],
     ) -> Column:
-        """The probabilities (N,). A term that is not known of a row, say for want of shots, says nothing there."""
+        """The probabilities (N,). A term that is not known of a row, say for want of shots, says nothing there.
+
+        Args:
+            novel: (N,) rows of novel classes.
+            of_classes: (N,) rows of classes that are re-scored.
+        """
         log_odds = log_odds_of(scores)
-        alone = self.alone_intercept + self.alone_slope * log_odds
+        alone = np.where(of_classes, self.alone.at(log_odds), self.others.at(log_odds))
         if not self.terms:
             return sigmoid(alone)
         columns = term_columns([term.name for term in self.terms], scores, evidence, boxes_xywh, novel=novel)
-        total = self.intercept + self.slope * log_odds
+        total = self.fused.at(log_odds)
         for term, column in zip(self.terms, columns.T, strict=True):
-            total += np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
-        return sigmoid(np.where(np.isnan(columns).all(axis=1), alone, total))
+            total = total + np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
+        low, high = self._ends()
+        return np.where(np.isnan(columns).all(axis=1), sigmoid(alone), low + (high - low) * sigmoid(total))
+
+    def _ends(self) -> tuple[float, float]:
+        """Between which probabilities the re-scored rows lie."""
+        low, high = sigmoid(self.alone.at(log_odds_of(np.array([self.min_score, self.max_score])))).tolist()
+        return (low if self.min_score > 0 else 0.0), (high if self.max_score < 1 else 1.0)
 
 
 def term_columns(

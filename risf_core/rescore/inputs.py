@@ -61,7 +61,7 @@ class RescoreInputs:
 def read_inputs(
     detections: Path | str,
     *,
-    annotations: Path | None = None,
+    annotations: Path | DatasetIndex | None = None,
     classes: Path | None = None,
     first_id: int | None = None,
     images: Sequence[Path] = (),
@@ -70,11 +70,12 @@ def read_inputs(
     category_ids: CategoryConvention = "dataset",
     image_ids: ImageIdConvention = "dataset",
     on_unmatched: Literal["error", "skip"] = "error",
+    command: str = "rescore",
 ) -> RescoreInputs:
     """Detections (``-``: stdin) with their classes and photos.
 
-    Classes come from `annotations` (a COCO JSON or a folder in Pascal VOC's form; boxes in it are not looked at), from
-    `classes` (names whose ids the file states, or else count from `first_id`, by default 1), or from the detections
+    Classes come from `annotations` (a COCO JSON or a folder in Pascal VOC's form, boxes in it are not looked at, or what
+    was read of one), from `classes` (names whose ids the file states, or else count from `first_id`, by default 1), or from the detections
     file itself where it is a COCO dataset dict. Photos are looked for in the folders `images`. Boxes are checked
     against the sizes that the annotations state, and else against those of the photos. Rows whose category, image or
     photo is unknown raise an error that names the likely cause, or stay as they are where `on_unmatched` is "skip".
@@ -87,8 +88,8 @@ def read_inputs(
     if first_id is not None and classes is None:
         raise ConfigError("--first-id counts the names of --classes; pass it together with --classes FILE")
     if not images:
-        raise ConfigError("risf rescore needs --images; pass it, or write `images: ...` into risf.yaml")
-    index = read_dataset_index(annotations) if annotations is not None else None
+        raise ConfigError(f"risf {command} needs --images; pass it, or write `images: ...` into risf.yaml")
+    index = read_dataset_index(annotations) if isinstance(annotations, Path) else annotations
     vocabulary = index.vocabulary if index is not None else None
     if classes is not None:
         vocabulary = read_classes(classes, first_id=first_id)

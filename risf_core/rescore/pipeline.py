@@ -145,7 +145,9 @@ def rescore(
     changed = chosen
     if fitted is not None:
         novel = np.isin(detections.labels, vocabulary.labels("novel"))
-        scores = fitted.apply(detections.scores, evidence, detections.boxes_xywh, novel=novel)
+        scores = fitted.apply(
+            detections.scores, evidence, detections.boxes_xywh, novel=novel, of_classes=gathered.of_classes
+        )
         changed = np.arange(len(detections))
     else:
         scores = detections.scores.copy()

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,17 @@ class Prototypes:
         for photo, label, box in rows:
             digest.update(f"{photo} {label} ".encode() + box)
         return digest.hexdigest()
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """What a record says of the support."""
+        classes = int((np.bincount(self.labels, minlength=self.class_count) > 0).sum())
+        return {
+            "crops": len(self.labels),
+            "classes": classes,
+            "photos": len(set(self.photos)),
+            "temperature": self.temperature,
+            "sha256": self.sha256,
+        }
 
     def similarities(self, embeddings: NDArray[np.float32], *, photo: str) -> NDArray[np.float64]:
         """The cosine of crops (n, D) of one photo to the prototype of each class, (n, C); NaN where there is none."""

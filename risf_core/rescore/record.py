@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from risf_core.files import is_stream, sha256_of
+from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import RescoreResult, RescoreSettings, labels_to_rescore
+from risf_core.rescore.prototypes import Prototypes
 from risf_core.vocabulary import ClassVocabulary
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ def make_record(
     encoder: OpenClipEncoder,
     inputs: Mapping[str, Path | None],
     matching: Mapping[str, Any],
+    prototypes: Prototypes | None = None,
+    fitted: FittedFusion | None = None,
     cache_hits: int = 0,
     processes: int = 1,
     seconds: float,
@@ -39,6 +43,8 @@ def make_record(
         options: the command's options as they were in force.
         inputs: the files read, by option name; None where the option names none.
         matching: how images were found, and which were not.
+        prototypes: the shots that spoke beside the names.
+        fitted: the fusion that was applied in place of the formula.
         cache_hits: crops whose embeddings the cache knew.
         seconds: wall-clock time of the whole, reading and model loading included.
     """
@@ -46,6 +52,8 @@ def make_record(
     return {
         "options": {name.rstrip("_"): _plain(value) for name, value in options.items()},
         "settings": asdict(settings),
+        "fitted": None if fitted is None else asdict(fitted),
+        "support": None if prototypes is None else prototypes.to_json(),
         "classes": {
             "rescored": [vocabulary.names[label] for label in labels_to_rescore(vocabulary, settings)],
             "novel": [name for name in vocabulary.names if name in vocabulary.novel],

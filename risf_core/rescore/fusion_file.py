@@ -1,0 +1,153 @@
+"""fusion.json: a fitted fusion on disk, and whether it was fitted to what a run is about to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from risf_core.errors import ConfigError, DataError, excerpt
+from risf_core.files import read_json
+from risf_core.rescore.fitted import TERMS, FittedFusion, Line, Term
+from risf_core.rescore.pipeline import RescoreSettings, labels_to_rescore, prompts_of
+from risf_core.rescore.prototypes import Prototypes
+from risf_core.vocabulary import ClassVocabulary
+
+FORMAT = "risf fusion"
+VERSION = 1
+
+Content = Mapping[str, Any]  # Any: JSON
+
+# What must be the same where a fusion is fitted and where it is applied: name -> what is to be done where it is not.
+_WAYS_OUT: Mapping[str, str] = {
+    "model": "name the encoder it was fitted with (--clip, --clip-config)",
+    "model config": "name the encoder it was fitted with (--clip-config)",
+    "weights": "pass the weights it was fitted with (--clip-weights)",
+    "crop rule": "pass --crop as it was",
+    "preprocessing": "use the encoder it was fitted with, and --compat as it was",
+    "classes": "use the annotations or classes it was fitted with",
+    "category ids": "use the annotations or classes it was fitted with",
+    "re-scored classes": "pass --rescore-classes and --novel as they were",
+    "prompts": "pass --template, --alias, --background and --softmax-over as they were",
+    "temperature": "pass --temperature as it was",
+    "names in the softmax": "pass --softmax-over as it was",
+    "novel classes": "pass --novel as it was",
+    "score range": "pass --min-score and --max-score as they were",
+    "evidence": "pass --evidence and --support as they were",
+    "support": "pass --support (and --shots, --support-seed) as it was",
+}
+
+
+@dataclass(frozen=True)
+class SavedFusion:
+    """A fusion as it was read, and what it was fitted to."""
+
+    path: Path
+    fusion: FittedFusion
+    conditions: Content
+    content: Content  # the whole file
+
+
+def conditions_of(
+    *,
+    encoder_key: str,
+    vocabulary: ClassVocabulary,
+    settings: RescoreSettings,
+    prototypes: Prototypes | None,
+) -> dict[str, Any]:
+    """What a fusion holds for, as plain JSON values; the encoder's number format, which hardly matters, is left out."""
+    try:
+        key = json.loads(encoder_key)
+    except ValueError:
+        key = {"model": encoder_key}  # an encoder of somebody's own
+    preprocessing = dict(key.get("preprocessing") or {})
+    prompts, _ = prompts_of(vocabulary, settings)
+    return {
+        "model": key.get("model"),
+        "model config": key.get("config"),
+        "weights": key.get("weights"),
+        "crop rule": preprocessing.pop("crop", None),
+        "preprocessing": {**preprocessing, "cropping": key.get("cropping")},
+        "classes": list(vocabulary.names),
+        "category ids": list(vocabulary.category_ids),
+        "re-scored classes": [vocabulary.names[label] for label in labels_to_rescore(vocabulary, settings)],
+        "evidence": settings.evidence,
+        "prompts": [list(group) for group in prompts.groups] if settings.evidence != "support" else [],
+        "temperature": settings.temperature,
+        "names in the softmax": settings.softmax_over,
+        "novel classes": [name for name in vocabulary.names if name in vocabulary.novel],
+        "score range": [settings.min_score, settings.max_score],
+        "support": prototypes.sha256 if prototypes is not None and settings.evidence != "text" else None,
+    }
+
+
+def fusion_to_json(fusion: FittedFusion) -> dict[str, Any]:
+    """The coefficients as plain JSON values."""
+    return asdict(fusion)
+
+
+def read_fusion(path: Path) -> SavedFusion:
+    """The fusion of a file that `risf tune` wrote. Raises DataError where it is none, or of another version."""
+    content = read_json(path, what="fusion file")
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(f"{path}: is no fusion file; name one that `risf tune` wrote")
+    if content.get("version") != VERSION:
+        raise DataError(
+            f"{path}: has version {content.get('version')!r}, this risf reads {VERSION}; run risf tune again"
+        )
+    try:
+        stated = content["fusion"]
+        fusion = FittedFusion(
+            **{line: Line(**_numbers(stated[line])) for line in ("fused", "alone", "others")},
+            terms=tuple(Term(term["name"], float(term["weight"]), float(term["centre"])) for term in stated["terms"]),
+            min_score=float(stated["min_score"]),
+            max_score=float(stated["max_score"]),
+        )
+        unknown = [term.name for term in fusion.terms if term.name not in TERMS]
+        conditions = dict(content["conditions"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: is damaged ({type(error).__name__}: {error}); run risf tune again") from None
+    if unknown:
+        raise DataError(f"{path}: has a term {unknown[0]!r}, which this risf does not know; run risf tune again")
+    return SavedFusion(path, fusion, conditions, content)
+
+
+def check_fusion(saved: SavedFusion, conditions: Content) -> None:
+    """Raises ConfigError, naming the first thing that differs, where a fusion was fitted to something else."""
+    for name, way_out in _WAYS_OUT.items():
+        fitted, here = saved.conditions.get(name), conditions.get(name)
+        if name == "novel classes" and all(term.name != "novel" for term in saved.fusion.terms):
+            continue
+        if fitted != here:
+            difference = _difference(name, fitted, here)
+            raise ConfigError(f"--fusion {saved.path}: was fitted with {difference}; {way_out}, or run risf tune again")
+
+
+def _difference(name: str, fitted: Any, here: Any) -> str:  # Any: JSON
+    """What differs, in a few words."""
+    if isinstance(fitted, list) and isinstance(here, list) and name != "score range":
+        if len(fitted) != len(here):
+            return f"{len(fitted)} {name}, this run has {len(here)}"
+        pairs = [(a, b) for a, b in zip(fitted, here, strict=True) if a != b]
+        return f"other {name}: {excerpt(pairs[0][0])} there, {excerpt(pairs[0][1])} here"
+    if isinstance(fitted, dict) and isinstance(here, dict):
+        pairs = [
+            (f"{key} {excerpt(fitted.get(key))}", excerpt(here.get(key)))
+            for key in sorted({*fitted, *here})
+            if fitted.get(key) != here.get(key)
+        ]
+        return f"another {name}: {pairs[0][0]} there, {pairs[0][1]} here"
+    return f"another {name}: {_short(fitted)} there, {_short(here)} here"
+
+
+def _short(value: Any) -> str:  # Any: JSON
+    """A value for a message: hashes by their first 12 digits."""
+    return (
+        f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else "none" if value is None else str(value)
+    )
+
+
+def _numbers(values: Content) -> dict[str, float]:
+    return {"slope": float(values["slope"]), "intercept": float(values["intercept"])}

@@ -1,0 +1,91 @@
+"""Support: the K-shot boxes of each class, from a split or from annotations, and where their photos are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from risf_core.datasets import AnnotatedDataset, DatasetIndex, read_coco_dataset
+from risf_core.detections import ImageId
+from risf_core.errors import DataError, listing
+from risf_core.files import read_json
+from risf_core.images import Photo, find_photos
+from risf_core.splits import read_manifest, read_split
+from risf_core.splits.manifest import MANIFEST_NAME
+from risf_core.splits.reading import image_folders_of
+from risf_core.splits.tables import SEED_FORMAT
+from risf_core.splits.tfa_reading import tfa_seeds
+from risf_core.vocabulary import ClassVocabulary
+
+
+@dataclass(frozen=True, eq=False)
+class Shots:
+    """Labelled boxes, and what is known of where they come from."""
+
+    boxes: AnnotatedDataset
+    folders: tuple[Path, ...]  # where the split says that its photos lie
+    from_split: bool  # K boxes a class: other objects of the photos are not labelled
+
+
+def is_split(path: Path) -> bool:
+    """Whether a path is a few-shot split: a folder of one, or the file of one seed."""
+    if path.is_dir():
+        return (path / MANIFEST_NAME).is_file() or bool(tfa_seeds(path))
+    if path.suffix.lower() != ".json" or not path.is_file():
+        return False
+    content = read_json(path, what="annotations file", object_hook=_without_rows)
+    return isinstance(content, dict) and content.get("format") == SEED_FORMAT
+
+
+def read_shots(path: Path, *, shots: int | None = None, seed: int = 0, novel: str | None = None) -> Shots:
+    """The boxes of a split (a folder or a seed's file) at a shot count, or all usable ones of a COCO JSON.
+
+    Args:
+        shots: K; by default the largest that the split holds.
+        novel: the novel classes, for a folder in TFA's layout.
+    """
+    if not is_split(path):
+        return Shots(read_coco_dataset(path), (), from_split=False)
+    manifest = read_manifest(path) if (path / MANIFEST_NAME).is_file() else None
+    split = read_split(path, seed=seed, novel=novel)
+    if not split.rows:
+        raise DataError(f"{path}: holds no shots; draw some with risf prepare-splits --shots K")
+    by_label = split.rows_of(max(split.rows) if shots is None else shots)
+    table = split.boxes.select(np.unique(np.concatenate(by_label)))
+    return Shots(table, image_folders_of(manifest) if manifest is not None else (), from_split=True)
+
+
+def under_vocabulary(boxes: AnnotatedDataset, vocabulary: ClassVocabulary, *, name: str) -> AnnotatedDataset:
+    """The boxes whose classes are among a vocabulary's (by name), under it. Raises DataError where there is none."""
+    label_of = {own: label for label, own in enumerate(vocabulary.names)}
+    labels = np.array([label_of.get(own, -1) for own in boxes.vocabulary.names], dtype=np.int64)
+    of_row = labels[boxes.labels] if len(boxes) else np.empty(0, dtype=np.int64)
+    kept = of_row >= 0
+    if not kept.any():
+        raise DataError(
+            f"{name}: none of its {len(boxes)} boxes is of the {len(vocabulary)} classes of the detections "
+            f"(it has {listing([repr(own) for own in boxes.vocabulary.names], most=3)})"
+        )
+    selected = boxes.select(kept)
+    return replace(selected, vocabulary=vocabulary, labels=of_row[kept])
+
+
+def photos_of(boxes: AnnotatedDataset, folders: Sequence[Path], *, name: str) -> Mapping[ImageId, Photo]:
+    """The photo of each image. Raises DataError naming those that are missing."""
+    index = DatasetIndex(boxes.vocabulary, {info.image_id: info for info in boxes.images})
+    found = find_photos([info.image_id for info in boxes.images], index=index, folders=folders)
+    if found.missing:
+        raise DataError(
+            f"{name}: {len(found.missing)} of {len(boxes.images)} images have no photo in {listing(folders)}: "
+            f"image_id {listing([repr(image_id) for image_id in found.missing])}; pass their folder with --images"
+        )
+    return found.photos
+
+
+def _without_rows(row: dict[str, Any]) -> dict[str, Any]:
+    """Any object of a file but its outermost: only what stands on top matters."""
+    return {"format": row["format"]} if "format" in row else {}

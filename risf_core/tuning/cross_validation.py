@@ -1,0 +1,185 @@
+"""What each way of fusing does to photos that it was not fitted to, by cross-validation over the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import Detections
+from risf_core.evaluation import UNDEFINED, GroundTruth, bootstrap, evaluate, match
+from risf_core.rescore.evidence import EvidenceKind
+from risf_core.rescore.fitted import FittedFusion
+from risf_core.rescore.fusion import fuse
+from risf_core.tuning.fitting import fit_fusion
+from risf_core.tuning.labels import MAX_DETECTIONS, LabelledRows
+
+FOLDS = 5
+PAPER_ALPHA = 0.7  # RISF, section 3.3
+ALPHAS = tuple(round(step / 10, 1) for step in range(11))  # 1 is the detector as it is
+FIGURES = ("AP", "AP50", "nAP")
+
+Interval = tuple[float, float]
+Scores = NDArray[np.float64]  # (N,)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of fusing, on photos that it was not fitted to."""
+
+    name: str
+    figures: Mapping[str, float]  # AP, AP50 and, with novel classes, nAP, in 0..1
+    differences: Mapping[str, float]  # to the detector as it is
+    intervals: Mapping[str, Interval | None]  # 95 %, of the differences
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """The ways of fusing side by side; the first is the detector as it is, the last the fitted fusion."""
+
+    folds: int
+    methods: tuple[Method, ...]
+    alphas: tuple[float, ...]  # the best single alpha of each fold
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """The table as plain JSON values."""
+        return {
+            "folds": self.folds,
+            "alphas": list(self.alphas),
+            "methods": [
+                {
+                    "name": method.name,
+                    "metrics": dict(method.figures),
+                    "difference": dict(method.differences),
+                    "difference_intervals": dict(method.intervals),
+                }
+                for method in self.methods
+            ],
+        }
+
+
+def cross_validate(
+    detections: Detections,
+    rows: LabelledRows,
+    ground_truth: GroundTruth,
+    *,
+    evidence: EvidenceKind,
+    seed: int,
+    resamples: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> CrossValidation:
+    """Every image scored by what was fitted to the images of other folds, all folds evaluated together.
+
+    The detector and the paper's formula need no fit. The best alpha and the fitted fusion, with its choice of terms,
+    are made anew for each fold. With sparse labels only rows that can be judged are evaluated.
+    """
+    order = np.random.default_rng(seed).permutation(len(ground_truth.images))
+    folds = min(FOLDS, len(order))
+    fold_of_image = np.empty(len(order), dtype=np.int64)
+    fold_of_image[order] = np.arange(len(order)) % folds
+    fold_of_row = fold_of_image[rows.images]
+    best, fitted = rows.scores.copy(), rows.scores.copy()
+    alphas = []
+    for fold in range(folds):
+        train, test = fold_of_row != fold, fold_of_row == fold
+        others = images_of(ground_truth, np.flatnonzero(fold_of_image != fold))
+        alphas.append(_best_alpha(detections[train], rows[train], others, evidence))
+        best[test] = formula(rows[test], alphas[-1], evidence)
+        fit = fit_fusion(rows[train], evidence=evidence, generator=np.random.default_rng([seed, fold]))
+        fitted[test] = apply(fit.fusion, rows[test])
+        if progress is not None:
+            progress(fold + 1, folds)
+    tables = {
+        "detector": rows.scores,
+        f"paper, alpha {PAPER_ALPHA:g}": formula(rows, PAPER_ALPHA, evidence),
+        "best single alpha": best,
+        "fitted fusion": fitted,
+    }
+    methods = _compare(detections, rows, ground_truth, tables, resamples=resamples, seed=seed)
+    return CrossValidation(folds, methods, tuple(alphas))
+
+
+def formula(rows: LabelledRows, alpha: float, evidence: EvidenceKind) -> Scores:
+    """The scores by the paper's formula; rows of which the encoder says nothing stay as they are."""
+    probability = rows.evidence.combined(evidence)
+    asked = ~np.isnan(probability)
+    scores: Scores = rows.scores.copy()
+    scores[asked] = fuse(scores[asked], probability[asked], alpha=alpha)
+    return scores
+
+
+def apply(fusion: FittedFusion, rows: LabelledRows) -> Scores:
+    """The scores by a fitted fusion."""
+    return fusion.apply(rows.scores, rows.evidence, rows.boxes_xywh, novel=rows.novel, of_classes=rows.of_classes)
+
+
+def images_of(ground_truth: GroundTruth, positions: NDArray[np.int64]) -> GroundTruth:
+    """The ground truth of some of the images."""
+    ids = list(ground_truth.images)
+    images = {ids[position]: ground_truth.images[ids[position]] for position in positions.tolist()}
+    kept = np.array([image_id in images for image_id in ground_truth.image_ids.tolist()], dtype=bool)
+    return replace(
+        ground_truth,
+        images=images,
+        image_ids=ground_truth.image_ids[kept],
+        boxes_xywh=ground_truth.boxes_xywh[kept],
+        areas=ground_truth.areas[kept],
+        labels=ground_truth.labels[kept],
+        crowd=ground_truth.crowd[kept],
+        difficult=ground_truth.difficult[kept],
+    )
+
+
+def _best_alpha(detections: Detections, rows: LabelledRows, ground_truth: GroundTruth, evidence: EvidenceKind) -> float:
+    """The alpha of highest AP; of equals the largest, which changes least."""
+    values = {alpha: _ap(detections, rows, formula(rows, alpha, evidence), ground_truth) for alpha in ALPHAS}
+    return max(ALPHAS, key=lambda alpha: (values[alpha], alpha))
+
+
+def _ap(detections: Detections, rows: LabelledRows, scores: Scores, ground_truth: GroundTruth) -> float:
+    if not len(ground_truth) or not len(detections):
+        return 0.0
+    return float(evaluate(_judgeable(detections, rows, scores), ground_truth).overall["AP"])
+
+
+def _judgeable(detections: Detections, rows: LabelledRows, scores: Scores) -> Detections:
+    """The table to evaluate: with sparse labels what is not judged would count as wrong."""
+    table = detections.with_scores(scores)
+    return table[rows.judged] if rows.sparse else table
+
+
+def _compare(
+    detections: Detections,
+    rows: LabelledRows,
+    ground_truth: GroundTruth,
+    tables: Mapping[str, Scores],
+    *,
+    resamples: int,
+    seed: int,
+) -> tuple[Method, ...]:
+    judged = [_judgeable(detections, rows, scores) for scores in tables.values()]
+    figures = [_figures(table, ground_truth) for table in judged]
+    intervals: Sequence[Mapping[str, Interval | None]] = [{} for _ in judged]
+    if resamples and len(detections):
+        matches = [match(table, ground_truth, max_detections=MAX_DETECTIONS) for table in judged]
+        drawn = bootstrap(
+            matches, ground_truth.vocabulary, resamples=resamples, generator=np.random.default_rng([seed, 1])
+        )
+        intervals = [own.difference.figures if own.difference is not None else {} for own in drawn]
+    return tuple(
+        Method(
+            name,
+            own,
+            {figure: own[figure] - figures[0][figure] for figure in own},
+            {figure: reach.get(figure) for figure in own} if number else {},
+        )
+        for number, (name, own, reach) in enumerate(zip(tables, figures, intervals, strict=True))
+    )
+
+
+def _figures(table: Detections, ground_truth: GroundTruth) -> dict[str, float]:
+    flat = evaluate(table, ground_truth, max_detections=MAX_DETECTIONS).flat()
+    return {name: flat[name] for name in FIGURES if flat.get(name, UNDEFINED) != UNDEFINED}

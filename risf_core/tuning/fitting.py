@@ -1,0 +1,245 @@
+"""Fitting a fusion to labelled rows: how much each piece of evidence weighs, and which pieces are let in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.rescore.evidence import EvidenceKind
+from risf_core.rescore.fitted import FittedFusion, Line, Term, log_odds_of, term_columns
+from risf_core.tuning.labels import LabelledRows
+from risf_core.tuning.regression import fit_offset_logistic
+
+# Inverse variances of the prior around the detector's own score. Between 1 and 30 they hardly matter on 5 photos and
+# not at all on 50; see benchmarks/tune.py.
+WEIGHT_PENALTY = 3.0
+SLOPE_PENALTY = 10.0
+INTERCEPT_PENALTY = 1e-3  # the intercept is not the detector's to know: it holds how often detections are right
+SPARSE_FACTOR = 10.0  # how much stronger the pull is where only some objects are labelled
+
+LEAST_SLOPE = 0.05  # of the line without evidence: it must rise, however little the scores say
+FOLDS = 5  # of the inner cross-validation
+
+# the evidence that is fitted first, and what may join it
+MAIN_TERMS: dict[EvidenceKind, tuple[tuple[str, ...], ...]] = {
+    "text": (("text",),),
+    "support": (("support", "similarity"),),
+    "both": (("text",), ("support", "similarity")),
+}
+MORE_TERMS: tuple[str, ...] = ("certainty", "background", "rank", "size", "novel")
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Whether some terms were let in, and what they did to the held-out log-loss."""
+
+    terms: tuple[str, ...]
+    gain: float  # log-loss without them minus with them, in nats an image
+    error: float  # its standard error over the images
+    admitted: bool
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted fusion, and how its terms came in."""
+
+    fusion: FittedFusion
+    admissions: tuple[Admission, ...]
+
+
+def fit_fusion(
+    rows: LabelledRows,
+    *,
+    evidence: EvidenceKind,
+    generator: np.random.Generator,
+    more_terms: Sequence[str] = MORE_TERMS,
+) -> Fit:
+    """The fusion of the detector's score with what cross-validation over the images lets in.
+
+    The voices that were asked for come in if they lower the held-out log-loss at all; further terms one by one, the
+    best first, if they lower it by more than two standard errors. Where nothing comes in the fusion keeps the
+    detector's order. Deterministic: `generator` alone deals the images to folds.
+    """
+    judged = rows[rows.judged]
+    asked = judged[_asked(judged)]
+    images = np.unique(asked.images)
+    folds = _folds(asked.images, images, generator)
+    admitted: tuple[str, ...] = ()
+    admissions = []
+    losses = _held_out_losses(asked, (), folds, images)
+    for terms in MAIN_TERMS[evidence]:
+        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=0.0)
+        if candidate.admitted and all(weight > 0 for weight in _weights(asked, (*admitted, *terms), terms)):
+            admitted, losses = (*admitted, *terms), own
+        else:
+            candidate = Admission(terms, candidate.gain, candidate.error, admitted=False)
+        admissions.append(candidate)
+    waiting = [name for name in more_terms if admitted and _varies(asked, name)]
+    while waiting:
+        tried = [_candidate(asked, admitted, (name,), folds, images, losses, errors=2.0) for name in waiting]
+        candidate, own = max(tried, key=lambda pair: pair[0].gain)
+        admissions.append(candidate)
+        if not candidate.admitted:
+            break
+        admitted, losses = (*admitted, *candidate.terms), own
+        waiting.remove(candidate.terms[0])
+    return Fit(fit_terms(rows, admitted), tuple(admissions))
+
+
+def fit_terms(rows: LabelledRows, terms: Sequence[str]) -> FittedFusion:
+    """The fusion of the detector's score with just these terms."""
+    judged = rows[rows.judged]
+    own, others = judged[judged.of_classes], judged[~judged.of_classes]
+    alone = Line() if rows.sparse else _line(own)
+    if not terms:
+        return FittedFusion(alone, alone, Line() if rows.sparse else _line(others), (), *rows.score_range)
+    asked = judged[_asked(judged)]
+    line, weights = _regress(asked, terms)
+    if rows.sparse:
+        line = _neutral(rows[_asked(rows)], weights)
+    return FittedFusion(line, alone, Line() if rows.sparse else _line(others), tuple(weights), *rows.score_range)
+
+
+def _regress(asked: LabelledRows, names: Sequence[str]) -> tuple[Line, list[Term]]:
+    """Slope, intercept and weights over rows that the encoder was asked about."""
+    log_odds = log_odds_of(asked.scores)
+    columns = _columns(asked, names)
+    centres = _centres(columns)
+    design, penalties = _design(log_odds, np.where(np.isnan(columns), 0.0, columns - centres), sparse=asked.sparse)
+    found = fit_offset_logistic(design, asked.right, offset=log_odds, penalties=penalties)
+    middle = _middle(log_odds)
+    change = 0.0 if asked.sparse else float(found[1])
+    weights = found[-len(names) :] if names else found[:0]
+    terms = [
+        Term(name, float(weight), float(centre)) for name, weight, centre in zip(names, weights, centres, strict=True)
+    ]
+    return Line(1.0 + change, float(found[0]) - change * middle), terms
+
+
+def _design(
+    log_odds: NDArray[np.float64], evidence: NDArray[np.float64], *, sparse: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The columns (N, P) and their penalties (P,): intercept, change of slope, evidence.
+
+    With sparse labels the slope is the detector's: rows on the background, which would tell of it, are not judged.
+    """
+    fixed = [np.ones(len(log_odds))] if sparse else [np.ones(len(log_odds)), log_odds - _middle(log_odds)]
+    pull = [INTERCEPT_PENALTY] if sparse else [INTERCEPT_PENALTY, SLOPE_PENALTY]
+    strength = WEIGHT_PENALTY * (SPARSE_FACTOR if sparse else 1.0)
+    return np.column_stack([*fixed, evidence]), np.array([*pull, *[strength] * evidence.shape[1]])
+
+
+def _line(judged: LabelledRows) -> Line:
+    """From the log-odds of the score to those of being right, over rows whatever the encoder says of them."""
+    if not len(judged):
+        return Line()
+    line, _ = _regress(judged, ())
+    if line.slope >= LEAST_SLOPE:
+        return line
+    log_odds = log_odds_of(judged.scores)
+    found = fit_offset_logistic(
+        np.ones((len(judged), 1)),
+        judged.right,
+        offset=LEAST_SLOPE * log_odds,
+        penalties=np.array([INTERCEPT_PENALTY]),
+    )
+    return Line(LEAST_SLOPE, float(found[0]))
+
+
+def _neutral(asked: LabelledRows, terms: Sequence[Term]) -> Line:
+    """The line under which the evidence moves the log-odds of all rows by 0 in the mean.
+
+    Sparse labels cannot say how often detections are right, so rows without evidence keep the detector's scores, and
+    the others are spread around theirs.
+    """
+    columns = _columns(asked, [term.name for term in terms])
+    moves = sum(
+        np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
+        for term, column in zip(terms, columns.T, strict=True)
+    )
+    return Line(1.0, -float(np.mean(moves)))
+
+
+def _candidate(
+    asked: LabelledRows,
+    admitted: tuple[str, ...],
+    terms: tuple[str, ...],
+    folds: NDArray[np.int64],
+    images: NDArray[np.int64],
+    losses: NDArray[np.float64],
+    *,
+    errors: float,
+) -> tuple[Admission, NDArray[np.float64]]:
+    """What some more terms are worth, and the held-out losses (images,) with them."""
+    own = _held_out_losses(asked, (*admitted, *terms), folds, images)
+    gains = losses - own
+    gain = float(gains.mean()) if len(gains) else 0.0
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else float("inf")
+    # images of one fold share a fit, so a gain of exactly nothing is no gain
+    return Admission(terms, gain, error, admitted=gain > errors * error and gain > 1e-9), own
+
+
+def _held_out_losses(
+    asked: LabelledRows, terms: tuple[str, ...], folds: NDArray[np.int64], images: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The log-loss (images,) of each image's rows under a fit that did not see the image."""
+    losses = np.zeros(len(asked))
+    for fold in np.unique(folds).tolist():
+        held_out = folds == fold
+        line, weights = _regress(asked[~held_out], terms)
+        tested = asked[held_out]
+        fusion = FittedFusion(line, line, line, tuple(weights), min_score=0.0)
+        probability = np.clip(
+            fusion.apply(
+                tested.scores,
+                tested.evidence,
+                tested.boxes_xywh,
+                novel=tested.novel,
+                of_classes=np.ones(len(tested), dtype=bool),
+            ),
+            1e-12,
+            1 - 1e-12,
+        )
+        losses[held_out] = -(tested.right * np.log(probability) + (1 - tested.right) * np.log(1 - probability))
+    per_image = np.bincount(np.searchsorted(images, asked.images), weights=losses, minlength=len(images))
+    return per_image.astype(np.float64)
+
+
+def _folds(of_row: NDArray[np.int64], images: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    """The fold of each row (N,), whole images dealt out in turn."""
+    dealt = np.empty(len(images), dtype=np.int64)
+    dealt[generator.permutation(len(images))] = np.arange(len(images)) % FOLDS
+    return dealt[np.searchsorted(images, of_row)]
+
+
+def _weights(asked: LabelledRows, names: tuple[str, ...], wanted: tuple[str, ...]) -> list[float]:
+    """The summed weight of the wanted terms: negative where the encoder would have to be believed in reverse."""
+    _, terms = _regress(asked, names)
+    return [sum(term.weight for term in terms if term.name in wanted)]
+
+
+def _varies(asked: LabelledRows, name: str) -> bool:
+    column = _columns(asked, (name,))[:, 0]
+    known = column[~np.isnan(column)]
+    return len(known) > 0 and float(np.ptp(known)) > 0
+
+
+def _columns(rows: LabelledRows, names: Sequence[str]) -> NDArray[np.float64]:
+    return term_columns(list(names), rows.scores, rows.evidence, rows.boxes_xywh, novel=rows.novel)
+
+
+def _centres(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of what is known of each column, 0 where nothing is."""
+    known = ~np.isnan(columns)
+    return np.asarray(np.where(known, columns, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+
+
+def _middle(log_odds: NDArray[np.float64]) -> float:
+    return float(log_odds.mean()) if len(log_odds) else 0.0
+
+
+def _asked(rows: LabelledRows) -> NDArray[np.bool_]:
+    return ~np.isnan(rows.evidence.probability) | ~np.isnan(rows.evidence.similarity)

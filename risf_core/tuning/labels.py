@@ -1,0 +1,92 @@
+"""Labels of detections: which of them are right, and which can be judged at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import Detections
+from risf_core.evaluation import GroundTruth, match
+from risf_core.rescore.evidence import Evidence
+
+MAX_DETECTIONS = (1, 10, 100)  # COCO's: rows past the last, in their image and class, are not judged
+LEAST_OVERLAP = 0.5  # intersection over union of a detection that is right
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """N detections of labelled images, with all that a fit needs to know of them."""
+
+    scores: NDArray[np.float64]  # (N,) the detector's
+    evidence: Evidence
+    boxes_xywh: NDArray[np.float64]  # (N, 4)
+    novel: NDArray[np.bool_]  # (N,) of a novel class
+    of_classes: NDArray[np.bool_]  # (N,) of a class that is re-scored
+    images: NDArray[np.int64]  # (N,) positions among the labelled images
+    right: NDArray[np.float64]  # (N,) 1 where the detection found a box, else 0
+    judged: NDArray[np.bool_]  # (N,) whether the labels say anything of it
+    score_range: tuple[float, float] = (0.05, 1.0)  # rows above the first and up to the second are re-scored
+    sparse: bool = False  # only some objects of the images are labelled
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> LabelledRows:
+        """Some of the rows."""
+        return LabelledRows(
+            self.scores[rows], self.evidence[rows], self.boxes_xywh[rows], self.novel[rows], self.of_classes[rows],
+            self.images[rows], self.right[rows], self.judged[rows], self.score_range,
+            self.sparse,
+        )  # fmt: skip
+
+
+def judge(
+    detections: Detections, ground_truth: GroundTruth, *, sparse: bool
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Which detections (N,) are right, and which are judged (N,); image ids and labels are the ground truth's.
+
+    Right is what COCO's rule matches at an overlap of 0.5: the class is the same, and each box is found once. Not
+    judged is what matches a crowd region, or comes after the 100 best of an image and class. With `sparse` labels,
+    where other objects of the image have none, a detection is wrong only if it overlaps a labelled box of another class
+    as much and none of its own; whatever lies elsewhere is not judged.
+    """
+    right = np.zeros(len(detections))
+    judged = np.zeros(len(detections), dtype=bool)
+    known = np.flatnonzero(detections.labels >= 0)
+    matches = match(detections[known], ground_truth, max_detections=MAX_DETECTIONS)
+    rows = known[matches.order.rows]
+    right[rows] = matches.true_positive[0, 0]  # of all sizes, at the lowest threshold
+    judged[rows] = ~matches.ignored[0, 0]
+    if sparse:
+        judged &= (right > 0) | _on_another_class(detections, ground_truth)
+    return right, judged
+
+
+def _on_another_class(detections: Detections, ground_truth: GroundTruth) -> NDArray[np.bool_]:
+    """Which detections (N,) overlap a box of another class by at least a half, and none of their own class."""
+    result = np.zeros(len(detections), dtype=bool)
+    corners = ground_truth.boxes_xywh.copy()  # (M, 4)
+    corners[:, 2:] += corners[:, :2]
+    boxes_of: dict[object, list[int]] = {}
+    for position, image_id in enumerate(ground_truth.image_ids.tolist()):
+        boxes_of.setdefault(image_id, []).append(position)
+    for image_id, rows in detections.by_image():
+        boxes = boxes_of.get(image_id)
+        if boxes is None:
+            continue
+        enough = _overlaps(detections[rows].boxes, corners[boxes]) >= LEAST_OVERLAP  # (n, m)
+        same = detections.labels[rows][:, None] == ground_truth.labels[boxes][None, :]
+        result[rows] = (enough & ~same).any(axis=1) & ~(enough & same).any(axis=1)
+    return result
+
+
+def _overlaps(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union (n, m) of corners (n, 4) and (m, 4)."""
+    least = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    most = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = np.clip(most - least, 0, None).prod(axis=2)
+    areas = [np.clip(corners[:, 2:] - corners[:, :2], 0, None).prod(axis=1) for corners in (boxes, others)]
+    unions = areas[0][:, None] + areas[1][None, :] - shared
+    return np.asarray(np.divide(shared, unions, out=np.zeros_like(shared), where=unions > 0))

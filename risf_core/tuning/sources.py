@@ -1,0 +1,95 @@
+"""What `risf tune` reads its labels from, and what it writes of them."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from risf_core.detections import image_id_array
+from risf_core.evaluation import GroundTruth, read_ground_truth
+from risf_core.files import is_stream, sha256_of
+from risf_core.rescore.fusion_file import FORMAT, VERSION, conditions_of
+from risf_core.rescore.pipeline import RescoreSettings
+from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.support import is_split, read_shots
+from risf_core.tuning.tune import Tuned
+from risf_core.vocabulary import ClassVocabulary
+
+if TYPE_CHECKING:
+    from risf_core.rescore.encoder import OpenClipEncoder
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labelled images."""
+
+    ground_truth: GroundTruth
+    folders: tuple[Path, ...]  # where a split says that its photos lie
+    sparse: bool  # only some objects of the images are labelled
+
+
+def read_labels(
+    path: Path, *, shots: int | None = None, seed: int = 0, novel: str | None = None, sparse: bool | None = None
+) -> Labels:
+    """The labels of a COCO JSON, a VOC folder, or a few-shot split, whose labels are sparse unless stated otherwise."""
+    if not is_split(path):
+        return Labels(read_ground_truth(path), (), bool(sparse))
+    split = read_shots(path, shots=shots, seed=seed, novel=novel)
+    boxes = split.boxes
+    ids = [boxes.images[position].image_id for position in boxes.image_positions.tolist()]
+    truth = GroundTruth(
+        vocabulary=boxes.vocabulary,
+        images={info.image_id: info for info in boxes.images},
+        image_ids=image_id_array(ids),
+        boxes_xywh=boxes.boxes_xywh,
+        areas=boxes.boxes_xywh[:, 2] * boxes.boxes_xywh[:, 3],
+        labels=boxes.labels,
+        crowd=boxes.crowd,
+        difficult=boxes.difficult,
+    )
+    return Labels(truth, split.folders, True if sparse is None else sparse)
+
+
+def fusion_content(
+    tuned: Tuned,
+    *,
+    encoder: OpenClipEncoder,
+    vocabulary: ClassVocabulary,
+    settings: RescoreSettings,
+    prototypes: Prototypes | None,
+    options: Mapping[str, Any],
+    inputs: Mapping[str, Path | None],
+) -> dict[str, Any]:  # Any: JSON
+    """What fusion.json holds: the fit, its table, what it holds for, and how it came about."""
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        **tuned.to_json(),
+        "conditions": conditions_of(
+            encoder_key=encoder.key, vocabulary=vocabulary, settings=settings, prototypes=prototypes
+        ),
+        "support": None if prototypes is None else prototypes.to_json(),
+        "precision": encoder.precision,
+        "options": {name.rstrip("_"): _plain(value) for name, value in options.items()},
+        "inputs": {
+            name: {"path": str(path), "sha256": None if is_stream(path) or path.is_dir() else sha256_of(path)}
+            for name, path in inputs.items()
+            if path is not None
+        },
+        "versions": {
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            **{name: version(name) for name in ("risf", "numpy", "scipy", "torch", "open_clip_torch")},
+        },
+    }
+
+
+def _plain(value: Any) -> Any:  # Any: an option's value, as JSON has it
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,182 @@
+"""Tuning: from detections of labelled images to a fusion that is never worse than the detector, with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from risf_core.detections import Detections, ImageId
+from risf_core.errors import DataError, counted
+from risf_core.evaluation import GroundTruth
+from risf_core.images import Photo
+from risf_core.rescore.crop_encoder import CropEncoder
+from risf_core.rescore.fitted import FittedFusion
+from risf_core.rescore.pipeline import Gathered, RescoreSettings, gather_evidence
+from risf_core.rescore.prototypes import Prototypes
+from risf_core.tuning.cross_validation import CrossValidation, cross_validate
+from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
+from risf_core.tuning.labels import LabelledRows, judge
+
+LEAST_IMAGES = 2  # with detections that can be judged: one to fit to, one to see whether that helped
+
+Progress = Callable[[str, str, int, int], None]  # what, unit, done, total
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fitted fusion, how its terms came in, and what it does to photos it was not fitted to."""
+
+    fusion: FittedFusion
+    admissions: tuple[Admission, ...]
+    cross_validation: CrossValidation
+    verdict: str
+    labels: Mapping[str, int | bool]  # what there was to learn from
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """Coefficients, admissions, table and verdict as plain JSON values."""
+        return {
+            "verdict": self.verdict,
+            "fusion": asdict(self.fusion),
+            "admissions": [asdict(admission) for admission in self.admissions],
+            "labels": dict(self.labels),
+            "cross_validation": self.cross_validation.to_json(),
+        }
+
+
+def tune(
+    detections: Detections,
+    ground_truth: GroundTruth,
+    *,
+    encoder: CropEncoder,
+    photos: Mapping[ImageId, Photo],
+    settings: RescoreSettings,
+    prototypes: Prototypes | None = None,
+    sparse: bool = False,
+    seed: int = 0,
+    resamples: int = 1000,
+    progress: Progress | None = None,
+) -> Tuned:
+    """The fusion of a detector's scores with an encoder's evidence, fitted to labelled images.
+
+    Args:
+        detections: their image ids and labels are the ground truth's; rows of other images are left out.
+        ground_truth: its vocabulary is that of the settings; all its images count as labelled.
+        photos: of the labelled images.
+        sparse: only some objects of the images are labelled, as in K-shot splits.
+        resamples: of the images, for the intervals; 0: none.
+
+    Raises DataError where there is too little to learn from.
+    """
+    known = np.array([image_id in ground_truth.images for image_id in detections.image_ids.tolist()], dtype=bool)
+    table = detections[known & (detections.labels >= 0)]
+    gathered = gather_evidence(
+        table,
+        vocabulary=ground_truth.vocabulary,
+        encoder=encoder,
+        photos=photos,
+        settings=settings,
+        prototypes=prototypes,
+        progress=None if progress is None else lambda done, total: progress("encoding", "crops", done, total),
+    )
+    rows = labelled_rows(table, ground_truth, gathered, settings=settings, sparse=sparse)
+    return fit_labelled(table, rows, ground_truth, settings=settings, seed=seed, resamples=resamples, progress=progress)
+
+
+def labelled_rows(
+    detections: Detections,
+    ground_truth: GroundTruth,
+    gathered: Gathered,
+    *,
+    settings: RescoreSettings,
+    sparse: bool = False,
+) -> LabelledRows:
+    """The detections of labelled images with all that a fit needs to know of them."""
+    right, judged = judge(detections, ground_truth, sparse=sparse)
+    position_of = {image_id: position for position, image_id in enumerate(ground_truth.images)}
+    return LabelledRows(
+        scores=detections.scores,
+        evidence=gathered.evidence,
+        boxes_xywh=detections.boxes_xywh,
+        novel=np.isin(detections.labels, ground_truth.vocabulary.labels("novel")),
+        of_classes=gathered.of_classes,
+        images=np.array([position_of[image_id] for image_id in detections.image_ids.tolist()], dtype=np.int64),
+        right=right,
+        judged=judged,
+        score_range=(settings.min_score, settings.max_score),
+        sparse=sparse,
+    )
+
+
+def fit_labelled(
+    detections: Detections,
+    rows: LabelledRows,
+    ground_truth: GroundTruth,
+    *,
+    settings: RescoreSettings,
+    seed: int = 0,
+    resamples: int = 1000,
+    progress: Progress | None = None,
+) -> Tuned:
+    """The fusion for rows whose evidence is known; the arguments are those of `tune`."""
+    told = ~np.isnan(rows.evidence.combined(settings.evidence))
+    _check_enough(rows, told)
+    validation = cross_validate(
+        detections,
+        rows,
+        ground_truth,
+        evidence=settings.evidence,
+        seed=seed,
+        resamples=resamples,
+        progress=None if progress is None else lambda done, total: progress("cross-validation", "folds", done, total),
+    )
+    fit = fit_fusion(rows, evidence=settings.evidence, generator=np.random.default_rng(seed))
+    gain = validation.methods[-1].differences.get("AP", 0.0)
+    # held-out AP has the last word: a fusion that lowers it is not used, however much better its log-loss
+    fusion = fit.fusion if gain >= 0 else fit_terms(rows, ())
+    labels = {
+        "images": len(ground_truth.images),
+        "boxes": len(ground_truth),
+        "rows": len(rows),
+        "rows_judged": int(rows.judged.sum()),
+        "rows_judged_with_evidence": int((rows.judged & told).sum()),
+        "rows_right": int((rows.judged & told & (rows.right > 0)).sum()),
+        "sparse": rows.sparse,
+    }
+    return Tuned(fusion, fit.admissions, validation, verdict_of(fusion, validation), labels)
+
+
+def verdict_of(fusion: FittedFusion, validation: CrossValidation) -> str:
+    """In one line: whether re-scoring helps this detector."""
+    *_, fitted = validation.methods
+    gain, reach = 100 * fitted.differences.get("AP", 0.0), fitted.intervals.get("AP")
+    paper = 100 * validation.methods[1].differences.get("AP", 0.0)
+    aside = f"; the paper's formula would do {paper:+.1f} AP"
+    if not fusion.terms:
+        return f"re-scoring does not help this detector: keep its scores (the fusion only calibrates them){aside}"
+    within = "" if reach is None else f" (95 % {100 * reach[0]:+.1f} to {100 * reach[1]:+.1f})"
+    if reach is not None and reach[0] > 0:
+        return f"re-scoring helps this detector: {gain:+.1f} AP{within} on photos it was not fitted to{aside}"
+    return (
+        f"re-scoring hardly matters to this detector: {gain:+.1f} AP{within} on photos it was not fitted to, which may "
+        f"be chance{aside}"
+    )
+
+
+def _check_enough(rows: LabelledRows, told: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    usable = rows.judged & told
+    images = len(np.unique(rows.images[usable]))
+    sparse = " (sparse labels judge only rows on labelled boxes)" if rows.sparse else ""
+    if images < LEAST_IMAGES:
+        raise DataError(
+            f"{counted(images, 'labelled image')} with detections to judge and to re-score{sparse}; a fit needs at "
+            f"least {LEAST_IMAGES}, and 10 to be of use"
+        )
+    right = int((rows.right[usable] > 0).sum())
+    if right == 0:
+        raise DataError(
+            f"none of {int(usable.sum())} detections is right (same class, overlap 0.5): do annotations and detections "
+            "belong together? risf evaluate tells"
+        )
