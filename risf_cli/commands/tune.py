@@ -223,7 +223,7 @@ def _print_table(tuned: Tuned) -> None:
                 text = f"{star}{text}\u00a0±\u00a0{100 * max(reach[1] - change, change - reach[0]):.1f}"
             row += [f"{100 * method.figures[figure]:.2f}", text]
         rows.append(row)
-    title = f"cross-validation over {tuned.labels['images']} images, {validation.folds} folds (± 95 % of the difference; * without 0)"
+    title = f"cross-validation over {tuned.labels['images']} images, {validation.folds} folds, differences ± 95 %"
     print_table(columns, [rows], title=title)
 
 

@@ -203,10 +203,10 @@ def gather_evidence(
                 by_name = class_probabilities(embeddings, text, settings.temperature)[job.crop_of_row]
                 evidence.tell_names(job.rows, by_name, columns[labels], len(prompts.names))
             if settings.evidence != "text" and prototypes is not None:
-                cosines = prototypes.similarities(embeddings, photo=sha256_of(job.crops.photo.path))[job.crop_of_row]
-                own = np.arange(len(labels)), labels
-                evidence.similarity[job.rows] = cosines[own]
-                evidence.support[job.rows] = prototypes.probabilities(cosines, compared)[own]
+                photo = sha256_of(job.crops.photo.path)
+                own = job.crop_of_row, labels
+                evidence.similarity[job.rows] = prototypes.similarities(embeddings, photo=photo)[own]
+                evidence.support[job.rows] = prototypes.probabilities(embeddings, photo=photo, classes=compared)[own]
     return Gathered(evidence, prompts, in_range, of_classes, plan.without_photo, plan.degenerate, plan.crop_count)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +19,9 @@ from risf_core.images import Photo, upright_size
 from risf_core.rescore.boxes import clip_boxes, has_area
 from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
 
-DEFAULT_TEMPERATURE = 20.0  # of the softmax over prototypes, where the shots are too few to fit it
-
-_TEMPERATURES = np.geomspace(2.0, 200.0, 41)  # tried, a factor of 1.12 apart
+# Of the softmax over prototypes. Leave-one-out likelihood of the shots would choose far too small a one: a prototype
+# that misses one of its few shots is a poor one. 12 to 30 do about the same; see benchmarks/tune.py.
+TEMPERATURE = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Prototypes:
     photos: tuple[str, ...]  # (S,) SHA-256 of each crop's photo
     boxes: NDArray[np.float64]  # (S, 4) corners inside the photo
     class_count: int
-    temperature: float = DEFAULT_TEMPERATURE  # of the softmax over the similarities
+    temperature: float = TEMPERATURE  # of the softmax over the prototypes
 
     @property
     def sha256(self) -> str:
@@ -63,29 +63,45 @@ class Prototypes:
 
     def similarities(self, embeddings: NDArray[np.float32], *, photo: str) -> NDArray[np.float64]:
         """The cosine of crops (n, D) of one photo to the prototype of each class, (n, C); NaN where there is none."""
-        means = self._all_means
-        if photo in self.photos:
-            means = self._means(np.array([own != photo for own in self.photos], dtype=bool))
-        return np.asarray(embeddings.astype(np.float64) @ means.T)
+        return np.asarray(embeddings.astype(np.float64) @ self._means_for(photo).T)
 
-    def probabilities(self, similarities: NDArray[np.float64], classes: NDArray[np.int64]) -> NDArray[np.float64]:
-        """softmax(temperature * similarity) over those of `classes` that have a prototype, (n, C), NaN elsewhere."""
-        result = np.full(similarities.shape, np.nan)
-        known = np.zeros(self.class_count, dtype=bool)
-        known[classes] = True
-        known &= ~np.isnan(similarities).any(axis=0)
-        if known.any():
-            logits = self.temperature * similarities[:, known]
-            exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    def probabilities(
+        self, embeddings: NDArray[np.float32], *, photo: str, classes: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """softmax(temperature * cos(e - m, p_c - m)) over those of `classes` that have a prototype, (n, C), else NaN.
+
+        m is the mean of those prototypes: what all crops have in common says nothing of their class, and it is most of
+        an image embedding. Against a single prototype there is no telling classes apart: NaN.
+        """
+        result = np.full((len(embeddings), self.class_count), np.nan)
+        cosines, known = self._centred(embeddings, photo, classes)
+        if len(known) > 1:
+            exponentials = np.exp(self.temperature * (cosines - cosines.max(axis=1, keepdims=True)))
             result[:, known] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return result
+
+    def _centred(
+        self, embeddings: NDArray[np.float32], photo: str, classes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The cosines (n, P) about the mean of the prototypes, and the classes (P,) that have one."""
+        means = self._means_for(photo)
+        known = classes[~np.isnan(means[classes, 0])]
+        if not len(known):
+            return np.empty((len(embeddings), 0)), known
+        middle = means[known].mean(axis=0)
+        return _unit(embeddings.astype(np.float64) - middle) @ _unit(means[known] - middle).T, known
+
+    def _means_for(self, photo: str) -> NDArray[np.float64]:
+        """The prototypes (C, D) without the crops of a photo; NaN where a class has none left."""
+        if photo not in self.photos:
+            return self._all_means
+        return self._means(np.array([own != photo for own in self.photos], dtype=bool))
 
     @cached_property
     def _all_means(self) -> NDArray[np.float64]:
         return self._means(np.ones(len(self.labels), dtype=bool))
 
     def _means(self, used: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """The prototypes (C, D) of some of the crops; NaN where a class has none."""
         sums = np.zeros((self.class_count, self.embeddings.shape[1]))
         np.add.at(sums, self.labels[used], self.embeddings[used].astype(np.float64))
         norms = np.linalg.norm(sums, axis=1, keepdims=True)
@@ -99,10 +115,9 @@ def make_prototypes(
     encoder: CropEncoder,
     progress: Callable[[int, int], None] | None = None,
 ) -> Prototypes:
-    """The prototypes of a dataset's usable boxes (no crowd, none without area), the temperature fitted to them.
+    """The prototypes of a dataset's usable boxes (no crowd, none without area).
 
-    The temperature is the one under which the crops are likeliest to be of their own classes, each judged by the crops
-    of other photos. Raises DataError where there is no box, KeyError where an image has no entry in `photos`.
+    Raises DataError where there is no box, KeyError where an image has no entry in `photos`.
     """
     rows = np.flatnonzero(support.usable)
     _, first = np.unique(support.annotation_ids[rows], return_index=True)
@@ -125,41 +140,16 @@ def make_prototypes(
         parts.append(embeddings)
         if progress is not None:
             progress(sum(map(len, parts)), total)
-    prototypes = Prototypes(
+    return Prototypes(
         embeddings=np.concatenate(parts),
         labels=np.concatenate(labels),
         photos=tuple(sha256_of(job.photo.path) for job in jobs for _ in job.boxes),
         boxes=np.concatenate([job.boxes for job in jobs]),
         class_count=len(support.vocabulary),
     )
-    return replace(prototypes, temperature=_likeliest_temperature(prototypes))
 
 
-def _likeliest_temperature(prototypes: Prototypes) -> float:
-    """The temperature of largest likelihood of the support crops, or the default where none can be judged."""
-    groups = []
-    for photo in dict.fromkeys(prototypes.photos):
-        own = np.array([other == photo for other in prototypes.photos], dtype=bool)
-        cosines = prototypes.similarities(prototypes.embeddings[own], photo=photo)  # (n, C)
-        groups.append((cosines, prototypes.labels[own]))
-    likelihoods = [_log_likelihood(groups, temperature) for temperature in _TEMPERATURES.tolist()]
-    judged = sum(len(labels) for cosines, labels in groups if _judgeable(cosines, labels).any())
-    return float(_TEMPERATURES[int(np.argmax(likelihoods))]) if judged else DEFAULT_TEMPERATURE
-
-
-def _judgeable(cosines: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which crops (n,) have a prototype of their own class and of another one to compare with."""
-    known = ~np.isnan(cosines)
-    return np.asarray(known[np.arange(len(labels)), labels] & (known.sum(axis=1) > 1))
-
-
-def _log_likelihood(groups: list[tuple[NDArray[np.float64], NDArray[np.int64]]], temperature: float) -> float:
-    total = 0.0
-    for cosines, labels in groups:
-        kept = _judgeable(cosines, labels)
-        if not kept.any():
-            continue
-        logits = np.where(np.isnan(cosines), -np.inf, temperature * cosines)[kept]
-        own = logits[np.arange(int(kept.sum())), labels[kept]]
-        total += float((own - np.logaddexp.reduce(logits, axis=1)).sum())
-    return total
+def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rows scaled to unit length; a row of zeros stays one."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 1e-9))

@@ -26,10 +26,10 @@ FOLDS = 5  # of the inner cross-validation
 # the evidence that is fitted first, and what may join it
 MAIN_TERMS: dict[EvidenceKind, tuple[tuple[str, ...], ...]] = {
     "text": (("text",),),
-    "support": (("support", "similarity"),),
-    "both": (("text",), ("support", "similarity")),
+    "support": (("support",),),
+    "both": (("text",), ("support",)),
 }
-MORE_TERMS: tuple[str, ...] = ("certainty", "background", "rank", "size", "novel")
+MORE_TERMS: tuple[str, ...] = ("certainty", "background", "rank", "similarity", "size", "novel")
 
 
 @dataclass(frozen=True)
