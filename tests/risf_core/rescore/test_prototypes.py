@@ -1,0 +1,182 @@
+"""Prototypes by hand: the mean of a class's crops, without those of the photo that is asked about."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from risf_core.datasets import AnnotatedDataset, ImageInfo, Source
+from risf_core.detections import Detections
+from risf_core.errors import ConfigError, DataError
+from risf_core.files import sha256_of
+from risf_core.images import Photo
+from risf_core.rescore.cache import EmbeddingCache
+from risf_core.rescore.cached_encoder import CachedEncoder
+from risf_core.rescore.pipeline import RescoreSettings, rescore
+from risf_core.rescore.prototypes import TEMPERATURE, Prototypes, make_prototypes
+from risf_core.vocabulary import ClassVocabulary
+
+NAMES = ClassVocabulary.from_names(("part no. 4711", "part no. 4724", "part no. 4737"), novel=("part no. 4711",))
+RED, GREEN, BLUE = range(3)
+UNIT = np.eye(3, dtype=np.float32)
+ALL = np.arange(3)
+
+
+def made(rows: list[tuple[np.ndarray, int, str]]) -> Prototypes:
+    embeddings, labels, photos = zip(*rows, strict=True)
+    boxes = np.array([[0, 0, 5, 5 + n] for n in range(len(rows))], dtype=float)
+    return Prototypes(np.stack(embeddings), np.array(labels), photos, boxes, 3)
+
+
+def test_a_prototype_is_the_mean_of_its_crops_at_unit_length() -> None:
+    prototypes = made([(UNIT[0], RED, "a"), (UNIT[1], RED, "b"), (UNIT[2], GREEN, "a")])
+    cosines = prototypes.similarities(UNIT, photo="another")
+    half = math.sqrt(0.5)
+    assert cosines[:, RED] == pytest.approx([half, half, 0])
+    assert cosines[:, GREEN] == pytest.approx([0, 0, 1])
+    assert np.isnan(cosines[:, BLUE]).all()
+
+
+def test_a_crop_is_not_compared_with_support_of_its_own_photo() -> None:
+    prototypes = made([(UNIT[0], RED, "a"), (UNIT[1], RED, "b"), (UNIT[2], GREEN, "a")])
+    cosines = prototypes.similarities(UNIT[:1], photo="a")
+    assert cosines[0, RED] == pytest.approx(0)  # of b's crop alone: its own would have said 1
+    assert np.isnan(cosines[0, GREEN])  # its only crop lies in this photo
+
+
+def test_probabilities_are_a_softmax_about_the_mean_of_the_prototypes() -> None:
+    prototypes = made([(UNIT[0], RED, "a"), (UNIT[1], GREEN, "b"), (UNIT[2], BLUE, "c")])
+    probabilities = prototypes.probabilities(UNIT[:1], photo="another", classes=ALL)
+    # about their mean three right angles are 120 degrees apart: cosines 1, -1/2, -1/2
+    powers = [math.exp(TEMPERATURE), math.exp(-TEMPERATURE / 2), math.exp(-TEMPERATURE / 2)]
+    assert probabilities[0] == pytest.approx([power / sum(powers) for power in powers])
+    two = prototypes.probabilities(UNIT[:1], photo="another", classes=np.array([RED, BLUE]))
+    assert np.isnan(two[0, GREEN])
+    assert two[0, RED] + two[0, BLUE] == pytest.approx(1)
+
+
+def test_against_a_single_prototype_there_is_no_probability() -> None:
+    prototypes = made([(UNIT[0], RED, "a")])
+    assert np.isnan(prototypes.probabilities(UNIT, photo="another", classes=ALL)).all()
+    assert prototypes.similarities(UNIT[:1], photo="another")[0, RED] == pytest.approx(1)
+
+
+def test_the_support_is_known_by_its_boxes_in_whatever_order() -> None:
+    rows = [(UNIT[0], RED, "a"), (UNIT[1], GREEN, "b")]
+    prototypes = made(rows)
+    turned = replace(
+        prototypes,
+        embeddings=prototypes.embeddings[::-1], labels=prototypes.labels[::-1], photos=("b", "a"),
+        boxes=prototypes.boxes[::-1],
+    )  # fmt: skip
+    assert turned.sha256 == prototypes.sha256
+    assert replace(prototypes, labels=np.array([RED, BLUE])).sha256 != prototypes.sha256
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> dict[int, Photo]:
+    """Photo 1: red beside green. Photo 2: red beside blue. Photo 3 (not support): red beside green, darker."""
+    colours = {1: [(255, 0, 0), (0, 255, 0)], 2: [(250, 0, 0), (0, 0, 255)], 3: [(200, 0, 0), (0, 200, 0)]}
+    for number, (left, right) in colours.items():
+        pixels = np.zeros((10, 20, 3), dtype=np.uint8)
+        pixels[:, :10], pixels[:, 10:] = left, right
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    return {number: Photo(tmp_path / f"{number}.png", (10, 20)) for number in colours}
+
+
+LEFT, RIGHT = [0, 0, 10, 10], [10, 0, 10, 10]
+
+
+@pytest.fixture
+def support() -> AnnotatedDataset:
+    return AnnotatedDataset(
+        vocabulary=NAMES,
+        images=(ImageInfo(1), ImageInfo(2)),
+        annotation_ids=np.array([1, 2, 3, 4, 5]),
+        image_positions=np.array([0, 0, 1, 1, 1]),
+        labels=np.array([RED, GREEN, RED, BLUE, GREEN]),
+        boxes_xywh=np.array([LEFT, RIGHT, LEFT, RIGHT, LEFT], dtype=float),
+        crowd=np.array([False, False, False, False, True]),
+        difficult=np.zeros(5, dtype=bool),
+        file_rows=np.arange(5),
+        source=Source("coco", (), ()),
+    )
+
+
+def test_shots_speak_for_classes_whose_names_mean_nothing(photos, support, colours) -> None:
+    prototypes = make_prototypes(support, photos=photos, encoder=colours)
+    assert len(prototypes.labels) == 4  # the crowd is no shot
+    detections = Detections.from_rows([3, 3], [LEFT, LEFT], [0.5, 0.6], [RED, GREEN])
+    by_name = rescore(detections, vocabulary=NAMES, encoder=colours, photos=photos)
+    assert by_name.detections.scores[0] < by_name.detections.scores[1]  # the names cannot tell
+    settings = RescoreSettings(evidence="support")
+    by_shots = rescore(
+        detections, vocabulary=NAMES, encoder=colours, photos=photos, settings=settings, prototypes=prototypes
+    )
+    assert by_shots.detections.scores == pytest.approx([0.7 * 0.5 + 0.3, 0.7 * 0.6], abs=1e-3)
+    assert [set(extras) for extras in by_shots.detections.extras] == [{"score_detector", "score_support"}] * 2
+
+
+def test_by_both_the_mean_of_the_two_probabilities_counts(photos, support, colours) -> None:
+    prototypes = make_prototypes(support, photos=photos, encoder=colours)
+    detections = Detections.from_rows([3, 3], [LEFT, RIGHT], [0.5, 0.6], [RED, RED])
+    settings = RescoreSettings(evidence="both")
+    result = rescore(
+        detections, vocabulary=NAMES, encoder=colours, photos=photos, settings=settings, prototypes=prototypes
+    ).detections
+    for row, before in enumerate([0.5, 0.6]):
+        extras = result.extras[row]
+        mean = (extras["score_clip"] + extras["score_support"]) / 2
+        assert result.scores[row] == pytest.approx(0.7 * before + 0.3 * mean, abs=1e-12)
+
+
+def test_a_detection_on_a_shot_itself_is_judged_by_the_other_shots(photos, support, colours) -> None:
+    prototypes = make_prototypes(support, photos=photos, encoder=colours)
+    detections = Detections.from_rows([1, 1], [LEFT, RIGHT], [0.5, 0.5], [RED, GREEN])
+    result = rescore(
+        detections,
+        vocabulary=NAMES,
+        encoder=colours,
+        photos=photos,
+        settings=RescoreSettings(evidence="support"),
+        prototypes=prototypes,
+    )
+    # photo 1 is left out: red has the shot of photo 2, green has none
+    assert result.detections.extras[0]["score_support"] == pytest.approx(1, abs=1e-6)
+    assert result.detections.extras[1] is None
+    assert result.detections.scores[1] == 0.5
+    assert result.counts.without_support == 1
+    assert result.counts.eligible == 2
+
+
+def test_support_crops_are_kept_by_the_cache(photos, support, colours, tmp_path: Path) -> None:
+    for expected in (0, 4):
+        encoder = CachedEncoder(colours, EmbeddingCache(tmp_path / "cache"))
+        first = make_prototypes(support, photos=photos, encoder=encoder)
+        assert encoder.hits == expected
+    assert len(colours.boxes_seen) == 4
+    assert set(first.photos) == {sha256_of(photos[number].path) for number in (1, 2)}
+
+
+def test_evidence_by_shots_without_shots_is_refused(photos, colours) -> None:
+    detections = Detections.from_rows([3], [LEFT], [0.5], [RED])
+    with pytest.raises(ConfigError) as refused:
+        rescore(
+            detections,
+            vocabulary=NAMES,
+            encoder=colours,
+            photos=photos,
+            settings=RescoreSettings(evidence="support"),
+        )
+    assert str(refused.value) == "--evidence support needs shots: pass --support SPLIT or annotations"
+
+
+def test_support_without_a_box_is_refused(photos, support, colours) -> None:
+    with pytest.raises(DataError) as refused:
+        make_prototypes(support.select_rows(support.crowd), photos=photos, encoder=colours)
+    assert str(refused.value) == "the support has no box inside its photos; give each class a few"

@@ -1,0 +1,126 @@
+"""What a fit finds, and what it lets in."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from risf_core.rescore.fitted import Line, log_odds_of
+from risf_core.tuning.cross_validation import apply
+from risf_core.tuning.fitting import (
+    INTERCEPT_PENALTY,
+    LEAST_SLOPE,
+    SLOPE_PENALTY,
+    SPARSE_FACTOR,
+    WEIGHT_PENALTY,
+    fit_fusion,
+    fit_terms,
+)
+
+
+def fitted(rows, evidence="text", seed=0):
+    return fit_fusion(rows, evidence=evidence, generator=np.random.default_rng(seed))
+
+
+def order(values: np.ndarray) -> list[int]:
+    return np.argsort(values, kind="stable").tolist()
+
+
+def test_an_encoder_that_knows_is_let_in_and_one_that_does_not_is_left_out(made_rows) -> None:
+    knowing, ignorant = fitted(made_rows(knows=1.0)), fitted(made_rows(knows=0.0, seed=1))
+    assert [term.name for term in knowing.fusion.terms][:1] == ["text"]
+    assert knowing.fusion.terms[0].weight > 0.3
+    assert knowing.admissions[0].admitted
+    assert ignorant.fusion.terms == ()
+    assert not ignorant.admissions[0].admitted
+
+
+def test_an_encoder_that_is_always_wrong_is_not_believed_in_reverse(made_rows) -> None:
+    assert fitted(made_rows(knows=-1.0)).fusion.terms == ()
+
+
+def test_without_evidence_the_detectors_order_is_kept_to_the_last_row(made_rows) -> None:
+    rows = made_rows(knows=0.0, seed=1)
+    assert order(apply(fitted(rows).fusion, rows)) == order(rows.scores)
+
+
+def test_a_detector_whose_scores_say_nothing_still_keeps_its_order(made_rows) -> None:
+    rows = made_rows(knows=0.0, seed=1)
+    upside_down = made_rows(knows=0.0, seed=1, right=1 - rows.right)
+    fusion = fit_terms(upside_down, ())
+    assert fusion.alone.slope == LEAST_SLOPE
+    assert order(apply(fusion, upside_down)) == order(rows.scores)
+
+
+def test_the_fit_is_the_minimum_of_its_loss(made_rows) -> None:
+    rows = made_rows(300)
+    fusion = fit_terms(rows, ("text",))
+    (term,) = fusion.terms
+    asked = ~np.isnan(rows.evidence.probability)
+    log_odds = log_odds_of(rows.scores)[asked]
+    column = np.log(np.maximum(rows.evidence.probability[asked], 1e-6)) - term.centre
+    assert term.centre == pytest.approx(np.log(np.maximum(rows.evidence.probability[asked], 1e-6)).mean())
+
+    def loss(slope: float, level: float, weight: float) -> float:
+        """`level` is the change of the log-odds in the middle of the data."""
+        total = log_odds + level + (slope - 1) * (log_odds - log_odds.mean()) + weight * column
+        pull = INTERCEPT_PENALTY * level**2 + SLOPE_PENALTY * (slope - 1) ** 2 + WEIGHT_PENALTY * weight**2
+        return float((np.logaddexp(0, total) - rows.right[asked] * total).sum() + pull / 2)
+
+    level = fusion.fused.intercept + (fusion.fused.slope - 1) * log_odds.mean()
+    least = loss(fusion.fused.slope, level, term.weight)
+    for step in (-0.02, 0.02):
+        assert loss(fusion.fused.slope + step, level, term.weight) > least
+        assert loss(fusion.fused.slope, level + step, term.weight) > least
+        assert loss(fusion.fused.slope, level, term.weight + step) > least
+
+
+def test_little_data_means_little_change(made_rows) -> None:
+    few, many = (fit_terms(made_rows(count), ("text",)).terms[0].weight for count in (10, 5000))
+    assert 0 < few < 0.7 * many
+
+
+def test_sparse_labels_pull_harder_and_leave_rows_without_evidence_as_they_are(made_rows) -> None:
+    rows, sparse = made_rows(60), made_rows(60, sparse=True)
+    fusion = fit_terms(sparse, ("text",))
+    assert fusion.terms[0].weight < fit_terms(rows, ("text",)).terms[0].weight
+    assert SPARSE_FACTOR > 1
+    assert (fusion.alone, fusion.others, fusion.fused.slope) == (Line(), Line(), 1.0)
+    asked = ~np.isnan(sparse.evidence.probability)
+    moved = apply(fusion, sparse)
+    assert moved[~asked] == pytest.approx(sparse.scores[~asked], abs=1e-9)
+    # the evidence moves the log-odds of all rows by 0 in the mean
+    inner = (moved[asked] - 0.05) / 0.95
+    assert np.mean(log_odds_of(inner) - log_odds_of(sparse.scores[asked])) == pytest.approx(0, abs=1e-6)
+
+
+def test_rows_that_are_not_judged_do_not_count(made_rows) -> None:
+    rows = made_rows(400)
+    judged = np.arange(400) < 300
+    lies = np.where(judged, rows.right, 1 - rows.right)
+    partly = made_rows(400, right=lies, judged=judged)
+    assert fit_terms(partly, ("text",)) == fit_terms(rows[judged], ("text",))
+
+
+def test_the_fit_is_the_same_each_time_and_depends_on_the_images_not_on_their_order(made_rows) -> None:
+    rows = made_rows()
+    assert fitted(rows) == fitted(rows)
+    shuffled = rows[np.random.default_rng(4).permutation(len(rows))]
+    first, second = fitted(rows).fusion, fitted(shuffled).fusion
+    assert [term.name for term in first.terms] == [term.name for term in second.terms]
+    assert first.terms[0].weight == pytest.approx(second.terms[0].weight, abs=1e-6)
+
+
+def test_shots_are_fitted_beside_names_and_by_themselves(made_rows) -> None:
+    rows = made_rows()
+    rows.evidence.support[:] = rows.evidence.probability
+    rows.evidence.similarity[:] = rows.evidence.probability
+    nameless = made_rows()
+    nameless.evidence.support[:] = rows.evidence.probability
+    nameless.evidence.similarity[:] = rows.evidence.probability
+    nameless.evidence.probability[:] = math.nan
+    nameless.evidence.rank[:] = math.nan
+    assert fitted(nameless, "support").fusion.terms[0].name == "support"
+    assert {admission.terms for admission in fitted(rows, "both").admissions} >= {("text",), ("support",)}
