@@ -216,15 +216,9 @@ def report_prototypes(
         before = mean_ap(kept, rest, with_shots)
         gains.append([before, *(mean_ap(result.detections, rest, with_shots) - before for result in scores)])
     before, names, nothing, shown, both = 100 * np.mean(gains, axis=0)
-    print(
-        f"\nprototypes, {draws} draws: weak file, 5 shots a class (or all there are) from 32 photos, AP over the classes"
-    )
-    print(
-        f"with shots on the other 32: detector {before:.2f}; the paper's formula by true names {names:+.2f}, by nonsense"
-    )
-    print(
-        f"names {nothing:+.2f}, by 5 shots {shown:+.2f} ({shown / names:.0%} of what true names give), both {both:+.2f}"
-    )
+    print(f"\nprototypes, {draws} draws: weak file, up to 5 shots a class from 32 photos, AP on the other 32 over the")
+    print(f"classes with shots: detector {before:.2f}; paper's formula by true names {names:+.2f}, by nonsense names")
+    print(f"{nothing:+.2f}, by 5 shots {shown:+.2f} ({shown / names:.0%} of what true names give), by both {both:+.2f}")
 
 
 def five_shots(labels: np.ndarray, allowed: np.ndarray, seed: int) -> Iterator[np.ndarray]:

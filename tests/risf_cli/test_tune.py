@@ -1,0 +1,219 @@
+"""`risf tune` as a person runs it, and `risf rescore --fusion` with what it wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from risf_cli.app import app
+from risf_core.rescore.fitted import log_odds_of
+
+CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "dog"}]
+COUNT = 12  # images
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Twelve photos with a cat and a dog each; a detector that finds both, sometimes under the wrong name, and more."""
+    rng = np.random.default_rng(3)
+    (tmp_path / "photos").mkdir()
+    images, boxes, rows = [], [], []
+    for image_id in range(1, COUNT + 1):
+        name = f"{image_id:03d}.png"
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8)).save(tmp_path / "photos" / name)
+        images.append({"id": image_id, "file_name": name, "height": 60, "width": 80})
+        for category_id, x in ((2, 2), (7, 42)):
+            box = [x, 5, 30, 40]
+            boxes.append(
+                {"id": len(boxes) + 1, "image_id": image_id, "category_id": category_id, "bbox": box, "area": 1200}
+            )
+            wrong = 9 - category_id
+            score = float(rng.uniform(0.3, 0.9))
+            rows.append({"image_id": image_id, "category_id": category_id, "bbox": box, "score": score})
+            rows.append({"image_id": image_id, "category_id": wrong, "bbox": box, "score": round(1 - score, 6)})
+        rows.append({"image_id": image_id, "category_id": 2, "bbox": [20, 45, 9, 9], "score": 0.03})
+    dataset = {"images": images, "annotations": boxes, "categories": CATEGORIES}
+    (tmp_path / "gt.json").write_text(json.dumps(dataset))
+    few = {**dataset, "annotations": boxes[:6], "images": images[:3]}
+    (tmp_path / "shots.json").write_text(json.dumps(few))
+    (tmp_path / "dets.json").write_text(json.dumps(rows))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path, tiny: tuple[Path, Path]):
+    """Runs a command with the tiny encoder in this process."""
+    encoder = ["--clip-config", tiny[0], "--clip-weights", tiny[1], "--device", "cpu", "--precision", "fp32"]
+
+    def call(command: str, *arguments: object, annotations: str = "gt.json"):
+        words = [command, *arguments, "--annotations", annotations, "--images", "photos", *encoder]
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return call
+
+
+def one_line(done) -> str:
+    """The message of a failure that is the user's to mend."""
+    assert done.exit_code == 1, done.output
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith(("warning", "read ", "encoding"))]
+    assert line.startswith("error: ")
+    return line.removeprefix("error: ")
+
+
+def test_tune_writes_a_fusion_that_rescore_applies(run, folder: Path) -> None:
+    done = run("tune", "dets.json", "--bootstrap", 20)
+    assert done.exit_code == 0, done.output
+    for words in ("detector", "paper, alpha 0.7", "best single alpha", "fitted fusion", "AP50", "verdict: re-scoring"):
+        assert words in done.stdout
+    assert done.stdout.splitlines()[-1] == "fusion.json"
+    content = json.loads((folder / "fusion.json").read_text())
+    assert content["options"]["seed"] == 0
+    assert content["conditions"]["classes"] == ["cat", "dog"]
+    assert content["inputs"]["detections"]["sha256"]
+    assert content["labels"]["images"] == COUNT
+
+    done = run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "after.json")
+    assert done.exit_code == 0, done.output
+    before, after = (json.loads((folder / name).read_text()) for name in ("dets.json", "after.json"))
+    assert [{key: row[key] for key in ("image_id", "category_id", "bbox")} for row in after] == [
+        {key: row[key] for key in ("image_id", "category_id", "bbox")} for row in before
+    ]
+    assert [row["score_detector"] for row in after] == [row["score"] for row in before]
+    fusion = content["fusion"]
+    for row in after:  # what fusion.json says, by hand
+        log_odds = log_odds_of(np.array([row["score_detector"]]))[0]
+        alone = fusion["alone"]["intercept"] + fusion["alone"]["slope"] * log_odds
+        if not fusion["terms"] or "score_clip" not in row:
+            assert row["score"] == pytest.approx(1 / (1 + np.exp(-alone)), abs=1e-9)
+    record = json.loads((folder / "after.json.record.json").read_text())
+    assert record["fitted"] == fusion
+    assert record["inputs"]["fusion"]["sha256"]
+
+
+def test_the_same_seed_gives_the_same_file(run, folder: Path) -> None:
+    files = []
+    for name in ("one.json", "two.json"):
+        assert run("tune", "dets.json", "--bootstrap", 10, "--seed", 4, "--out", name, "-q").exit_code == 0
+        files.append(json.loads((folder / name).read_text()))
+        del files[-1]["options"]["out"]
+    assert files[0] == files[1]
+
+
+def test_json_is_the_file_itself(run, folder: Path) -> None:
+    done = run("tune", "dets.json", "--bootstrap", 0, "--json", "--quiet")
+    assert json.loads(done.stdout) == json.loads((folder / "fusion.json").read_text())
+    methods = json.loads(done.stdout)["cross_validation"]["methods"]
+    assert [method["name"] for method in methods] == [
+        "detector", "paper, alpha 0.7", "best single alpha", "fitted fusion",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--template", "a drawing of {}"], "other prompts:"),
+        (["--crop", "pad"], "another crop rule: squash there, pad here; pass --crop as it was"),
+        (["--min-score", 0.1], "another score range: [0.05, 1.0] there, [0.1, 1.0] here"),
+        (["--alias", "cat=kitten"], "other prompts:"),
+    ],
+)
+def test_a_fusion_fitted_to_something_else_is_refused(run, options: list[object], message: str) -> None:
+    assert run("tune", "dets.json", "--bootstrap", 0, "-q").exit_code == 0
+    line = one_line(run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "after.json", *options, "-q"))
+    assert line.startswith(f"--fusion fusion.json: was fitted with {message}")
+    assert not Path("after.json").exists()
+
+
+def test_a_fusion_of_other_weights_is_refused(run, folder: Path, tmp_path_factory) -> None:
+    from tests.tiny_encoder import TINY, save_tiny
+
+    assert run("tune", "dets.json", "--bootstrap", 0, "-q").exit_code == 0
+    config, weights = save_tiny(tmp_path_factory.mktemp("other"), "tiny-clip", TINY, seed=1)
+    words = ["rescore", "dets.json", "--fusion", "fusion.json", "--annotations", "gt.json", "--images", "photos", "-q"]
+    words += ["--clip-config", str(config), "--clip-weights", str(weights), "--precision", "fp32"]
+    assert "was fitted with another weights:" in one_line(CliRunner().invoke(app, words))
+
+
+def test_a_fusion_that_is_not_there_and_a_rule_that_is_none(run) -> None:
+    line = one_line(run("rescore", "dets.json", "--fusion", "fusoin.json"))
+    assert line == "fusoin.json: there is no such fusion file; check the path"
+    line = one_line(run("rescore", "dets.json", "--fusion", "linaer"))
+    assert line.startswith("--fusion 'linaer' is unknown (did you mean 'linear'?)")
+
+
+def test_shots_are_a_second_voice_in_the_fit_and_in_the_formula(run, folder: Path) -> None:
+    done = run("rescore", "dets.json", "--support", "shots.json", "--evidence", "support", "--out", "after.json")
+    assert done.exit_code == 0, done.output
+    row = json.loads((folder / "after.json").read_text())[20]  # of a photo that is no support
+    assert row["score"] == pytest.approx(0.7 * row["score_detector"] + 0.3 * row["score_support"], abs=1e-12)
+    assert "score_clip" not in row
+    record = json.loads((folder / "after.json.record.json").read_text())
+    assert (record["support"]["crops"], record["support"]["photos"]) == (6, 3)
+
+    assert run("tune", "dets.json", "--support", "shots.json", "--bootstrap", 0, "-q").exit_code == 0
+    content = json.loads((folder / "fusion.json").read_text())
+    assert content["conditions"]["evidence"] == "both"
+    with_support = ["--support", "shots.json", "--fusion", "fusion.json", "--out", "after.json", "-q"]
+    assert run("rescore", "dets.json", *with_support).exit_code == 0
+    line = one_line(run("rescore", "dets.json", "--fusion", "fusion.json", "-q"))
+    assert "was fitted with another evidence: both there, text here; pass --evidence and --support as they were" in line
+
+
+def test_a_split_is_read_as_sparse_labels_and_said_so(run, folder: Path) -> None:
+    words = ["prepare-splits", "--coco", "gt.json", "--novel", "dog", "--shots", "5", "--seeds", "1", "--out", "split"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    done = run("tune", "dets.json", "--on-unmatched", "skip", "--bootstrap", 0, annotations="split/shots/seed1.json")
+    assert done.exit_code == 0, done.output
+    assert "sparse labels: only detections on labelled boxes are judged" in done.stderr
+    content = json.loads((folder / "fusion.json").read_text())
+    assert content["labels"]["sparse"] is True
+    assert content["labels"]["boxes"] == 10
+    assert content["fusion"]["alone"] == {"slope": 1.0, "intercept": 0.0}
+    done = run("tune", "dets.json", "--sparse", "--bootstrap", 0, "-q")
+    assert json.loads((folder / "fusion.json").read_text())["labels"]["sparse"] is True
+
+
+def test_bad_input_is_one_line(run, folder: Path) -> None:
+    dataset = json.loads((folder / "gt.json").read_text())
+    (folder / "one.json").write_text(json.dumps({**dataset, "images": dataset["images"][:1]}))
+    (folder / "far.json").write_text(
+        json.dumps({**dataset, "annotations": [{**row, "bbox": [0, 50, 4, 4]} for row in dataset["annotations"]]})
+    )
+    line = one_line(run("tune", "dets.json", "--on-unmatched", "skip", annotations="one.json"))
+    assert line == (
+        "1 labelled image with detections to judge and to re-score; a fit needs at least 2, and 10 to be of use"
+    )
+    line = one_line(run("tune", "dets.json", annotations="far.json"))
+    assert line.startswith("none of 48 detections is right (same class, overlap 0.5): do annotations and detections")
+    line = one_line(run("tune", "dets.json", "--evidence", "support"))
+    assert line == "--evidence support needs shots: pass --support SPLIT or a COCO JSON of a few boxes a class"
+    line = one_line(run("tune", "dets.json", "--support", "shots.json", "--evidence", "text"))
+    assert line == "--evidence text has no use for --support; leave one of them out"
+    line = one_line(run("tune", "dets.json", "--out", "photos"))
+    assert line == "photos: is a folder; name a file in it"
+    renamed = [{**category, "name": f"x{category['id']}"} for category in dataset["categories"]]
+    (folder / "renamed.json").write_text(json.dumps({**dataset, "categories": renamed}))
+    line = one_line(run("rescore", "dets.json", "--support", "renamed.json"))
+    assert line == ("renamed.json: none of its 24 boxes is of the 2 classes of the detections (it has 'x2', 'x7')")
+
+
+def test_ids_that_do_not_fit_are_refused_as_evaluate_refuses_them(run, folder: Path) -> None:
+    rows = json.loads((folder / "dets.json").read_text())
+    (folder / "strange.json").write_text(json.dumps([{**row, "category_id": 5} for row in rows]))
+    assert "category_id 5" in one_line(run("tune", "strange.json"))
+    (folder / "elsewhere.json").write_text(json.dumps([{**row, "image_id": row["image_id"] + 900} for row in rows]))
+    assert "image_id" in one_line(run("tune", "elsewhere.json"))
+
+
+def test_without_annotations_the_line_names_option_and_key(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["tune", "dets.json", "--images", "photos"])
+    assert one_line(done).startswith(
+        "risf tune needs --annotations; pass it, or write `annotations: ...` into risf.yaml"
+    )
