@@ -176,7 +176,9 @@ def fitted_scores(own: Detector, truth: GroundTruth, photos: np.ndarray) -> np.n
     drawn = np.isin(own.rows.images, photos)
     rows = own.rows[drawn]
     rows = replace(rows, images=np.searchsorted(photos, rows.images))
-    tuned = fit_labelled(own.detections[drawn], rows, images_of(truth, photos), settings=SETTINGS, resamples=0)
+    tuned = fit_labelled(
+        own.detections[drawn], rows, images_of(truth, photos), settings=SETTINGS, resamples=0, alphas=(1.0,)
+    )
     return apply(tuned.fusion, own.rows)
 
 

@@ -69,12 +69,16 @@ def cross_validate(
     evidence: EvidenceKind,
     seed: int,
     resamples: int,
+    alphas: Sequence[float] = ALPHAS,
     progress: Callable[[int, int], None] | None = None,
 ) -> CrossValidation:
     """Every image scored by what was fitted to the images of other folds, all folds evaluated together.
 
     The detector and the paper's formula need no fit. The best alpha and the fitted fusion, with its choice of terms,
     are made anew for each fold. With sparse labels only rows that can be judged are evaluated.
+
+    Args:
+        alphas: those that the best single one is chosen from; trying them is most of the work.
     """
     order = np.random.default_rng(seed).permutation(len(ground_truth.images))
     folds = min(FOLDS, len(order))
@@ -82,12 +86,12 @@ def cross_validate(
     fold_of_image[order] = np.arange(len(order)) % folds
     fold_of_row = fold_of_image[rows.images]
     best, fitted = rows.scores.copy(), rows.scores.copy()
-    alphas = []
+    best_alphas = []
     for fold in range(folds):
         train, test = fold_of_row != fold, fold_of_row == fold
         others = images_of(ground_truth, np.flatnonzero(fold_of_image != fold))
-        alphas.append(_best_alpha(detections[train], rows[train], others, evidence))
-        best[test] = formula(rows[test], alphas[-1], evidence)
+        best_alphas.append(_best_alpha(detections[train], rows[train], others, evidence, alphas))
+        best[test] = formula(rows[test], best_alphas[-1], evidence)
         fit = fit_fusion(rows[train], evidence=evidence, generator=np.random.default_rng([seed, fold]))
         fitted[test] = apply(fit.fusion, rows[test])
         if progress is not None:
@@ -99,7 +103,7 @@ def cross_validate(
         "fitted fusion": fitted,
     }
     methods = _compare(detections, rows, ground_truth, tables, resamples=resamples, seed=seed)
-    return CrossValidation(folds, methods, tuple(alphas))
+    return CrossValidation(folds, methods, tuple(best_alphas))
 
 
 def formula(rows: LabelledRows, alpha: float, evidence: EvidenceKind) -> Scores:
@@ -133,10 +137,18 @@ def images_of(ground_truth: GroundTruth, positions: NDArray[np.int64]) -> Ground
     )
 
 
-def _best_alpha(detections: Detections, rows: LabelledRows, ground_truth: GroundTruth, evidence: EvidenceKind) -> float:
+def _best_alpha(
+    detections: Detections,
+    rows: LabelledRows,
+    ground_truth: GroundTruth,
+    evidence: EvidenceKind,
+    alphas: Sequence[float],
+) -> float:
     """The alpha of highest AP; of equals the largest, which changes least."""
-    values = {alpha: _ap(detections, rows, formula(rows, alpha, evidence), ground_truth) for alpha in ALPHAS}
-    return max(ALPHAS, key=lambda alpha: (values[alpha], alpha))
+    if len(alphas) == 1:
+        return alphas[0]
+    values = {alpha: _ap(detections, rows, formula(rows, alpha, evidence), ground_truth) for alpha in alphas}
+    return max(alphas, key=lambda alpha: (values[alpha], alpha))
 
 
 def _ap(detections: Detections, rows: LabelledRows, scores: Scores, ground_truth: GroundTruth) -> float:

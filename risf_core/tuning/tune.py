@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from risf_core.rescore.crop_encoder import CropEncoder
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import Gathered, RescoreSettings, gather_evidence
 from risf_core.rescore.prototypes import Prototypes
-from risf_core.tuning.cross_validation import CrossValidation, cross_validate
+from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, cross_validate
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, judge
 
@@ -118,6 +118,7 @@ def fit_labelled(
     settings: RescoreSettings,
     seed: int = 0,
     resamples: int = 1000,
+    alphas: Sequence[float] = ALPHAS,
     progress: Progress | None = None,
 ) -> Tuned:
     """The fusion for rows whose evidence is known; the arguments are those of `tune`."""
@@ -130,6 +131,7 @@ def fit_labelled(
         evidence=settings.evidence,
         seed=seed,
         resamples=resamples,
+        alphas=alphas,
         progress=None if progress is None else lambda done, total: progress("cross-validation", "folds", done, total),
     )
     fit = fit_fusion(rows, evidence=settings.evidence, generator=np.random.default_rng(seed))
