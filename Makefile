@@ -23,7 +23,7 @@ test: lint types
 
 # Parity with upstream detectron2, in an environment of its own: the prebuilt wheel it tests against is for Python 3.10.
 test-detectron2: setup-detectron2
-	$(DETECTRON2_VENV)/bin/python -m pytest tests/parity
+	OMP_NUM_THREADS=1 $(DETECTRON2_VENV)/bin/python -m pytest tests/parity --numprocesses=2 --dist=loadfile
 
 setup-detectron2: $(DETECTRON2_STAMP)
 

@@ -60,6 +60,15 @@ TrainingPrecision = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"] | None,
     typer.Option(metavar="NAME", rich_help_panel=_RUN, help="auto, fp32, bf16 or fp16. (default: fp32)"),
 ]
+TrainingEngine = Annotated[
+    Literal["torchvision", "detectron2"] | None,
+    typer.Option(
+        "--engine",
+        metavar="NAME",
+        rich_help_panel=_RUN,
+        help="torchvision, or detectron2 and its trainer where that is installed. (default: torchvision)",
+    ),
+]
 TrainingWorkers = Annotated[
     int | None,
     typer.Option(metavar="N", min=0, rich_help_panel=_RUN, help="Processes that decode images. (default: 4)"),

@@ -79,6 +79,7 @@ class SolverConfig:
     batch: int = _at_least(1, 16)  # images an optimiser step; below 16 rate and iterations are scaled
     scale_schedule: bool = True  # False: rate and iterations are taken as they stand, whatever the batch
     images_per_step: int = _at_least(1, 2)  # images a process holds at once; the rest of the batch is accumulated
+    engine: Literal["torchvision", "detectron2"] = "torchvision"  # who runs the network: the same weights and boxes
     seed: int = _at_least(0, 0)  # of the order of images, flips, sizes, sampled boxes and fresh weights
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
@@ -114,7 +115,7 @@ KEYS: tuple[str, ...] = tuple(f"{section}.{entry.name}" for section, kind in SEC
 
 # Not of the run's result: a run may be resumed with others
 FREE_KEYS = frozenset(
-    {"data.workers", "data.images", "solver.device", "solver.log_every", "solver.checkpoint_every"}
+    {"data.workers", "data.images", "solver.engine", "solver.device", "solver.log_every", "solver.checkpoint_every"}
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pkgutil
 import subprocess
 import sys
@@ -29,12 +30,19 @@ OWNERS = {
     "risf_core.heads": TORCH,
     "risf_core.detector": TORCH | {"torchvision"},
     "risf_core.training": TORCH | {"torchvision"},
+    "risf_core.engines.detectron2": HEAVY,  # detectron2 loads what it finds
 }
+
+
+DETECTRON2_ENGINE = "risf_core.engines.detectron2"  # loads only where detectron2 is, and only when asked for
 
 
 def modules_of(package) -> list[str]:
     found = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
-    return [package.__name__, *(module.name for module in found if not module.name.endswith("__main__"))]
+    names = [package.__name__, *(module.name for module in found if not module.name.endswith("__main__"))]
+    if importlib.util.find_spec("detectron2") is None:
+        names = [name for name in names if not name.startswith(DETECTRON2_ENGINE)]
+    return names
 
 
 ALL_MODULES = modules_of(risf_core) + modules_of(risf_cli)

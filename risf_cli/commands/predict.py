@@ -61,6 +61,10 @@ def predict(
         int, typer.Option(metavar="N", min=1, help="At most so many photos of one size in a forward pass.")
     ] = 1,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that decode and resize.")] = 2,
+    engine: Annotated[
+        Literal["torchvision", "detectron2"],
+        typer.Option(metavar="NAME", help="torchvision, or detectron2 where that is installed: the same boxes."),
+    ] = "torchvision",
     device: Device = "auto",
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
@@ -123,7 +127,9 @@ def predict(
     from risf_core.detector.prediction import predict as predicted
     from risf_core.detector.roi_heads import TestSettings
     from risf_core.detector.weights import detector_of
+    from risf_core.engines import on_engine, require_engine
 
+    require_engine(engine)
     settings = PredictionSettings(
         device=choose_device(device),
         precision="fp32" if precision == "auto" else precision,  # half precision moves boxes by pixels: never unasked
@@ -148,7 +154,7 @@ def predict(
     start = time.perf_counter()
     with progress_of("predicting", "photos", quiet=quiet) as progress:
         result = predicted(
-            model,
+            on_engine(model, engine),
             given.photos,
             vocabulary=vocabulary,
             settings=settings,

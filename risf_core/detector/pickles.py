@@ -105,7 +105,8 @@ def _bytes_of(text: str, encoding: str) -> bytes:
 
 
 def _known_globals() -> Mapping[tuple[str, str], Any]:
-    core: Any = getattr(np, "_core", None) or np.core  # renamed in numpy 2; Any: private on purpose
+    # renamed in numpy 2; numpy 1.26 has a `_core` too, with nothing in it. Any: private on purpose
+    core: Any = getattr(np, "_core" if int(np.__version__.partition(".")[0]) >= 2 else "core")
     known: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,

@@ -11,6 +11,7 @@ import torch
 from risf_core.config import ConfigInForce
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
+from risf_core.engines import Engine, require_engine
 from risf_core.errors import ConfigError, listing
 from risf_core.processes import Processes, started_processes
 from risf_core.training.data_sets import TrainingData, read_training_data
@@ -52,6 +53,7 @@ def train(
     Raises ConfigError, DataError, CheckpointError and so on, in one line, where something asked for cannot be.
     """
     processes = processes or started_processes()
+    require_engine(config.values.solver.engine)
     data = read_training_data(config.values.data)
     if config.values.data.setting != "base" and config.values.data.shots is None:
         config = config.with_values({"data.shots": data.fewest_boxes}, origin="the rarest class of the file")
@@ -78,6 +80,7 @@ def train(
             f"batch {solver.batch} = {processes.count} process(es) x {group_size} images x {accumulation} portions; "
             f"{schedule.iterations} iterations at learning rate {schedule.learning_rate:g}, a tenth at "
             f"{listing(schedule.steps) or 'no step'}; {precision} on {device}"
+            f"{'' if solver.engine == 'torchvision' else f', engine {solver.engine}'}"
         )
     job = Job(
         folder=folder,
@@ -94,8 +97,16 @@ def train(
     with training_group(processes, device):
         wait_for_all(processes)
         goes_on = goes_on if processes.is_first else resume and not force and (folder / LAST).is_file()
-        run_loop(start.model, job, resume=goes_on)
+        _loop_of(solver.engine)(start.model, job, resume=goes_on)
     return TrainedRun(folder, folder / FINAL)
+
+
+def _loop_of(engine: Engine) -> Callable[..., None]:
+    if engine == "torchvision":
+        return run_loop
+    from risf_core.engines.detectron2.trainer import run_trainer
+
+    return run_trainer
 
 
 def _held_out(config: ConfigInForce, data: TrainingData) -> HeldOutSet | None:

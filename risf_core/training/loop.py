@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from risf_core.processes import Processes
 from risf_core.records import RecordSet
 from risf_core.training.distributed import wait_for_all, with_shared_gradients
 from risf_core.training.held_out import HeldOutSet, held_out_metrics
-from risf_core.training.loading import StepExamples, training_steps
+from risf_core.training.loading import training_steps
 from risf_core.training.meter import Meter, Progress
 from risf_core.training.metrics_log import MetricsLog
 from risf_core.training.order import OrderState
@@ -36,6 +37,7 @@ class Hooks:
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_evaluation: Callable[[int, dict[str, float]], None] = lambda iteration, figures: None
     sampler_of: SamplerOf | None = None  # None: drawn from the seed
+    detectron2: tuple[Any, ...] = ()  # hooks of detectron2's trainer (HookBase), for its engine. Any: may be absent
 
 
 @dataclass(frozen=True)
@@ -61,110 +63,133 @@ def run_loop(model: Detector, job: Job, *, resume: bool) -> None:
     resumed ends with the weights of an undisturbed one. Raises RisfError where the loss is no number, ConfigError where
     the memory does not suffice, OutputError where a disk is full; the last checkpoint stays whole.
     """
-    solver = job.config.solver
-    model.to(job.device, memory_format=torch.channels_last if solver.channels_last else torch.preserve_format)  # type: ignore[call-overload]
-    model.train()
-    optimizer = torch.optim.SGD(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=solver.learning_rate,
-        momentum=solver.momentum,
-        weight_decay=solver.weight_decay,
-    )
-    group_size, accumulation = accumulation_of(solver, job.processes.count)
-    stepper = Stepper(
-        with_shared_gradients(model, job.processes, job.device),
-        optimizer,
-        inputs=model.architecture.inputs,
-        device=job.device,
-        precision=job.precision,
-        channels_last=solver.channels_last,
-        sampler_of=job.hooks.sampler_of or seeded_samplers(solver.seed),
-    )
-    done, order, best = _restored(model, stepper, job) if resume else (0, OrderState(), None)
-    steps = training_steps(
-        job.records.records,
-        job.config.data,
-        seed=solver.seed,
-        group_size=group_size,
-        accumulation=accumulation,
-        processes=job.processes,
-        state=order,
-        pin_memory=job.device.type == "cuda",
-    )
-    log = MetricsLog(job.folder, iteration=done) if job.processes.is_first else None
-    meter = Meter(job.schedule.iterations, device=job.device, processes=job.processes)
-    while done < job.schedule.iterations:
-        rate = job.schedule.rate_at(done)
-        order = _one_step(stepper, steps, job, meter, iteration=done, rate=rate, accumulation=accumulation)
-        done += 1
-        last = done == job.schedule.iterations
-        if last or done % solver.log_every == 0:
-            progress = meter.report(done, rate)
-            if log is not None:
-                log.write(done, progress.figures())
+    run = RunInProgress(model, job, resume=resume)
+    while not run.is_done:
+        run.step()
+        run.after_step()
+    run.finish()
+
+
+class RunInProgress:
+    """A run between two of its iterations, for whichever engine's loop."""
+
+    def __init__(self, model: Detector, job: Job, *, resume: bool) -> None:
+        """Put the model on its device and begin, or go on from the folder's checkpoint."""
+        solver = job.config.solver
+        self.job = job
+        self._own = model.to(
+            job.device, memory_format=torch.channels_last if solver.channels_last else torch.preserve_format
+        )  # type: ignore[call-overload]
+        model.train()
+        # In the order of their names: the engines define their layers in different ones, and read each other's momenta
+        trained = [parameter for _, parameter in sorted(model.named_parameters()) if parameter.requires_grad]
+        self.optimizer = torch.optim.SGD(
+            trained, lr=solver.learning_rate, momentum=solver.momentum, weight_decay=solver.weight_decay
+        )
+        group_size, self._accumulation = accumulation_of(solver, job.processes.count)
+        self.model = with_shared_gradients(model, job.processes, job.device)
+        self._stepper = Stepper(
+            self.model,
+            self.optimizer,
+            inputs=model.architecture.inputs,
+            device=job.device,
+            precision=job.precision,
+            channels_last=solver.channels_last,
+            sampler_of=job.hooks.sampler_of or seeded_samplers(solver.seed),
+        )
+        self.iteration = 0  # steps that are done
+        self._order = OrderState()
+        self._best: float | None = None
+        if resume:
+            self._restore()
+        self.steps = training_steps(
+            job.records.records,
+            job.config.data,
+            seed=solver.seed,
+            group_size=group_size,
+            accumulation=self._accumulation,
+            processes=job.processes,
+            state=self._order,
+            pin_memory=job.device.type == "cuda",
+        )
+        self._log = MetricsLog(job.folder, iteration=self.iteration) if job.processes.is_first else None
+        self._meter = Meter(job.schedule.iterations, device=job.device, processes=job.processes)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the schedule is at its end."""
+        return self.iteration >= self.job.schedule.iterations
+
+    @property
+    def waited(self) -> float:
+        """Seconds of waiting for images since the last line of metrics."""
+        return self._meter.waited
+
+    def step(self) -> Tensor:
+        """One optimiser step; returns the mean of each loss, (4,) as LOSS_NAMES."""
+        job, solver = self.job, self.job.config.solver
+        rate = job.schedule.rate_at(self.iteration)
+        try:
+            with self._meter.loading():
+                step = next(self.steps)
+            seed = (solver.seed * 1_000_003 + self.iteration) * job.processes.count + job.processes.rank
+            losses = self._stepper.step(self._meter.timed(step.groups), count=self._accumulation, rate=rate, seed=seed)
+        except LossIsNoNumber as fault:
+            raise RisfError(_save_batch(fault, job, iteration=self.iteration, rate=rate)) from None
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise ConfigError(_memory_advice(job, self.iteration)) from None
+            raise
+        self._meter.add(losses)
+        self._order = step.state
+        self.iteration += 1
+        return losses
+
+    def after_step(self) -> None:
+        """Whatever is due after an iteration: a line of metrics, an evaluation, a checkpoint."""
+        job, solver, done = self.job, self.job.config.solver, self.iteration
+        if self.is_done or done % solver.log_every == 0:
+            progress = self._meter.report(done, job.schedule.rate_at(done - 1))
+            if self._log is not None:
+                self._log.write(done, progress.figures())
                 job.hooks.on_progress(progress)
-        if _is_due(done, solver.evaluate_every, last) and job.held_out is not None:
-            best = _evaluate(model, job, log, iteration=done, best=best)
-            meter.restart()
-        if log is not None and _is_due(done, solver.checkpoint_every, last):
-            save_state(job.folder, _state(model, stepper, done, order, best), job.description)
-    if log is not None:
-        save_weights(job.folder / FINAL, _weights(model), job.description)
-        log.close()
-    wait_for_all(job.processes)
+        if _is_due(done, solver.evaluate_every, self.is_done) and job.held_out is not None:
+            self._best = _evaluate(self._own, job, self._log, iteration=done, best=self._best)
+            self._meter.restart()
+        if self._log is not None and _is_due(done, solver.checkpoint_every, self.is_done):
+            save_state(job.folder, self._state(), job.description)
+
+    def finish(self) -> None:
+        """Write the final weights."""
+        if self._log is not None:
+            save_weights(self.job.folder / FINAL, _weights(self._own), self.job.description)
+            self._log.close()
+        wait_for_all(self.job.processes)
+
+    def _restore(self) -> None:
+        state = load_state(self.job.folder)
+        self._own.load_state_dict(state.model)
+        self.optimizer.load_state_dict(dict(state.optimizer))
+        self._stepper.scaler.load_state_dict(dict(state.scaler))
+        self.iteration, self._order, self._best = state.iteration, state.order, state.best
+
+    def _state(self) -> TrainingState:
+        return TrainingState(
+            iteration=self.iteration,
+            model=_weights(self._own),
+            optimizer=self.optimizer.state_dict(),
+            scaler=self._stepper.scaler.state_dict(),
+            order=self._order,
+            best=self._best,
+        )
 
 
 def _is_due(iteration: int, every: int, last: bool) -> bool:
     return every > 0 and (last or iteration % every == 0)
 
 
-def _restored(model: Detector, stepper: Stepper, job: Job) -> tuple[int, OrderState, float | None]:
-    state = load_state(job.folder)
-    model.load_state_dict(state.model)
-    stepper.optimizer.load_state_dict(dict(state.optimizer))
-    stepper.scaler.load_state_dict(dict(state.scaler))
-    return state.iteration, state.order, state.best
-
-
-def _state(model: Detector, stepper: Stepper, iteration: int, order: OrderState, best: float | None) -> TrainingState:
-    return TrainingState(
-        iteration=iteration,
-        model=_weights(model),
-        optimizer=stepper.optimizer.state_dict(),
-        scaler=stepper.scaler.state_dict(),
-        order=order,
-        best=best,
-    )
-
-
 def _weights(model: Detector) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-
-
-def _one_step(
-    stepper: Stepper,
-    steps: Iterator[StepExamples],
-    job: Job,
-    meter: Meter,
-    *,
-    iteration: int,
-    rate: float,
-    accumulation: int,
-) -> OrderState:
-    solver = job.config.solver
-    try:
-        with meter.loading():
-            step = next(steps)
-        seed = (solver.seed * 1_000_003 + iteration) * job.processes.count + job.processes.rank
-        losses = stepper.step(meter.timed(step.groups), count=accumulation, rate=rate, seed=seed)
-    except LossIsNoNumber as fault:
-        raise RisfError(_save_batch(fault, job, iteration=iteration, rate=rate)) from None
-    except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise ConfigError(_memory_advice(job, iteration)) from None
-        raise
-    meter.add(losses)
-    return step.state
 
 
 def _save_batch(fault: LossIsNoNumber, job: Job, *, iteration: int, rate: float) -> str:

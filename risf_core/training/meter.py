@@ -53,7 +53,7 @@ class Meter:
         self._processes = processes
         self._total = torch.zeros(len(LOSS_NAMES), device=device)
         self._count = 0
-        self._waited = 0.0
+        self.waited = 0.0  # seconds since the last report
         self._start = time.perf_counter()
 
     def loading(self) -> _Waiting:
@@ -76,7 +76,7 @@ class Meter:
 
     def wait(self, seconds: float) -> None:
         """Count time that was spent waiting for images."""
-        self._waited += seconds
+        self.waited += seconds
 
     def report(self, iteration: int, rate: float) -> Progress:
         """The means since the last report, which begin anew."""
@@ -88,7 +88,7 @@ class Meter:
             losses=dict(zip(LOSS_NAMES, mean, strict=True)),
             learning_rate=rate,
             seconds_per_iteration=seconds / max(self._count, 1),
-            loading_share=self._waited / seconds if seconds else 0.0,
+            loading_share=self.waited / seconds if seconds else 0.0,
             memory_bytes=torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None,
         )
         self._total = torch.zeros_like(self._total)
@@ -97,7 +97,7 @@ class Meter:
 
     def restart(self) -> None:
         """Begin the count of time and iterations anew."""
-        self._count, self._waited, self._start = 0, 0.0, time.perf_counter()
+        self._count, self.waited, self._start = 0, 0.0, time.perf_counter()
 
 
 class _Waiting:

@@ -148,9 +148,9 @@ def test_a_batch_padded_to_a_common_size_gives_what_upstream_makes_of_that_batch
 
 
 def test_the_coco_models_of_detectron2_pool_to_14_and_have_no_affines() -> None:
-    architecture = replace(ARCHITECTURES["r50"], pooler_resolution=14, proposals_test=(2000, 150))
+    architecture = replace(ARCHITECTURES["r50"], pooler_resolution=14, proposals_test=(2000, 60))
     ours = lively_detector(architecture, random_affines=False)
-    upstream = upstream_model("r50", pooler_resolution=14, proposals_test=(2000, 150)).eval()
+    upstream = upstream_model("r50", pooler_resolution=14, proposals_test=(2000, 60)).eval()
     missing, unexpected = upstream.load_state_dict(ours.state_dict(), strict=False)
     assert missing == []
     assert unexpected == ["affine_rpn.weight", "affine_rpn.bias", "affine_rcnn.weight", "affine_rcnn.bias"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,14 +20,19 @@ with warnings.catch_warnings():
 PHOTOS = {(240, 320): 140, (320, 240): 30, (288, 304): 121, (420, 130): 43, (120, 500): 4}
 
 
-def upstream_model(
+def upstream_model(architecture: str, **numbers: Any) -> nn.Module:
+    """The model of `upstream_config`."""
+    return build_model(upstream_config(architecture, **numbers))
+
+
+def upstream_config(
     architecture: str,
     *,
     pooler_resolution: int = 7,
     proposals_test: tuple[int, int] = (6000, 1000),
     rois_per_image: int = 512,
-) -> nn.Module:
-    """detectron2's own C4 model from its own config, with DeFRCN's pooler, frozen stages and class count."""
+) -> Any:
+    """detectron2's own config of a C4 model, with DeFRCN's pooler, frozen stages and class count."""
     depth = {"r50": 50, "r101": 101}[architecture]
     # the zoo has a 3x schedule alone for R-101; the model is the same
     schedule = {"r50": "1x", "r101": "3x"}[architecture]
@@ -38,7 +44,7 @@ def upstream_model(
     config.MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE = rois_per_image
     config.MODEL.ROI_BOX_HEAD.POOLER_RESOLUTION = pooler_resolution
     config.MODEL.RPN.PRE_NMS_TOPK_TEST, config.MODEL.RPN.POST_NMS_TOPK_TEST = proposals_test
-    return build_model(config)
+    return config
 
 
 class _Decoupling:
