@@ -22,7 +22,7 @@ OWNERS = {
     "risf_core.rescore.encoder": TORCH | {"torchvision", "open_clip", "timm"},
     "risf_core.rescore.open_clip_model": TORCH | {"torchvision", "open_clip", "timm"},
     "risf_core.rescore.crops": TORCH | {"torchvision"},
-    "risf_core.tuning.regression": {"scipy"},
+    "risf_core.tuning": {"scipy"},
     "risf_core.demo.encoder": TORCH | {"torchvision", "open_clip", "timm"},
     "risf_core.report.charts": {"plotly"},
     "risf_core.report.page_charts": {"plotly"},

@@ -74,11 +74,12 @@ def read_inputs(
 ) -> RescoreInputs:
     """Detections (``-``: stdin) with their classes and photos.
 
-    Classes come from `annotations` (a COCO JSON or a folder in Pascal VOC's form, boxes in it are not looked at, or what
-    was read of one), from `classes` (names whose ids the file states, or else count from `first_id`, by default 1), or from the detections
-    file itself where it is a COCO dataset dict. Photos are looked for in the folders `images`. Boxes are checked
-    against the sizes that the annotations state, and else against those of the photos. Rows whose category, image or
-    photo is unknown raise an error that names the likely cause, or stay as they are where `on_unmatched` is "skip".
+    Classes come from `annotations` (a COCO JSON or a folder in Pascal VOC's form, boxes unread, or what
+    was read of one), from `classes` (names whose ids the file states, or else count from `first_id`, by default 1), or
+    from the detections file itself where it is a COCO dataset dict. Photos are looked for in the folders `images`.
+    Boxes are checked against the sizes that the annotations state, and else against those of the photos. Rows whose
+    category, image or photo is unknown raise an error that names the likely cause, or stay as they are where
+    `on_unmatched` is "skip".
 
     Raises DataError also under "skip" where the ids are plainly those of another convention, and where a row that would
     stay as it is would come to mean another image or class.

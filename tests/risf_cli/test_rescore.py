@@ -481,7 +481,7 @@ def test_choices_of_the_command_line_are_those_of_the_core():
     from risf_core.formats.conventions import BOX_CONVENTIONS, CATEGORY_CONVENTIONS
     from risf_core.formats.image_ids import IMAGE_ID_CONVENTIONS
     from risf_core.rescore.crops import CROP_RULES
-    from risf_core.rescore.fusion import FUSION_RULES
+    from risf_core.rescore.evidence import EVIDENCE_KINDS
     from risf_core.rescore.pipeline import SOFTMAX_OVER
     from risf_core.rescore.weights import DEFAULT_CLIP
 
@@ -492,7 +492,7 @@ def test_choices_of_the_command_line_are_those_of_the_core():
     assert choices(options.CategoryIds) == CATEGORY_CONVENTIONS
     assert choices(options.ImageIds) == IMAGE_ID_CONVENTIONS
     assert choices(options.Crop) == CROP_RULES
-    assert choices(options.Fusion) == FUSION_RULES
+    assert choices(options.EvidenceChoice) == EVIDENCE_KINDS
     assert choices(options.SoftmaxOver) == SOFTMAX_OVER
     assert choices(options.PrecisionChoice) == PRECISIONS
     from inspect import signature
