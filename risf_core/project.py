@@ -26,6 +26,8 @@ SPLIT_ROOT = "risfsplit"  # below it one split a novel set, as `risf prepare-spl
 # (command, option) -> files of the working folder that are its default, as far as they are there.
 WORKING_FILES: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("evaluate", "detections"): ("detections.json", "rescored.json"),
+    ("report", "before"): ("detections.json",),
+    ("report", "after"): ("rescored.json",),
 }
 # Where trainings leave their runs: command -> option -> the folders that serve as its default, the first that exists.
 RUN_LAYOUT: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -112,7 +114,7 @@ class Project:
         for (owner, option), names in WORKING_FILES.items():
             present = [name for name in names if os.path.isfile(self.folder / name)]
             if owner == command and present:
-                found[option] = present
+                found[option] = present if len(names) > 1 else present[0]
         if command == "base-train" and os.path.isfile(self.folder / shown / PRETRAINED):
             found["weights"] = str(shown / PRETRAINED)
         for option, folders in RUN_LAYOUT.get(command, {}).items():

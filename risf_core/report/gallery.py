@@ -21,7 +21,7 @@ from risf_core.report.recorded_encoder import EncoderPlace, best_names
 
 _log = logging.getLogger(__name__)
 
-MOST_BYTES = 9_000_000  # of pictures; with plotly.js and the tables the page then stays below 15 MB
+MOST_BYTES = 8_000_000  # of pictures; with plotly.js and the tables the page then stays below 15 MB
 
 
 @dataclass(frozen=True)

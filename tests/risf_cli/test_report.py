@@ -233,3 +233,13 @@ def test_the_page_goes_to_stdout_and_detections_come_from_stdin(folder):
 def test_the_same_input_gives_the_same_page(folder):
     pages = [report("before.json", "other.json", "--images", "photos", "--out", "-").stdout for _ in range(2)]
     assert pages[0] == pages[1]
+
+
+def test_the_bare_line_takes_the_working_folders_files(folder):
+    (folder / "detections.json").write_text((folder / "before.json").read_text())
+    (folder / "rescored.json").write_text((folder / "other.json").read_text())
+    (folder / "risf.yaml").write_text("annotations: gt.json\nimages: photos\nreport: {bootstrap: 0, out: bare.html}\n")
+    done = risf("report")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == "bare.html\n"
+    assert "<h1>detections.json → rescored.json</h1>" in (folder / "bare.html").read_text()
