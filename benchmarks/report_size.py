@@ -1,4 +1,4 @@
-"""What `risf report` costs on 5,000 images with 500,000 detections, beside `risf evaluate --bootstrap`, and its size."""
+"""What `risf report` on 500,000 detections costs beside `risf evaluate --bootstrap`, and how large its page is."""
 
 from __future__ import annotations
 

@@ -220,3 +220,14 @@ def test_the_settings_of_the_record_are_shown_with_what_a_person_looks_for(made)
     assert "torch none" in text
     assert "layers" not in text
     assert "There is no record (AFTER.record.json)" in page(truth, before, after).text
+
+
+def test_pictures_stop_where_the_page_would_grow_too_large(made, tmp_path, monkeypatch, caplog):
+    truth, before, after = made()
+    folder = photos_of(truth, tmp_path / "photos")
+    monkeypatch.setattr("risf_core.report.gallery.MOST_BYTES", 100_000)
+    read = page(truth, before, after, images=[folder], pictures=30)
+    sources = [own["src"] for own in read.all("img")]
+    assert 100_000 < sum(map(len, sources)) < 800_000  # the photo that crosses the limit is still shown
+    assert "left out to keep the page small" in read.text
+    assert "for the page would grow beyond 15 MB; lower --pictures" in caplog.text
