@@ -132,10 +132,11 @@ def report(own: Detector, truth: GroundTruth, *, draws: int) -> None:
     )
     for count in COUNTS:
         results = np.array([one_draw(own, truth, count, draw) for draw in range(draws)])
-        pooled = np.array([all_photos(own, truth, count, draw) for draw in range(min(draws, 5))])
+        few_left = len(truth.images) - count < len(truth.images) // 2
+        pooled = np.array([all_photos(own, truth, count, draw) for draw in range(draws // 2)]) if few_left else None
         mean, worst = results.mean(axis=0), results.min(axis=0)
         cells = [f"{mean[k]:+6.2f} ({worst[k]:+5.2f})" for k in (1, 2)]
-        cells.append(f"{pooled.mean():+6.2f} ({pooled.min():+5.2f})")
+        cells.append("" if pooled is None else f"{pooled.mean():+6.2f} ({pooled.min():+5.2f})")
         print(
             f"{count:>10} {len(truth.images) - count:>10} {mean[0]:>9.2f} {cells[0]:>14} {cells[1]:>14} {cells[2]:>20}"
         )

@@ -21,6 +21,7 @@ INTERCEPT_PENALTY = 1e-3  # the intercept is not the detector's to know: it hold
 SPARSE_FACTOR = 10.0  # how much stronger the pull is where only some objects are labelled
 
 LEAST_SLOPE = 0.05  # of the line without evidence: it must rise, however little the scores say
+MOST_ROWS = 6_000  # that terms are chosen by, in whole images; all rows are fitted to
 FOLDS = 5  # of the inner cross-validation
 
 # the evidence that is fitted first, and what may join it
@@ -64,7 +65,7 @@ def fit_fusion(
     detector's order. Deterministic: `generator` alone deals the images to folds.
     """
     judged = rows[rows.judged]
-    asked = judged[_asked(judged)]
+    asked = _some_images(judged[_asked(judged)], generator)
     images = np.unique(asked.images)
     folds = _folds(asked.images, images, generator)
     admitted: tuple[str, ...] = ()
@@ -105,18 +106,27 @@ def fit_terms(rows: LabelledRows, terms: Sequence[str]) -> FittedFusion:
 
 def _regress(asked: LabelledRows, names: Sequence[str]) -> tuple[Line, list[Term]]:
     """Slope, intercept and weights over rows that the encoder was asked about."""
-    log_odds = log_odds_of(asked.scores)
     columns = _columns(asked, names)
+    line, weights, centres = _solve(log_odds_of(asked.scores), columns, asked.right, sparse=asked.sparse)
+    pairs = zip(names, weights.tolist(), centres.tolist(), strict=True)
+    return line, [Term(name, weight, centre) for name, weight, centre in pairs]
+
+
+def _solve(
+    log_odds: NDArray[np.float64], columns: NDArray[np.float64], right: NDArray[np.float64], *, sparse: bool
+) -> tuple[Line, NDArray[np.float64], NDArray[np.float64]]:
+    """The line, the weights (P,) and the centres (P,) for columns of evidence (N, P)."""
     centres = _centres(columns)
-    design, penalties = _design(log_odds, np.where(np.isnan(columns), 0.0, columns - centres), sparse=asked.sparse)
-    found = fit_offset_logistic(design, asked.right, offset=log_odds, penalties=penalties)
-    middle = _middle(log_odds)
-    change = 0.0 if asked.sparse else float(found[1])
-    weights = found[-len(names) :] if names else found[:0]
-    terms = [
-        Term(name, float(weight), float(centre)) for name, weight, centre in zip(names, weights, centres, strict=True)
-    ]
-    return Line(1.0 + change, float(found[0]) - change * middle), terms
+    design, penalties = _design(log_odds, _about(columns, centres), sparse=sparse)
+    found = fit_offset_logistic(design, right, offset=log_odds, penalties=penalties)
+    change = 0.0 if sparse else float(found[1])
+    weights = found[len(found) - columns.shape[1] :]
+    return Line(1.0 + change, float(found[0]) - change * _middle(log_odds)), weights, centres
+
+
+def _about(columns: NDArray[np.float64], centres: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The columns (N, P) about their centres; 0 where a value is not known."""
+    return np.where(np.isnan(columns), 0.0, columns - centres)
 
 
 def _design(
@@ -130,6 +140,16 @@ def _design(
     pull = [INTERCEPT_PENALTY] if sparse else [INTERCEPT_PENALTY, SLOPE_PENALTY]
     strength = WEIGHT_PENALTY * (SPARSE_FACTOR if sparse else 1.0)
     return np.column_stack([*fixed, evidence]), np.array([*pull, *[strength] * evidence.shape[1]])
+
+
+def _some_images(asked: LabelledRows, generator: np.random.Generator) -> LabelledRows:
+    """All rows, or those of as many images as hold enough to choose by."""
+    if len(asked) <= MOST_ROWS:
+        return asked
+    images, counts = np.unique(asked.images, return_counts=True)
+    order = generator.permutation(len(images))
+    enough = int(np.searchsorted(np.cumsum(counts[order]), MOST_ROWS)) + 1
+    return asked[np.isin(asked.images, images[order[:enough]])]
 
 
 def _line(judged: LabelledRows) -> Line:
@@ -156,11 +176,8 @@ def _neutral(asked: LabelledRows, terms: Sequence[Term]) -> Line:
     the others are spread around theirs.
     """
     columns = _columns(asked, [term.name for term in terms])
-    moves = sum(
-        np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
-        for term, column in zip(terms, columns.T, strict=True)
-    )
-    return Line(1.0, -float(np.mean(moves)))
+    moves = _about(columns, np.array([term.centre for term in terms])) @ np.array([term.weight for term in terms])
+    return Line(1.0, -float(moves.mean()))
 
 
 def _candidate(
@@ -186,24 +203,13 @@ def _held_out_losses(
     asked: LabelledRows, terms: tuple[str, ...], folds: NDArray[np.int64], images: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """The log-loss (images,) of each image's rows under a fit that did not see the image."""
+    log_odds, columns, right = log_odds_of(asked.scores), _columns(asked, terms), asked.right
     losses = np.zeros(len(asked))
     for fold in np.unique(folds).tolist():
-        held_out = folds == fold
-        line, weights = _regress(asked[~held_out], terms)
-        tested = asked[held_out]
-        fusion = FittedFusion(line, line, line, tuple(weights), min_score=0.0)
-        probability = np.clip(
-            fusion.apply(
-                tested.scores,
-                tested.evidence,
-                tested.boxes_xywh,
-                novel=tested.novel,
-                of_classes=np.ones(len(tested), dtype=bool),
-            ),
-            1e-12,
-            1 - 1e-12,
-        )
-        losses[held_out] = -(tested.right * np.log(probability) + (1 - tested.right) * np.log(1 - probability))
+        train, test = folds != fold, folds == fold
+        line, weights, centres = _solve(log_odds[train], columns[train], right[train], sparse=asked.sparse)
+        total = line.at(log_odds[test]) + _about(columns[test], centres) @ weights
+        losses[test] = np.logaddexp(0.0, total) - right[test] * total
     per_image = np.bincount(np.searchsorted(images, asked.images), weights=losses, minlength=len(images))
     return per_image.astype(np.float64)
 

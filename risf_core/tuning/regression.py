@@ -47,8 +47,7 @@ def fit_offset_logistic(
         return curved
 
     start = np.zeros(design.shape[1])
-    found = minimize(
-        loss, start, jac=True, hess=hessian, method="trust-exact", options={"gtol": 1e-8 * (1 + own.sum())}
-    )
+    options = {"gtol": 1e-8 * (1 + own.sum()), "initial_trust_radius": 10.0}
+    found = minimize(loss, start, jac=True, hess=hessian, method="trust-exact", options=options)
     coefficients: NDArray[np.float64] = found.x
     return coefficients
