@@ -106,6 +106,8 @@ class Project:
         shown = Path(str(self.settings.get("data_root") or DATA_ROOT)).expanduser()
         found: dict[str, Value] = {}
         for option, places in PUBLISHED_LAYOUT.items():
+            if (command, option) == ("tune", "annotations"):
+                continue  # the published annotations are the test set, which nothing may be fitted to
             if option == "split" and (own := f"{SPLIT_ROOT}/{self.settings.get('novel')}") in places:
                 places = (own,)  # never the split of another novel set than the one in force
             present = [str(shown / place) for place in places if os.path.exists(self.folder / shown / place)]

@@ -201,6 +201,8 @@ def tune(
     for line in _weights(tuned):
         typer.echo(line)
     typer.echo(f"verdict: {tuned.verdict}")
+    if tuned.fusion.terms and not quiet:
+        say("evaluate the fusion on other images: on those it was fitted to, only the table above is fair")
     typer.echo(str(out))
 
 

@@ -43,12 +43,23 @@ class CrossValidation:
     folds: int
     methods: tuple[Method, ...]
     alphas: tuple[float, ...]  # the best single alpha of each fold
+    fold_gains: tuple[float, ...]  # AP of the fitted fusion less the detector's, on the images of each fold alone
+
+    @property
+    def speaks_against(self) -> bool:
+        """Whether the fitted fusion lowers AP in the folds by more than a standard error.
+
+        Each fold is measured by itself: scores of one fit need not be comparable with those of another.
+        """
+        gains = np.array(self.fold_gains)
+        return len(gains) > 1 and bool(gains.mean() + gains.std(ddof=1) / np.sqrt(len(gains)) < 0)
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """The table as plain JSON values."""
         return {
             "folds": self.folds,
             "alphas": list(self.alphas),
+            "fold_gains": list(self.fold_gains),
             "methods": [
                 {
                     "name": method.name,
@@ -86,7 +97,7 @@ def cross_validate(
     fold_of_image[order] = np.arange(len(order)) % folds
     fold_of_row = fold_of_image[rows.images]
     best, fitted = rows.scores.copy(), rows.scores.copy()
-    best_alphas = []
+    best_alphas, fold_gains = [], []
     for fold in range(folds):
         train, test = fold_of_row != fold, fold_of_row == fold
         others = images_of(ground_truth, np.flatnonzero(fold_of_image != fold))
@@ -94,6 +105,9 @@ def cross_validate(
         best[test] = formula(rows[test], best_alphas[-1], evidence)
         fit = fit_fusion(rows[train], evidence=evidence, generator=np.random.default_rng([seed, fold]))
         fitted[test] = apply(fit.fusion, rows[test])
+        own = images_of(ground_truth, np.flatnonzero(fold_of_image == fold))
+        before, after = (_ap(detections[test], rows[test], scores[test], own) for scores in (rows.scores, fitted))
+        fold_gains.append(after - before)
         if progress is not None:
             progress(fold + 1, folds)
     tables = {
@@ -103,7 +117,7 @@ def cross_validate(
         "fitted fusion": fitted,
     }
     methods = _compare(detections, rows, ground_truth, tables, resamples=resamples, seed=seed)
-    return CrossValidation(folds, methods, tuple(best_alphas))
+    return CrossValidation(folds, methods, tuple(best_alphas), tuple(fold_gains))
 
 
 def formula(rows: LabelledRows, alpha: float, evidence: EvidenceKind) -> Scores:
@@ -152,9 +166,10 @@ def _best_alpha(
 
 
 def _ap(detections: Detections, rows: LabelledRows, scores: Scores, ground_truth: GroundTruth) -> float:
-    if not len(ground_truth) or not len(detections):
+    table = _judgeable(detections, rows, scores)
+    if not (ground_truth.boxes_per_class() > 0).any() or not len(table):
         return 0.0
-    return float(evaluate(_judgeable(detections, rows, scores), ground_truth).overall["AP"])
+    return float(evaluate(table, ground_truth).overall["AP"])
 
 
 def _judgeable(detections: Detections, rows: LabelledRows, scores: Scores) -> Detections:

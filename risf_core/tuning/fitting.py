@@ -61,8 +61,9 @@ def fit_fusion(
     """The fusion of the detector's score with what cross-validation over the images lets in.
 
     The voices that were asked for come in if they lower the held-out log-loss at all; further terms one by one, the
-    best first, if they lower it by more than two standard errors. Where nothing comes in the fusion keeps the
-    detector's order. Deterministic: `generator` alone deals the images to folds.
+    best first, if they lower it by more than two standard errors. With sparse labels a voice must lower it by more than
+    one, and no further terms come in. Where nothing comes in, the fusion keeps the detector's order. Deterministic:
+    `generator` alone deals the images to folds.
     """
     judged = rows[rows.judged]
     asked = _some_images(judged[_asked(judged)], generator)
@@ -72,13 +73,13 @@ def fit_fusion(
     admissions = []
     losses = _held_out_losses(asked, (), folds, images)
     for terms in MAIN_TERMS[evidence]:
-        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=0.0)
+        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=float(rows.sparse))
         if candidate.admitted and all(weight > 0 for weight in _weights(asked, (*admitted, *terms), terms)):
             admitted, losses = (*admitted, *terms), own
         else:
             candidate = Admission(terms, candidate.gain, candidate.error, admitted=False)
         admissions.append(candidate)
-    waiting = [name for name in more_terms if admitted and _varies(asked, name)]
+    waiting = [name for name in more_terms if admitted and not rows.sparse and _varies(asked, name)]
     while waiting:
         tried = [_candidate(asked, admitted, (name,), folds, images, losses, errors=2.0) for name in waiting]
         candidate, own = max(tried, key=lambda pair: pair[0].gain)

@@ -135,9 +135,8 @@ def fit_labelled(
         progress=None if progress is None else lambda done, total: progress("cross-validation", "folds", done, total),
     )
     fit = fit_fusion(rows, evidence=settings.evidence, generator=np.random.default_rng(seed))
-    gain = validation.methods[-1].differences.get("AP", 0.0)
     # held-out AP has the last word: a fusion that lowers it is not used, however much better its log-loss
-    fusion = fit.fusion if gain >= 0 else fit_terms(rows, ())
+    fusion = fit_terms(rows, ()) if validation.speaks_against else fit.fusion
     labels = {
         "images": len(ground_truth.images),
         "boxes": len(ground_truth),

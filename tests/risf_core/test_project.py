@@ -184,3 +184,12 @@ def test_detections_of_the_working_folder_are_what_bare_evaluate_reads(folder):
     assert defaults(folder, command="rescore", options=options) == {}
     (folder / "rescored.json").unlink()
     assert defaults(folder, command="evaluate", options=options) == {"detections": ["detections.json"]}
+
+
+def test_nothing_is_fitted_to_the_published_test_annotations_unasked(folder):
+    layout(folder, "cocosplit/datasplit/5k.json", "coco/val2014")
+    found = load_project(folder).defaults("tune", {"annotations": str, "images": list}, commands=("tune",))
+    assert list(found) == ["images"]
+    settings(folder, "annotations: labelled.json\n")
+    found = load_project(folder).defaults("tune", {"annotations": str}, commands=("tune",))
+    assert found == {"annotations": "labelled.json"}

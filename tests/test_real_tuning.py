@@ -1,0 +1,105 @@
+"""Tuning on real photos with the stand-in encoder (which is not CLIP): what it gains, and that it does no harm."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+from typer.testing import CliRunner
+
+from risf_cli.app import app
+from risf_core.datasets import read_coco_dataset
+from risf_core.detections import Detections
+from risf_core.devices import choose_precision
+from risf_core.evaluation import GroundTruth, evaluate, read_ground_truth
+from risf_core.rescore import EncoderSource, OpenClipEncoder, RescoreSettings, find_encoder, read_inputs, rescore
+from risf_core.rescore.cache import EmbeddingCache
+from risf_core.rescore.cached_encoder import CachedEncoder
+from risf_core.rescore.prototypes import make_prototypes
+from risf_core.rescore.weights import DEFAULT_CLIP
+from risf_core.tuning.cross_validation import images_of
+
+
+def encoder_words(real: Path) -> list[str]:
+    (config,) = (real / "clip_standin").glob("*.json")
+    return ["--clip-config", str(config), "--clip-weights", str(real / "clip_standin" / "open_clip_model.safetensors")]
+
+
+def tuned(real: Path, folder: Path, name: str) -> dict:
+    """What `risf tune` says of a real detections file."""
+    words = ["tune", str(real / "detections" / name), "--annotations", str(real / "instances.json")]
+    words += ["--images", str(real / "photos"), "--out", str(folder / "fusion.json"), "--bootstrap", "200", "--json"]
+    done = CliRunner().invoke(app, [*words, "--quiet", "--novel", "coco20", *encoder_words(real)])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_weak_classifier_gains_more_by_a_fit_than_by_the_papers_formula(real_data: Path, tmp_path: Path) -> None:
+    content = tuned(real_data, tmp_path, "yolox_nano_weak.json")
+    detector, paper, _, fitted = (100 * m["metrics"]["AP"] for m in content["cross_validation"]["methods"])
+    assert detector == pytest.approx(20.16, abs=0.005)
+    assert fitted > detector + 5
+    assert fitted > paper + 1
+    assert content["verdict"].startswith("re-scoring helps this detector: +")
+
+
+def test_a_strong_classifier_is_not_harmed(real_data: Path, tmp_path: Path) -> None:
+    content = tuned(real_data, tmp_path, "yolox_nano.json")
+    detector, *_, fitted = (100 * m["metrics"]["AP"] for m in content["cross_validation"]["methods"])
+    assert detector == pytest.approx(35.82, abs=0.005)
+    assert fitted > detector - 0.2
+    assert content["verdict"].startswith(("re-scoring does not help", "re-scoring hardly matters"))
+
+
+def test_five_shots_recover_half_of_what_true_names_give_where_names_mean_nothing(real_data: Path) -> None:
+    """As benchmarks/tune.py does it twenty times: shots from half of the photos, AP on the other half."""
+    (config,) = (real_data / "clip_standin").glob("*.json")
+    weights = real_data / "clip_standin" / "open_clip_model.safetensors"
+    source: EncoderSource = find_encoder(DEFAULT_CLIP, weights=weights, config=config)
+    encoder = CachedEncoder(
+        OpenClipEncoder(source, precision=choose_precision("auto", "cpu")),
+        EmbeddingCache(Path(platformdirs.user_cache_dir("risf", appauthor=False))),
+    )
+    boxes, truth = read_coco_dataset(real_data / "instances.json"), read_ground_truth(real_data / "instances.json")
+    nonsense = replace(truth.vocabulary, names=tuple(f"part no. {4711 + label}" for label in range(80)))
+    inputs = read_inputs(
+        real_data / "detections" / "yolox_nano_weak.json",
+        annotations=real_data / "instances.json", images=[real_data / "photos"],
+    )  # fmt: skip
+    by_names, by_shots = [], []
+    for draw in range(3):
+        generator = np.random.default_rng(draw)
+        order = generator.permutation(len(truth.images))
+        allowed = np.isin(boxes.image_positions, order[:32]) & boxes.usable
+        drawn = [generator.permutation(np.flatnonzero(allowed & (boxes.labels == label)))[:5] for label in range(80)]
+        support = boxes.select(np.sort(np.concatenate(drawn)))
+        rest = images_of(truth, np.sort(order[32:]))
+        table = inputs.file.detections
+        tested = np.isin(table.image_ids, [list(truth.images)[position] for position in order[32:]])
+        table = table[tested & np.isin(table.labels, support.labels)]
+        prototypes = make_prototypes(support, photos=inputs.photos, encoder=encoder)
+        shared = {"encoder": encoder, "photos": inputs.photos}
+        named = rescore(table, vocabulary=truth.vocabulary, **shared)
+        shown = rescore(
+            table,
+            vocabulary=nonsense,
+            settings=RescoreSettings(evidence="support"),
+            prototypes=prototypes,
+            **shared,
+        )
+        before = mean_ap(table, rest, support.labels)
+        by_names.append(mean_ap(named.detections, rest, support.labels) - before)
+        by_shots.append(mean_ap(shown.detections, rest, support.labels) - before)
+    assert np.mean(by_names) > 0.02
+    assert np.mean(by_shots) >= np.mean(by_names) / 2
+
+
+def mean_ap(detections: Detections, truth: GroundTruth, labels: np.ndarray) -> float:
+    """AP over the classes of `labels`."""
+    per_class = evaluate(detections, truth).per_class
+    values = [per_class[truth.vocabulary.names[label]]["AP"] for label in np.unique(labels).tolist()]
+    return float(np.mean([value for value in values if value >= 0]))
