@@ -33,7 +33,7 @@ class PredictionSettings:
 
     device: str = "cpu"
     precision: Precision = "fp32"
-    batch_size: int = 1  # at most; only images of one size go together, and the result does not change
+    batch_size: int = 1  # at most; only images of one size go together, which moves numbers within rounding alone
     workers: int = 2  # threads that decode and resize
     skip_unreadable: bool = False  # count photos that cannot be read instead of raising
 
@@ -113,7 +113,8 @@ _Prepared: TypeAlias = tuple[_Item, Tensor, tuple[int, int]]  # pixels (3, h, w)
 def _batches(items: Sequence[_Item], inputs: InputSettings, settings: PredictionSettings) -> list[list[_Item]]:
     """The photos in batches of one network size, the same whatever the number of processes.
 
-    None is padded: what is found in a photo does not depend on the others of its batch.
+    None is padded: what is found in a photo depends on the others of its batch within rounding alone (a convolution
+    over several adds up in another order, so scores that tie to the last digits may swap places).
     """
     size = settings.batch_size
     if size == 1:

@@ -90,7 +90,10 @@ class Stepper:
             batch = type(batch)(batch.pixels.contiguous(memory_format=torch.channels_last), batch.sizes)
         targets = [example.target.to(self.device) for example in examples]
         with self._number_format():
-            found = self.model(batch, targets, [self.sampler_of(example) for example in examples])
+            try:
+                found = self.model(batch, targets, [self.sampler_of(example) for example in examples])
+            except FloatingPointError:  # detectron2's own check of its proposals, before there is any loss
+                raise LossIsNoNumber(examples, dict.fromkeys(LOSS_NAMES, float("nan"))) from None
         losses = torch.stack([found[name].float() for name in LOSS_NAMES])
         if not bool(torch.isfinite(losses).all()):
             raise LossIsNoNumber(examples, dict(zip(LOSS_NAMES, losses.tolist(), strict=True)))

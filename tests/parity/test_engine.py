@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -128,9 +129,22 @@ def test_the_model_has_the_published_names_and_the_same_frozen_parameters(archit
     state = other.state_dict()
     assert state.keys() == model.state_dict().keys()
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    copied = deepcopy(other)
+    (hook,) = copied.roi_heads._forward_pre_hooks.values()
+    assert hook.affine is copied.affine_rcnn  # not the original's
     assert {name for name, each in other.named_parameters() if each.requires_grad} == {
         name for name, each in model.named_parameters() if each.requires_grad
     }
+
+
+def test_half_precision_and_channels_last_train_to_about_the_same_loss(world, tmp_path) -> None:
+    settings = ["solver.iterations=2", "solver.learning_rate=0.001", f"model.weights={world}/base"]
+    half = ["solver.precision=bf16", "solver.channels_last=true"]
+    for name, more in (("plain", []), ("half", half)):
+        config = config_of(world, *settings, *more, "solver.engine=detectron2", "data.setting=generalised")
+        train(config, tmp_path / name, hooks=Hooks(sampler_of=first_ones))
+    plain, other = (read_metrics(tmp_path / name) for name in ("plain", "half"))
+    assert [line["loss"] for line in other] == pytest.approx([line["loss"] for line in plain], rel=0.05)
 
 
 # --- from one engine to the other --------------------------------------------------------------------------------
@@ -282,6 +296,7 @@ def test_a_script_of_ones_own_trains_with_the_parts_as_the_package_shows(world, 
     names = {"cfg": cfg}
     exec("\n".join(line.removeprefix("    ") for line in lines), names)  # the lines of the docstring, as they stand
     model, data = names["model"], names["data"]
+    model.load_state_dict(lively_detector("r50", classes=2).state_dict())  # as they would load a checkpoint
 
     assert data.vocabulary.names == ("blue square", "red triangle")
     boxes = [each for record in data.dicts for each in record["annotations"]]

@@ -90,9 +90,12 @@ class DecoupledRCNN(GeneralizedRCNN):  # type: ignore[misc]  # detectron2 has no
             for size, target in zip(batch.sizes, targets, strict=True)
         ]
         self.proposal_generator.samplers = self.roi_heads.samplers = samplers
-        features = self.backbone(images.tensor)
-        proposals, losses = self.proposal_generator(images, features, truth)
-        return {**losses, **self.roi_heads(images, features, proposals, truth)[1]}
+        try:
+            features = self.backbone(images.tensor)
+            proposals, losses = self.proposal_generator(images, features, truth)
+            return {**losses, **self.roi_heads(images, features, proposals, truth)[1]}
+        finally:  # generators can be neither copied nor pickled; the model can
+            self.proposal_generator.samplers = self.roi_heads.samplers = ()
 
     @torch.no_grad()
     def detect(self, batch: ImageBatch) -> list[ImageDetections]:
