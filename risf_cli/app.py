@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cache": ("cache", "What the embedding cache holds, and clearing it."),
     "prepare-splits": ("prepare_splits", "Few-shot splits of COCO, VOC, or data of your own: the field's very shots."),
     "convert-checkpoint": ("convert_checkpoint", "Turn a detector's weights from any form into any other."),
-    "demo": ("demo", "A small example that makes its own input: re-scored and evaluated in a minute."),
+    "demo": ("demo", "The whole of RISF on made photos in minutes: training, prediction, re-scoring, evaluation."),
 }
 
 

@@ -492,7 +492,7 @@ def test_choices_of_the_command_line_are_those_of_the_core():
     assert choices(options.CategoryIds) == CATEGORY_CONVENTIONS
     assert choices(options.ImageIds) == IMAGE_ID_CONVENTIONS
     assert choices(options.Crop) == CROP_RULES
-    assert choices(options.EvidenceChoice) == EVIDENCE_KINDS
+    assert get_args(get_args(get_args(options.EvidenceChoice)[0])[0]) == EVIDENCE_KINDS  # of Literal | None
     assert choices(options.SoftmaxOver) == SOFTMAX_OVER
     assert choices(options.PrecisionChoice) == PRECISIONS
     from inspect import signature

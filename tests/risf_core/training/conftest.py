@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from risf_core.config import ConfigInForce, read_config
-from risf_core.demo.shapes import make_example
+from tests.drawn_shapes import make_example
 
 SMALL = (  # a run of the small variant on small images that a CPU does in no time
     "model.architecture=small", "data.short_sides=[96, 112]", "data.long_side=160", "data.workers=0",

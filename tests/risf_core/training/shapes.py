@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from risf_core.demo.shapes import CLASSES, draw_shape
 from risf_core.files import write_json
+from tests.drawn_shapes import CLASSES, draw_shape
 
 SIZE = (96, 128)  # height, width
 BASE = ("red disc", "green square", "blue triangle", "yellow disc")

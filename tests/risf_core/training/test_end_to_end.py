@@ -10,7 +10,6 @@ import pytest
 
 from risf_core.config import published_config, read_config
 from risf_core.datasets import read_coco_dataset
-from risf_core.demo.shapes import COLOURS
 from risf_core.detections import Detections
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.detector.prediction import predict
@@ -21,6 +20,7 @@ from risf_core.rescore.crop_encoder import ImageCrops
 from risf_core.rescore.pipeline import RescoreSettings, rescore
 from risf_core.splits.prepare import SplitSettings, prepare_splits
 from risf_core.training.job import train
+from tests.drawn_shapes import COLOURS
 from tests.risf_core.training.shapes import BASE, NAMES, NOVEL, write_shapes
 
 SHOTS = 5

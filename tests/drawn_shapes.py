@@ -1,8 +1,7 @@
-"""Made photos of coloured shapes, their boxes, and the detections of a simulated detector with a weak classifier."""
+"""Made photos of coloured shapes and their boxes, cheap to draw and easy to learn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ FORMS = ("disc", "square", "triangle")
 CLASSES: tuple[str, ...] = tuple(f"{colour} {form}" for colour in COLOURS for form in FORMS)
 
 _SIZE = (192, 256)  # height, width
-_CLASS_NOISE = 1.6  # standard deviation on the simulated detector's class logits
-_TRUE_LOGIT = 2.2
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,10 @@ class Scene:
 
 
 def make_example(folder: Path, *, photos: int, generator: np.random.Generator) -> None:
-    """Write `photos/`, `instances.json` and `detections.json` of so many scenes."""
+    """Write `photos/` and `instances.json` of so many scenes."""
     (folder / "photos").mkdir(parents=True, exist_ok=True)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    detections: list[dict[str, Any]] = []
     for image_id in range(1, photos + 1):
         scene = draw_scene(generator)
         name = f"{image_id:06d}.jpg"
@@ -45,11 +41,9 @@ def make_example(folder: Path, *, photos: int, generator: np.random.Generator) -
         for box, label in zip(scene.boxes_xywh.tolist(), scene.labels.tolist(), strict=True):
             truth = {"image_id": image_id, "category_id": label + 1, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
             annotations.append({"id": len(annotations) + 1, **truth})
-        detections += _simulated_detections(scene, image_id, generator)
     categories = [{"id": label + 1, "name": name} for label, name in enumerate(CLASSES)]
     dataset = {"images": images, "annotations": annotations, "categories": categories}
     write_json(folder / "instances.json", dataset, indent=None)
-    write_json(folder / "detections.json", detections, indent=None)
 
 
 def draw_scene(generator: np.random.Generator) -> Scene:
@@ -88,25 +82,3 @@ def draw_shape(
         pen.rectangle((x, y, x + w, y + h), fill=fill)
     else:
         pen.polygon([(x + w / 2, y), (x, y + h), (x + w, y + h)], fill=fill)
-
-
-def _simulated_detections(scene: Scene, image_id: int, generator: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Every object with a jittered box and the two best of its noisy classes, and three boxes of nothing."""
-    height, width = _SIZE
-    truths = [(box, label) for box, label in zip(scene.boxes_xywh, scene.labels.tolist(), strict=True)]
-    nothing = [
-        (np.array([generator.uniform(0, width - 50), generator.uniform(0, height - 50), 48.0, 48.0]), None)
-        for _ in range(3)
-    ]
-    for box, label in truths + nothing:
-        logits = generator.normal(0, _CLASS_NOISE, len(CLASSES) + 1)  # the background last
-        logits[len(CLASSES) if label is None else label] += _TRUE_LOGIT
-        probabilities = np.exp(logits) / np.exp(logits).sum()
-        jittered = box + generator.normal(0, 0.03, 4) * np.tile(box[2:], 2)
-        for best in np.argsort(-probabilities[:-1])[:2].tolist():
-            yield {
-                "image_id": image_id,
-                "category_id": best + 1,
-                "bbox": [round(value, 2) for value in jittered.tolist()],
-                "score": round(float(probabilities[best]), 5),
-            }

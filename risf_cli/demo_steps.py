@@ -1,0 +1,97 @@
+"""The steps of `risf demo`: the command lines of the public commands, said and run one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from risf_cli.app import load_command
+from risf_cli.render import say
+
+if TYPE_CHECKING:
+    from risf_core.demo.settings import DemoSettings
+
+LOSSES = {"cross-entropy": "cross-entropy", "paper": "bnrl"}  # the preset's name -> the name of its files
+
+_SCALE = ("--set", "data.short_sides=[288]", "--set", "data.long_side=480", "--set", "solver.scale_schedule=false",
+          "--set", "solver.batch=4", "--set", "solver.images_per_step=4", "--workers", "0")  # fmt: skip
+
+
+class DemoFolder:
+    """Where each file of the demo lies."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.photos, self.train, self.test = root / "photos", root / "train.json", root / "instances.json"
+        self.novel = root / "novel.txt"
+        self.split, self.runs = root / "split", root / "runs"
+        self.clip_config, self.clip_weights = root / "made-clip.json", root / "made-clip.safetensors"
+        self.backbone = root / "made-backbone.safetensors"
+
+    def detections(self, loss: str, seed: int, *, rescored: bool = False) -> Path:
+        """The detections after finetuning with a loss on the shots of a seed."""
+        return self.root / f"seed{seed}" / f"{LOSSES[loss]}{'-clip' if rescored else ''}.json"
+
+
+def run_step(arguments: Sequence[object]) -> None:
+    """Say a command line and run it; what it prints goes to stderr."""
+    words = [str(word) for word in arguments]
+    say(f"\n$ risf {shlex.join(words)}")
+    with contextlib.redirect_stdout(sys.stderr):
+        load_command(words[0]).main(words[1:], prog_name=f"risf {words[0]}", standalone_mode=False)
+
+
+def training_steps(
+    folder: DemoFolder, settings: DemoSettings, *, seeds: Sequence[int], device: str
+) -> Iterator[list[object]]:
+    """The split and base training, which all seeds share."""
+    listed = ",".join(map(str, seeds))
+    yield ["prepare-splits", "--coco", folder.train, "--novel", folder.novel, "--shots", settings.shots,
+           "--seeds", listed, "--out", folder.split, "--force"]  # fmt: skip
+    yield ["base-train", "--split", folder.split, "--images", folder.photos, "--weights", folder.backbone,
+           "--out", folder.runs / "base", "--force", "--device", device, *_SCALE,
+           "--set", "model.architecture=small", *_schedule(settings.base_iterations, rate=0.02)]  # fmt: skip
+
+
+def seed_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int, device: str) -> Iterator[list[object]]:
+    """Finetuning with both losses on the shots of a seed, prediction, CM-CLIP."""
+    data = ["--annotations", folder.test, "--images", folder.photos]
+    for loss, name in LOSSES.items():
+        run = folder.runs / f"{name}-seed{seed}"
+        yield ["finetune", "--generalised", "--shots", settings.shots, "--seed", seed, "--loss", loss,
+               "--split", folder.split, "--images", folder.photos, "--weights", folder.runs / "base", "--out", run,
+               "--force", "--device", device, *_SCALE, "--set", f"solver.seed={seed}",
+               *_schedule(settings.few_shot_iterations, rate=0.02)]  # fmt: skip
+        before, after = folder.detections(loss, seed), folder.detections(loss, seed, rescored=True)
+        yield ["predict", "--weights", run, *data, "--device", device, "--batch-size", 4, "--out", before]
+        yield ["rescore", before, *data, "--novel", folder.novel, "--rescore-classes", "novel",
+               "--clip-config", folder.clip_config, "--clip-weights", folder.clip_weights, "--precision", "fp32",
+               "--device", device, "--cache", "none", "--out", after]  # fmt: skip
+
+
+def evaluation_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int) -> Iterator[tuple[list[object], Path]]:
+    """The evaluations of a seed's detections, each compared with the first of its files; and where the JSON goes."""
+    first, second = ([folder.detections(loss, seed, rescored=done) for done in (False, True)] for loss in LOSSES)
+    for name, files in (("figures", [*first, *second]), ("figures-bnrl", second)):
+        out = folder.root / f"seed{seed}" / f"{name}.json"
+        yield ["evaluate", *files, "--annotations", folder.test, "--novel", folder.novel,
+               "--bootstrap", settings.resamples,
+               "--no-per-class", "--out", out], out  # fmt: skip
+
+
+def report_step(folder: DemoFolder, settings: DemoSettings, *, seed: int) -> tuple[list[object], Path]:
+    """The page on what CM-CLIP did to BNRL's detections, and where it goes."""
+    before, after = (folder.detections("paper", seed, rescored=done) for done in (False, True))
+    page = folder.root / f"seed{seed}" / "report.html"
+    return ["report", before, after, "--annotations", folder.test, "--images", folder.photos, "--novel", folder.novel,
+            "--bootstrap", settings.resamples, "--out", page], page  # fmt: skip
+
+
+def _schedule(iterations: int, *, rate: float) -> list[object]:
+    return ["--set", f"solver.iterations={iterations}", "--set", f"solver.steps=[{round(0.8 * iterations)}]",
+            "--set", f"solver.learning_rate={rate}", "--set", f"solver.log_every={max(1, iterations // 5)}",
+            "--set", f"solver.checkpoint_every={iterations}"]  # fmt: skip

@@ -1,0 +1,34 @@
+"""The numbers of the demo's two sizes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+SCENE_SEED = 0  # of the made photos, whatever the seeds of the shots
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """How much is made and trained."""
+
+    train_photos: int
+    test_photos: int
+    base_iterations: int
+    few_shot_iterations: int
+    shots: int = 5
+    resamples: int = 500
+
+    def smaller(self, *, photos: int | None, iterations: int | None, shots: int | None) -> DemoSettings:
+        """The same with other counts; test photos and few-shot iterations follow in proportion."""
+        changed = self
+        if photos is not None:
+            test = max(4, round(self.test_photos * photos / self.train_photos))
+            changed = replace(changed, train_photos=photos, test_photos=test)
+        if iterations is not None:
+            few = max(2, round(self.few_shot_iterations * iterations / self.base_iterations))
+            changed = replace(changed, base_iterations=iterations, few_shot_iterations=few)
+        return changed if shots is None else replace(changed, shots=shots)
+
+
+QUICK = DemoSettings(train_photos=400, test_photos=120, base_iterations=350, few_shot_iterations=100)
+FULL = DemoSettings(train_photos=1000, test_photos=300, base_iterations=1200, few_shot_iterations=250)

@@ -1,0 +1,37 @@
+"""The weights that come with the package, and how right the encoder is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from risf_core.demo.dataset import CLASSES, MadeDataset
+from risf_core.evaluation import read_ground_truth
+from risf_core.images import find_photos
+from risf_core.rescore import CropEncoder, ImageCrops
+from risf_core.rescore.prompts import DEFAULT_TEMPLATE
+
+FILE_NAMES = ("made-clip.json", "made-clip.safetensors", "made-backbone.safetensors")
+
+
+def packaged_files() -> tuple[Path, ...]:
+    """The encoder's config and weights, and the backbone that base training starts from."""
+    return tuple(Path(__file__).parent / name for name in FILE_NAMES)
+
+
+def share_right(encoder: CropEncoder, made: MadeDataset) -> float:
+    """Of the ground-truth crops of the test photos, the share whose own name of all the demo's classes fits best."""
+    truth = read_ground_truth(made.test)
+    photos = find_photos(truth.images, index=None, folders=[made.photos]).photos
+    corners = truth.boxes_xywh.copy()
+    corners[:, 2:] += corners[:, :2]
+    of_image = {image_id: np.flatnonzero(truth.image_ids == image_id) for image_id in truth.images}
+    rows = {image_id: found for image_id, found in of_image.items() if len(found)}
+    crops = (ImageCrops(photos[image_id], corners[found]) for image_id, found in rows.items())
+    texts = encoder.encode_texts([DEFAULT_TEMPLATE.format(name) for name in CLASSES])  # (C, D)
+    right = [
+        (embeddings @ texts.T).argmax(axis=1) == truth.labels[found]
+        for embeddings, found in zip(encoder.encode_crops(crops), rows.values(), strict=True)
+    ]
+    return float(np.concatenate(right).mean())

@@ -1,0 +1,92 @@
+"""`risf demo` in a tiny setting: every public command in turn, one table, the same figures again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from risf_cli.app import app
+
+TINY = ["--photos", "40", "--iterations", "6", "--shots", "1", "--device", "cpu"]
+COMMANDS = ["prepare-splits", "base-train", "finetune", "predict", "rescore", "finetune", "predict", "rescore",
+            "evaluate", "evaluate", "report"]  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def run_demo(folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["demo", *TINY, "--out", str(folder), *options], env={"COLUMNS": "120"})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    folder = tmp_path_factory.mktemp("demo")
+    result = run_demo(folder)
+    assert result.exit_code == 0, result.output
+    return folder, result
+
+
+def test_it_runs_the_public_commands_and_says_each_line(done: tuple[Path, Result]) -> None:
+    folder, result = done
+    lines = re.findall(r"^\$ risf (\S+) (.*)$", result.stderr, flags=re.MULTILINE)
+    assert [name for name, _ in lines] == COMMANDS
+    losses = [re.search(r"--loss (\S+)", words) for name, words in lines if name == "finetune"]
+    assert [found[1] for found in losses if found] == ["cross-entropy", "paper"]
+    for run, loss in (("cross-entropy-seed0", "cross-entropy"), ("bnrl-seed0", "paper")):
+        config = json.loads((folder / "runs" / run / "run.json").read_text())["config"]
+        assert (config["loss"]["preset"], config["data"]["setting"]) == (loss, "generalised")
+
+
+def test_only_scores_of_novel_classes_move_in_rescoring(done: tuple[Path, Result]) -> None:
+    folder, _ = done
+    dataset = json.loads((folder / "instances.json").read_text())
+    novel = set(json.loads((folder / "seed0/figures.json").read_text())["novel"])
+    novel_ids = {category["id"] for category in dataset["categories"] if category["name"] in novel}
+    assert len(novel_ids) == 8
+    for name in ("cross-entropy", "bnrl"):
+        before, after = (json.loads((folder / f"seed0/{name}{end}.json").read_text()) for end in ("", "-clip"))
+        assert [row["bbox"] for row in before] == [row["bbox"] for row in after]
+        assert all(
+            a["score"] == b["score"] for a, b in zip(before, after, strict=True) if a["category_id"] not in novel_ids
+        )
+
+
+def test_the_table_says_what_the_evaluations_say(done: tuple[Path, Result]) -> None:
+    folder, result = done
+    figures = json.loads((folder / "seed0/figures.json").read_text())["results"]
+    ways = ["cross-entropy ", "cross-entropy + CM-CLIP", "BNRL ", "BNRL + CM-CLIP"]
+    for way, measured in zip(ways, figures, strict=True):
+        (line,) = [line for line in result.stdout.splitlines() if line.strip().startswith(way)][:1]
+        numbers = re.findall(r"[+-]?\d+\.\d\d", line)
+        metrics, intervals = measured["metrics"], measured["intervals"]["metrics"]
+        shown = []
+        for name in ("nAP", "bAP"):
+            shown += [f"{100 * metrics[name]:.2f}", f"{100 * (intervals[name][1] - intervals[name][0]) / 2:.2f}"]
+        assert numbers[:4] == shown
+    assert "paired bootstrap" in result.stdout
+    assert f"what CM-CLIP moved: {folder / 'seed0/report.html'}" in result.stdout
+    assert (folder / "seed0/report.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_the_same_seed_gives_the_same_figures_and_several_give_intervals(
+    done: tuple[Path, Result], tmp_path: Path
+) -> None:
+    folder, _ = done
+    result = run_demo(tmp_path, "--seeds", "0-1")
+    assert result.exit_code == 0, result.output
+    assert "mean over 2 seeds" in result.stdout
+    for name in ("bnrl", "cross-entropy-clip"):
+        assert (tmp_path / f"seed0/{name}.json").read_bytes() == (folder / f"seed0/{name}.json").read_bytes()
+    assert (tmp_path / "seed1/bnrl.json").is_file()
