@@ -14,6 +14,7 @@ from risf_core.report.calibration import Reliability
 from risf_core.report.curves import ScoreHistogram
 
 BEFORE, AFTER = "#8d97a8", "#2f81c7"  # readable on white and on black
+DIAGONAL = "#e69f00"  # seen on bars and on both grounds
 TRUE, FALSE = "#009e73", "#d55e00"  # Okabe and Ito's bluish green and vermilion
 _LONGEST_NAME = 22
 
@@ -95,7 +96,7 @@ def reliability_diagram(reliability: Reliability, *, colour: str) -> go.Figure:
         showlegend=False,
     )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": "#888888", "dash": "dash", "width": 1.5}, hoverinfo="skip",
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": DIAGONAL, "dash": "dash", "width": 2}, hoverinfo="skip",
         showlegend=False,
     )  # fmt: skip
     _lay_out(figure, height=290)
