@@ -47,12 +47,12 @@ class CrossValidation:
 
     @property
     def speaks_against(self) -> bool:
-        """Whether the fitted fusion lowers AP in the folds by more than a standard error.
+        """Whether the fitted fusion lowers AP in the folds by more than two standard errors.
 
         Each fold is measured by itself: scores of one fit need not be comparable with those of another.
         """
         gains = np.array(self.fold_gains)
-        return len(gains) > 1 and bool(gains.mean() + gains.std(ddof=1) / np.sqrt(len(gains)) < 0)
+        return len(gains) > 1 and bool(gains.mean() + 2 * gains.std(ddof=1) / np.sqrt(len(gains)) < 0)
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """The table as plain JSON values."""
