@@ -208,8 +208,13 @@ def _detectron2() -> Finding:
     except (metadata.PackageNotFoundError, ValueError, ImportError):
         version = "unknown version"
     if not present:
-        return Finding("detectron2", "not installed", "note", "not needed: risf has the detector in plain torch")
-    return Finding("detectron2", version, "ok", "present; its checkpoints are read without it too")
+        return Finding(
+            "detectron2",
+            "not installed",
+            "note",
+            "needed by --engine detectron2 alone: risf has the detector in plain torch",
+        )
+    return Finding("detectron2", version, "ok", "present: --engine detectron2 trains and predicts with it")
 
 
 @contextlib.contextmanager

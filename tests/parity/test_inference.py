@@ -66,7 +66,8 @@ def run_both(ours, upstream, pixels, *, most=1000):
 @pytest.mark.parametrize(("size", "seed"), PHOTOS.items())
 def test_the_same_weights_give_the_same_proposals_and_the_same_detections_in_the_same_order(pair, size, seed) -> None:
     pixels = network_pixels(random_photo(size, seed), size)
-    most = 1000 if size == next(iter(PHOTOS)) else 250  # the RoI heads take most of the time
+    # The RoI heads take most of the time, and those of R-101 are R-50's: they see all 1000 proposals on one photo
+    most = 1000 if pair[0].architecture.name == "r50" or size == next(iter(PHOTOS)) else 250
     (proposals, found), (expected_proposals, expected) = run_both(*pair, pixels, most=most)
     assert len(expected) == 100  # the full number: the comparison has something to compare
     assert len(expected.pred_classes.unique()) > 1
