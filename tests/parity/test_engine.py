@@ -117,6 +117,11 @@ def test_the_same_weights_find_the_same_boxes_in_both(world) -> None:
         torch.testing.assert_close(found.boxes, expected.boxes, rtol=0, atol=1e-3)
         torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-5)
         assert found.labels.tolist() == expected.labels.tolist()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = on_engine(model, "detectron2").detect(batch)
+    for found, expected in zip(half, ours, strict=True):
+        assert (found.boxes.dtype, found.scores.dtype) == (torch.float32, torch.float32)
+        assert found.scores[0] == pytest.approx(expected.scores[0].item(), abs=0.05)
 
 
 @pytest.mark.parametrize("architecture", ["small", "r50", "r101"])

@@ -60,9 +60,10 @@ class BnrlPredictor(FastRCNNOutputLayers):  # type: ignore[misc]  # detectron2 h
         return own
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (R, C+1) and deltas (R, 4C) of pooled features (R, D)."""
+        """Logits (R, C+1) and deltas (R, 4C) of pooled features (R, D), in float32 at least."""
         pooled = pooled.flatten(start_dim=1)
-        return self.cls_score(self.dropout(pooled)), self.bbox_pred(pooled)
+        logits, deltas = self.cls_score(self.dropout(pooled)), self.bbox_pred(pooled)
+        return (logits, deltas) if logits.dtype == torch.float64 else (logits.float(), deltas.float())
 
     def losses(self, predictions: tuple[Tensor, Tensor], proposals: list[Any]) -> dict[str, Tensor]:
         """Upstream's box loss, and the classification loss over all RoIs of the batch."""
