@@ -54,7 +54,8 @@ def training_steps(
            "--seeds", listed, "--out", folder.split, "--force"]  # fmt: skip
     yield ["base-train", "--split", folder.split, "--images", folder.photos, "--weights", folder.backbone,
            "--out", folder.runs / "base", "--force", "--device", device, *_SCALE,
-           "--set", "model.architecture=small", *_schedule(settings.base_iterations, rate=0.02)]  # fmt: skip
+           "--set", "model.architecture=small", "--set", "solver.warmup_iterations=20",
+           *_schedule(settings.base_iterations, rate=0.05)]  # fmt: skip
 
 
 def seed_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int, device: str) -> Iterator[list[object]]:
@@ -65,7 +66,7 @@ def seed_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int, device:
         yield ["finetune", "--generalised", "--shots", settings.shots, "--seed", seed, "--loss", loss,
                "--split", folder.split, "--images", folder.photos, "--weights", folder.runs / "base", "--out", run,
                "--force", "--device", device, *_SCALE, "--set", f"solver.seed={seed}",
-               *_schedule(settings.few_shot_iterations, rate=0.02)]  # fmt: skip
+               "--set", "model.classifier_dropout=0.2", *_schedule(settings.few_shot_iterations, rate=0.1)]  # fmt: skip
         before, after = folder.detections(loss, seed), folder.detections(loss, seed, rescored=True)
         yield ["predict", "--weights", run, *data, "--device", device, "--batch-size", 4, "--out", before]
         yield ["rescore", before, *data, "--novel", folder.novel, "--rescore-classes", "novel",

@@ -25,18 +25,16 @@ def demo(
             metavar="S[,S-S..]", help="Seeds of the shots, as a list with ranges; several give means with intervals."
         ),
     ] = "0",
-    full: Annotated[
-        bool, typer.Option("--full", help="More photos and longer training: half an hour and more on a CPU.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="More photos and longer training.")] = False,
     shots: Annotated[
         int | None, typer.Option(metavar="K", min=1, help="Boxes of each class to finetune on. (default: 5)")
     ] = None,
     photos: Annotated[
-        int | None, typer.Option(metavar="N", min=8, help="Training photos. (default: 400; with --full 1000)")
+        int | None, typer.Option(metavar="N", min=8, help="Training photos. (default: 400; with --full 500)")
     ] = None,
     iterations: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Iterations of base training. (default: 350; with --full 1200)"),
+        typer.Option(metavar="N", min=1, help="Iterations of base training. (default: 300; with --full 450)"),
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
 ) -> None:

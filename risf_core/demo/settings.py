@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-SCENE_SEED = 0  # of the made photos, whatever the seeds of the shots
+SCENE_SEED = 100  # of the made photos, whatever the seeds of the shots
 
 
 @dataclass(frozen=True)
@@ -30,5 +30,5 @@ class DemoSettings:
         return changed if shots is None else replace(changed, shots=shots)
 
 
-QUICK = DemoSettings(train_photos=400, test_photos=120, base_iterations=350, few_shot_iterations=100)
-FULL = DemoSettings(train_photos=1000, test_photos=300, base_iterations=1200, few_shot_iterations=250)
+QUICK = DemoSettings(train_photos=400, test_photos=120, base_iterations=300, few_shot_iterations=80)
+FULL = DemoSettings(train_photos=500, test_photos=150, base_iterations=450, few_shot_iterations=100)
