@@ -19,6 +19,15 @@ from selenium.webdriver.chrome.service import Service
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
+_PATIENCE = 60.0  # seconds until what does not come is taken for missing
+# charts follow the size of the window after a moment
+_CHARTS_FIT = """
+return [...document.querySelectorAll(".chart")].every(chart => {
+  const drawn = chart.querySelector(".main-svg");
+  return drawn !== null && Math.abs(drawn.clientWidth - chart.clientWidth) <= 1;
+});
+"""
+
 
 @dataclass
 class Page:
@@ -32,7 +41,13 @@ class Page:
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        time.sleep(0.8)  # charts follow the size of the window after a moment
+        self._wait(f"return document.documentElement.dataset.scheme === '{scheme['value']}'")
+        self._wait(_CHARTS_FIT)
+
+    def _wait(self, condition: str) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        while not self.run(condition) and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     def run(self, script: str) -> Any:
         """What a script returns."""
@@ -76,9 +91,7 @@ def opened(path: Path, profile: Path) -> Iterator[Page]:
         driver.execute_cdp_cmd("Network.enable", {})
         driver.get(path.resolve().as_uri())
         page = Page(driver)
-        deadline = time.monotonic() + 30
-        while page.run("return document.documentElement.dataset.drawn") is None and time.monotonic() < deadline:
-            time.sleep(0.1)
+        page._wait("return document.documentElement.dataset.drawn !== undefined")
         yield page
     finally:
         driver.quit()

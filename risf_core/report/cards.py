@@ -37,7 +37,7 @@ class Card:
     tone: str
     before: str
     after: str
-    share: str | None
+    shares: str  # what the encoder said of the class, in brackets; empty where AFTER does not keep it
     names: Sequence[tuple[str, str, bool]]  # a name, its probability, whether it is the row's own class
 
 
@@ -90,7 +90,7 @@ def names_note(gallery: Gallery) -> str:
         return f"The encoder's names for the crops are missing: {gallery.named.why_not}."
     return (
         f"Of each detection: the class, the score before and after, and the encoder's best names for the crop "
-        f"({gallery.named.source}). Green boxes are true detections, orange ones false."
+        f"({gallery.named.source}), asked by name. Green boxes are true detections, orange ones false."
     )
 
 
@@ -122,9 +122,15 @@ def _card(row: MovedRow, comparison: Comparison, gallery: Gallery, *, name: str,
         tone=verdict,
         before=_score(row.score_before),
         after=_score(row.score_after),
-        share=None if row.score_clip is None else f"{row.score_clip:.3f}",
+        shares=_shares(row),
         names=[(text, f"{100 * share:.0f} %", text == own) for text, share in gallery.named.of(row)],
     )
+
+
+def _shares(row: MovedRow) -> str:
+    parts = {"encoder": row.score_clip, "shots": row.score_support}
+    told = ", ".join(f"{name} {value:.3f}" for name, value in parts.items() if value is not None)
+    return f"({told})" if told else ""
 
 
 def _absent(row: MovedRow, gallery: Gallery) -> str:

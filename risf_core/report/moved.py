@@ -26,7 +26,8 @@ class MovedRow:
     label: int
     score_before: float | None  # None: the row is not in this file
     score_after: float | None
-    score_clip: float | None  # the encoder's share, where AFTER keeps it
+    score_clip: float | None  # what the encoder said of the class by its name, where AFTER keeps it
+    score_support: float | None  # and by its shots
     verdict: int  # TRUE, FALSE or IGNORED, in BEFORE where it stands there
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:  # Any: JSON
@@ -39,6 +40,7 @@ class MovedRow:
             "score_before": self.score_before,
             "score_after": self.score_after,
             "score_clip": self.score_clip,
+            "score_support": self.score_support,
             "correct": {TRUE: True, FALSE: False}.get(self.verdict),
         }
 
@@ -128,16 +130,20 @@ class _Table:
         extras: Extras = {}
         if self.rows_after[place] >= 0:
             extras = self.comparison.after.table.extras[int(self.rows_after[place])] or {}
-        share: object = extras.get("score_clip")
         return MovedRow(
             image_id=table.image_ids[position].item() if table.image_ids.dtype != object else table.image_ids[position],
             box=(x, y, x + width, y + height),
             label=int(table.labels[position]),
             score_before=_number(self.before[place]),
             score_after=_number(self.after[place]),
-            score_clip=float(share) if isinstance(share, float | int) else None,
+            score_clip=_share(extras.get("score_clip")),
+            score_support=_share(extras.get("score_support")),
             verdict=int(self.verdicts_before[place] if in_before else self.verdicts_after[place]),
         )
+
+
+def _share(value: object) -> float | None:
+    return float(value) if isinstance(value, float | int) else None
 
 
 def _number(value: float) -> float | None:

@@ -14,6 +14,8 @@ Record = Mapping[str, Any]  # Any: JSON
 # What a person looks for first: the keys of a record that stand in the page's table, with their titles
 _SECTIONS = (
     ("settings", "Formula"),
+    ("fitted", "Fitted fusion, in place of the formula"),
+    ("support", "Shots"),
     ("encoder", "Encoder"),
     ("inputs", "Files"),
     ("counts", "Rows"),

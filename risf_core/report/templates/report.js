@@ -48,11 +48,15 @@
     });
   }
 
-  Promise.all(Array.prototype.map.call(document.querySelectorAll(".chart"), draw)).then(function () {
+  // What is drawn, and in which colours, stands at the root for whoever waits for it.
+  function note() {
     document.documentElement.dataset.drawn = String(charts.length);
-  });
+    document.documentElement.dataset.scheme = dark.matches ? "dark" : "light";
+  }
+
+  Promise.all(Array.prototype.map.call(document.querySelectorAll(".chart"), draw)).then(note);
   chooseCurves();
   dark.addEventListener("change", function () {
-    charts.forEach(function (place) { Plotly.relayout(place, theme()); });
+    Promise.all(charts.map(function (place) { return Plotly.relayout(place, theme()); })).then(note);
   });
 })();

@@ -90,9 +90,10 @@ def test_files_without_a_row_in_common_have_nothing_that_moved(made):
     assert {own.count for own in moved_rows(comparison, most=5).values()} == {0}
 
 
-def test_the_encoders_share_comes_from_afters_rows_where_they_keep_it(made):
+def test_what_the_encoder_said_comes_from_afters_rows_where_they_keep_it(made):
     truth, before, after = made()
-    shares = after.with_extras(np.arange(len(after)), {"score_clip": np.full(len(after), 0.25)})
-    for table, expected in ((shares, {0.25}), (after, {None})):
+    columns = {"score_clip": np.full(len(after), 0.25), "score_support": np.full(len(after), 0.75)}
+    shares = after.with_extras(np.arange(len(after)), columns)
+    for table, expected in ((shares, {(0.25, 0.75)}), (after, {(None, None)})):
         moved = moved_rows(compare_files(before, table, truth, names=("b", "a"), resamples=0), most=5)
-        assert {row.score_clip for row in moved["rises"].rows} == expected
+        assert {(row.score_clip, row.score_support) for row in moved["rises"].rows} == expected
