@@ -52,7 +52,9 @@ if TYPE_CHECKING:
 def tune(
     detections: Annotated[
         str,
-        typer.Argument(metavar="DETECTIONS", help="COCO detections of the labelled images, by score; - is stdin."),
+        typer.Argument(
+            metavar="DETECTIONS", help="COCO detections; those of images without labels are passed over. - is stdin."
+        ),
     ],
     *,
     annotations: Annotated[
@@ -82,7 +84,7 @@ def tune(
     image_ids: ImageIds = "dataset",
     on_unmatched: Annotated[
         Literal["error", "skip"],
-        typer.Option(metavar="WAY", help="Rows of unlabelled images, unknown categories or photos: error, or skip."),
+        typer.Option(metavar="WAY", help="Rows of unknown categories, or without a photo: error, or skip them."),
     ] = "error",
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the fusion goes.")] = Path("fusion.json"),
     seed: Annotated[
@@ -151,6 +153,7 @@ def tune(
         category_ids=category_ids,
         image_ids=image_ids,
         on_unmatched=on_unmatched,
+        drop_other_images=True,
         command="tune",
     )
     truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)

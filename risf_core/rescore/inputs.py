@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from risf_core.datasets import DatasetIndex, images_by_id, read_dataset_index
-from risf_core.detections import ImageId, factorize
+from risf_core.datasets import DatasetIndex, ImageInfo, images_by_id, read_dataset_index
+from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, listing
 from risf_core.files import display_name
 from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
@@ -70,6 +70,7 @@ def read_inputs(
     category_ids: CategoryConvention = "dataset",
     image_ids: ImageIdConvention = "dataset",
     on_unmatched: Literal["error", "skip"] = "error",
+    drop_other_images: bool = False,
     command: str = "rescore",
 ) -> RescoreInputs:
     """Detections (``-``: stdin) with their classes and photos.
@@ -80,6 +81,9 @@ def read_inputs(
     Boxes are checked against the sizes that the annotations state, and else against those of the photos. Rows whose
     category, image or photo is unknown raise an error that names the likely cause, or stay as they are where
     `on_unmatched` is "skip".
+
+    With `drop_other_images` rows of images that the annotations lack are left out with a warning, as long as some row
+    is of an image that they have; `command` is whose options the messages name.
 
     Raises DataError also under "skip" where the ids are plainly those of another convention, and where a row that would
     stay as it is would come to mean another image or class.
@@ -113,14 +117,13 @@ def read_inputs(
         images_inside = images_by_id((file.envelope or {})["images"])  # a dataset dict knows its own images
         index = DatasetIndex(file.vocabulary, images_inside)
     if index is not None:
-        table = fit_image_ids(
-            file.detections,
-            index.images,
-            convention=image_ids,
-            on_unmatched="keep" if on_unmatched == "skip" else "error",
-            name=display_name(detections),
-        )
-        file = file.with_detections(table)
+        name = display_name(detections)
+        if drop_other_images:
+            file = file.with_detections(_of_labelled(file.detections, index.images, convention=image_ids, name=name))
+        else:
+            way: Literal["keep", "error"] = "keep" if on_unmatched == "skip" else "error"
+            table = fit_image_ids(file.detections, index.images, convention=image_ids, on_unmatched=way, name=name)
+            file = file.with_detections(table)
     elif image_ids != "dataset":
         raise ConfigError(f"--image-ids {image_ids} needs --annotations, whose images the ids are to be matched with")
     found = find_photos(factorize(file.detections.image_ids)[1], index=index, folders=images)
@@ -134,6 +137,19 @@ def read_inputs(
     sizes = _sizes(index, found, from_photos=boxes != "xyxy")  # pixel corners are read without
     table = with_boxes_of(file.detections, sizes, convention=boxes, name=display_name(detections))
     return replace(read, file=file.with_detections(table))
+
+
+def _of_labelled(
+    detections: Detections, images: Mapping[ImageId, ImageInfo], *, convention: ImageIdConvention, name: str
+) -> Detections:
+    """The rows of images that have labels, the others left out with a warning; an error where there are only others."""
+    table = fit_image_ids(detections, images, convention=convention, on_unmatched="drop", name=name)
+    if len(detections) and not len(table):
+        fit_image_ids(detections, images, convention=convention, name=name)  # which says what does not fit
+    if len(table) < len(detections):
+        left_out = len(detections) - len(table)
+        _log.warning("%s: %d of %d rows are of images without labels; left out", name, left_out, len(detections))
+    return table
 
 
 def _zero_based_option(classes: Path | None) -> str:

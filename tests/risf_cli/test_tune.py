@@ -169,7 +169,7 @@ def test_a_split_is_read_as_sparse_labels_and_said_so(run, folder: Path) -> None
     words = ["prepare-splits", "--coco", "gt.json", "--novel", "dog", "--shots", "5", "--seeds", "1", "--out", "split"]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    done = run("tune", "dets.json", "--on-unmatched", "skip", "--bootstrap", 0, annotations="split/shots/seed1.json")
+    done = run("tune", "dets.json", "--bootstrap", 0, annotations="split/shots/seed1.json")
     assert done.exit_code == 0, done.output
     assert "sparse labels: only detections on labelled boxes are judged" in done.stderr
     content = json.loads((folder / "fusion.json").read_text())
@@ -186,7 +186,7 @@ def test_bad_input_is_one_line(run, folder: Path) -> None:
     (folder / "far.json").write_text(
         json.dumps({**dataset, "annotations": [{**row, "bbox": [0, 50, 4, 4]} for row in dataset["annotations"]]})
     )
-    line = one_line(run("tune", "dets.json", "--on-unmatched", "skip", annotations="one.json"))
+    line = one_line(run("tune", "dets.json", annotations="one.json"))
     assert line == (
         "1 labelled image with detections to judge and to re-score; a fit needs at least 2, and 10 to be of use"
     )
@@ -209,7 +209,30 @@ def test_ids_that_do_not_fit_are_refused_as_evaluate_refuses_them(run, folder: P
     (folder / "strange.json").write_text(json.dumps([{**row, "category_id": 5} for row in rows]))
     assert "category_id 5" in one_line(run("tune", "strange.json"))
     (folder / "elsewhere.json").write_text(json.dumps([{**row, "image_id": row["image_id"] + 900} for row in rows]))
-    assert "image_id" in one_line(run("tune", "elsewhere.json"))
+    line = one_line(run("tune", "elsewhere.json"))
+    assert line.startswith("elsewhere.json: image_id 901, 902, 903, 904, 905 and 7 more not among the 12 images")
+
+
+def test_detections_of_images_without_labels_are_passed_over_and_counted(run, folder: Path) -> None:
+    dataset = json.loads((folder / "gt.json").read_text())
+    few = [image["id"] for image in dataset["images"][:8]]
+    labelled = {
+        **dataset,
+        "images": dataset["images"][:8],
+        "annotations": [row for row in dataset["annotations"] if row["image_id"] in few],
+    }
+    (folder / "labelled.json").write_text(json.dumps(labelled))
+    rows = [row for row in json.loads((folder / "dets.json").read_text()) if row["image_id"] in few]
+    (folder / "few.json").write_text(json.dumps(rows))
+    contents = []
+    for name in ("dets.json", "few.json"):
+        done = run("tune", name, "--bootstrap", 0, annotations="labelled.json")
+        assert done.exit_code == 0, done.output
+        told = "warning: dets.json: 20 of 60 rows are of images without labels; left out" in done.stderr
+        assert told == (name == "dets.json")
+        contents.append(json.loads((folder / "fusion.json").read_text()))
+    assert contents[0]["fusion"] == contents[1]["fusion"]
+    assert contents[0]["labels"] == contents[1]["labels"]
 
 
 def test_without_annotations_the_line_names_option_and_key(folder: Path) -> None:
