@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from risf_cli.app import load_command
 from risf_cli.render import say
 
@@ -42,7 +44,9 @@ def run_step(arguments: Sequence[object]) -> None:
     words = [str(word) for word in arguments]
     say(f"\n$ risf {shlex.join(words)}")
     with contextlib.redirect_stdout(sys.stderr):
-        load_command(words[0]).main(words[1:], prog_name=f"risf {words[0]}", standalone_mode=False)
+        code = load_command(words[0]).main(words[1:], prog_name=f"risf {words[0]}", standalone_mode=False)
+    if code:  # 130 where the person interrupted
+        raise typer.Exit(code)
 
 
 def training_steps(
@@ -84,12 +88,14 @@ def evaluation_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int) -
                "--no-per-class", "--out", out], out  # fmt: skip
 
 
-def report_step(folder: DemoFolder, settings: DemoSettings, *, seed: int) -> tuple[list[object], Path]:
+def report_step(folder: DemoFolder, *, seed: int) -> tuple[list[object], Path]:
     """The page on what CM-CLIP did to BNRL's detections, and where it goes."""
+    from risf_core.demo.settings import QUICK
+
     before, after = (folder.detections("paper", seed, rescored=done) for done in (False, True))
     page = folder.root / f"seed{seed}" / "report.html"
     return ["report", before, after, "--annotations", folder.test, "--images", folder.photos, "--novel", folder.novel,
-            "--bootstrap", settings.resamples, "--out", page], page  # fmt: skip
+            "--bootstrap", QUICK.resamples, "--out", page], page  # fmt: skip
 
 
 def _schedule(iterations: int, *, rate: float) -> list[object]:

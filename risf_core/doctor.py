@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from risf_core.errors import EncoderError, RisfError, counted
+from risf_core.engines import require_engine
+from risf_core.errors import ConfigError, EncoderError, RisfError, counted
 
 Status = Literal["ok", "note", "fault"]
 
@@ -214,6 +215,10 @@ def _detectron2() -> Finding:
             "note",
             "needed by --engine detectron2 alone: risf has the detector in plain torch",
         )
+    try:
+        require_engine("detectron2")
+    except ConfigError as error:
+        return Finding("detectron2", version, "fault", str(error))
     return Finding("detectron2", version, "ok", "present: --engine detectron2 trains and predicts with it")
 
 

@@ -49,6 +49,7 @@ SHARED_KEYS: tuple[str, ...] = (
 # Options that do not count where a stronger source states one of the others: these do the same, or belong to what they
 # replace.
 _RIVALS: Mapping[str, tuple[str, ...]] = {
+    "after": ("before",),
     "annotations": ("classes",),
     "classes": ("annotations",),
     "clip_config": ("clip",),

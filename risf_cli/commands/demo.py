@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from risf_cli.options import number_list
+from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +66,8 @@ def demo(
     if len(chosen) > 1:
         settings = replace(settings, resamples=0)  # the intervals are over the seeds
     folder = DemoFolder(out)
+    if out.is_dir() and any(out.iterdir()) and not folder.clip_config.is_file():
+        raise ConfigError(f"--out {out} holds files that no demo made; name a new folder, or that of an earlier demo")
     _make(folder, settings)
     for step in training_steps(folder, settings, seeds=chosen, device=device):
         run_step(step)
@@ -77,7 +80,7 @@ def demo(
             run_step(step)
             of_seed.append(read_json(written, what="evaluation"))
         figures.append((of_seed[0], of_seed[1]))
-    step, page = report_step(folder, settings, seed=chosen[0])
+    step, page = report_step(folder, seed=chosen[0])
     run_step(step)
     say("")
     _print_table(summary(figures), seeds=len(chosen), settings=settings)

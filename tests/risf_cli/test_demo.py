@@ -90,3 +90,23 @@ def test_the_same_seed_gives_the_same_figures_and_several_give_intervals(
     for name in ("bnrl", "cross-entropy-clip"):
         assert (tmp_path / f"seed0/{name}.json").read_bytes() == (folder / f"seed0/{name}.json").read_bytes()
     assert (tmp_path / "seed1/bnrl.json").is_file()
+
+
+def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "train.json").write_text("mine")
+    result = run_demo(tmp_path)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: --out {tmp_path} holds files that no demo made; name a new folder, or that of an earlier demo\n"
+    )
+    assert (tmp_path / "train.json").read_text() == "mine"
+
+
+def test_an_interrupted_step_ends_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("risf_core.splits.prepare.prepare_splits", interrupted)
+    result = run_demo(tmp_path / "new")
+    assert result.exit_code == 130
+    assert "$ risf base-train" not in result.stderr

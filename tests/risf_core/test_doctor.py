@@ -10,7 +10,7 @@ import pytest
 
 from risf_core import doctor
 from risf_core.doctor import Finding, examine
-from risf_core.errors import EncoderError
+from risf_core.errors import ConfigError, EncoderError
 
 
 @pytest.fixture
@@ -148,9 +148,20 @@ def test_a_cache_that_cannot_be_written_is_a_fault_and_none_is_a_note(examined, 
 @pytest.mark.parametrize("present", [True, False])
 def test_detectron2_is_never_needed(examined, monkeypatch, present):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object() if present else None)
+    monkeypatch.setattr(doctor, "require_engine", lambda engine: None)
     found = examined()["detectron2"]
     assert found.value == ("unknown version" if present else "not installed")
     assert found.status == ("ok" if present else "note")
+
+
+def test_a_detectron2_that_does_not_load_is_at_fault(examined, monkeypatch):
+    def refuse(engine):
+        raise ConfigError("detectron2 cannot be imported (undefined symbol)")
+
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(doctor, "require_engine", refuse)
+    found = examined()["detectron2"]
+    assert (found.status, found.verdict) == ("fault", "detectron2 cannot be imported (undefined symbol)")
 
 
 def test_an_error_of_the_search_itself_is_told(examined, monkeypatch):

@@ -193,3 +193,12 @@ def test_nothing_is_fitted_to_the_published_test_annotations_unasked(folder):
     settings(folder, "annotations: labelled.json\n")
     found = load_project(folder).defaults("tune", {"annotations": str}, commands=("tune",))
     assert found == {"annotations": "labelled.json"}
+
+
+def test_report_takes_both_files_of_the_folder_or_none(folder):
+    for name in ("detections.json", "rescored.json"):
+        (folder / name).write_text("[]")
+    both = {"before": ["detections.json"], "after": ["rescored.json"]}
+    found = defaults(folder, command="report", options=["before", "after"])
+    assert {name: value if isinstance(value, list) else [value] for name, value in found.items()} == both
+    assert defaults(folder, command="report", options=["before", "after"], given=["before"]) == {}

@@ -65,6 +65,19 @@ def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(small, tmp_path: 
     assert [line["iteration"] for line in read_metrics(tmp_path / "broken")] == [1, 2, 3, 4, 5, 6]
 
 
+def test_an_evaluation_between_two_iterations_changes_nothing_for_those_that_follow(
+    scenes: Path, small, tmp_path: Path
+) -> None:
+    held_out = (f"data.held_out={scenes}/instances.json", "solver.evaluate_every=2", "data.held_out_images=2")
+    train(small(), tmp_path / "never")
+    train(small(*held_out), tmp_path / "evaluated")
+    with pytest.raises(Stop):
+        train(small(*held_out), tmp_path / "broken", hooks=stop_at(5))
+    train(small(*held_out), tmp_path / "broken", resume=True)
+    assert_same_weights(tmp_path / "never", tmp_path / "evaluated")
+    assert_same_weights(tmp_path / "evaluated", tmp_path / "broken")
+
+
 def test_a_run_that_has_ended_is_resumed_to_itself(small, tmp_path: Path) -> None:
     train(small(), tmp_path / "run")
     before = final_weights(tmp_path / "run")
