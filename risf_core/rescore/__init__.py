@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
+from risf_core.rescore.fitted import FittedFusion
+from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.pipeline import RescoreCounts, RescoreResult, RescoreSettings, rescore
+from risf_core.rescore.prototypes import Prototypes, make_prototypes
 from risf_core.rescore.weights import DEFAULT_CLIP, EncoderSource, find_encoder
 
 if TYPE_CHECKING:
@@ -16,13 +19,19 @@ __all__ = [
     "DEFAULT_CLIP",
     "CropEncoder",
     "EncoderSource",
+    "FittedFusion",
     "ImageCrops",
     "OpenClipEncoder",
+    "Prototypes",
     "RescoreCounts",
     "RescoreInputs",
     "RescoreResult",
     "RescoreSettings",
+    "check_fusion",
+    "conditions_of",
     "find_encoder",
+    "make_prototypes",
+    "read_fusion",
     "read_inputs",
     "rescore",
 ]

@@ -38,13 +38,13 @@ class Line:
 
 @dataclass(frozen=True)
 class FittedFusion:
-    """P(right) = low + (high - low) sigmoid(fused(l) + sum_k weight_k (x_k - centre_k)), l the log-odds of the score.
+    """P(right) = sigmoid(fused(l) + sum_k weight_k (x_k - centre_k)), l the log-odds of the detector's score.
 
     Rows of the same classes that the encoder was not asked about get sigmoid(alone(l)), fitted to the same labels. The
-    seam: `low` and `high` are what alone(l) gives at the ends of the range of scores that are re-scored (0 and 1 where
-    the range ends there), so what was below the range stays below all that is re-scored, and what was above stays
-    above. Classes that are not re-scored have a line of their own. Without terms every row gets its line, which rises:
-    the detector's order.
+    seam: what was below the range of scores that are re-scored stays below all that is, and what was above stays
+    above. To that end the probabilities of re-scored rows are pressed together at their ends, into what alone(l) gives
+    at the ends of the range; in between they are as they were fitted. Classes that are not re-scored have a line of
+    their own. Without terms every row gets its line, which rises: the detector's order.
     """
 
     fused: Line
@@ -77,8 +77,7 @@ class FittedFusion:
         total = self.fused.at(log_odds)
         for term, column in zip(self.terms, columns.T, strict=True):
             total = total + np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
-        low, high = self._ends()
-        return np.where(np.isnan(columns).all(axis=1), sigmoid(alone), low + (high - low) * sigmoid(total))
+        return np.where(np.isnan(columns).all(axis=1), sigmoid(alone), _pressed(sigmoid(total), *self._ends()))
 
     def _ends(self) -> tuple[float, float]:
         """Between which probabilities the re-scored rows lie."""
@@ -98,6 +97,19 @@ def term_columns(
         values["novel"] = novel.astype(np.float64)
     columns = [np.where(asked, values[name], np.nan) for name in names]
     return np.stack(columns, axis=1) if columns else np.empty((len(scores), 0))
+
+
+def _pressed(probabilities: Column, low: float, high: float) -> Column:
+    """Probabilities (N,) between low and high, their order kept; those well between stay as they are.
+
+    >>> _pressed(np.array([0.0, 0.02, 0.04, 0.5, 1.0]), 0.02, 1.0).tolist()
+    [0.02, 0.03, 0.04, 0.5, 1.0]
+    """
+    if 2 * low > 1 - 2 * (1 - high):
+        return low + (high - low) * probabilities  # there is no room in between
+    raised = np.where(probabilities < 2 * low, low + probabilities / 2, probabilities)
+    rest = 1 - high
+    return np.asarray(np.where(1 - raised < 2 * rest, high - (1 - raised) / 2, raised))
 
 
 def log_odds_of(probabilities: Column) -> Column:

@@ -34,11 +34,10 @@ def applied(fusion: FittedFusion, of_classes: np.ndarray = ~NO_ROWS, told: Evide
 
 def test_a_row_with_evidence_gets_the_formula_and_one_without_its_line() -> None:
     fusion = FittedFusion(Line(0.8, -1.0), Line(1.1, -0.5), Line(), (Term("text", 0.6, -2.0),))
-    low = sigmoid(-0.5 + 1.1 * math.log(0.05 / 0.95))
     first = sigmoid(-1.0 + 0.8 * math.log(9) + 0.6 * (math.log(0.5) + 2.0))
     last = sigmoid(-0.5 + 1.1 * math.log(0.3 / 0.7))
     scores = applied(fusion)
-    assert [scores[0], scores[5]] == pytest.approx([low + (1 - low) * first, last], abs=1e-12)
+    assert [scores[0], scores[5]] == pytest.approx([first, last], abs=1e-12)
 
 
 def test_nothing_below_the_range_overtakes_a_row_that_was_re_scored() -> None:
@@ -46,6 +45,15 @@ def test_nothing_below_the_range_overtakes_a_row_that_was_re_scored() -> None:
     scores = applied(fusion)
     assert scores[:3].min() >= scores[3] > scores[4]
     assert scores.max() < 1
+
+
+def test_probabilities_are_pressed_together_only_at_the_end_of_the_range() -> None:
+    told = evidence([1.0, 1e-6, 1e-6, math.nan, math.nan, 0.5])
+    fusion = FittedFusion(Line(), Line(), Line(), (Term("text", 1.0, 0.0),))
+    scores = applied(fusion, told=told)
+    # at odds of 9 and 3/7 x 1/2 nothing is pressed; of 1e-6 it is: from almost 0 to half as much above 0.05
+    assert scores[[0, 5]] == pytest.approx([0.9, 3 / 17], abs=1e-9)
+    assert scores[1] == pytest.approx(0.05 + (1e-6 / (1 + 1e-6)) / 2, abs=1e-12)
 
 
 def test_without_terms_the_order_is_the_detectors_whatever_the_encoder_says() -> None:
