@@ -97,7 +97,6 @@ def report(
     from risf_core.evaluation import read_detections_for, read_ground_truth
     from risf_core.files import STANDARD_STREAM, check_writable, display_name, open_output
     from risf_core.report import compare_files, gallery_of, page_of, read_record
-    from risf_core.report.record import names_other_input
     from risf_core.vocabulary import novel_names
 
     print_warnings()
@@ -134,12 +133,7 @@ def report(
         )
     place = _encoder_place(record, clip, clip_weights, clip_config, device, precision, cache)
     gallery = gallery_of(comparison, images=images or [], most=pictures, record=record, place=place)
-    notes = []
-    if record is not None and names_other_input(record, before):
-        notes.append(
-            f"The record beside {display_name(after)} says that it was made from another file than "
-            f"{display_name(before)}."
-        )
+    notes = [] if record is None else _notes(record, before, after, annotations)
     own_settings = {
         "before": display_name(before), "after": display_name(after), "annotations": annotations,
         "images": ", ".join(map(str, images or [])) or "none", "novel": novel or "none", "threshold": f"{threshold:g}",
@@ -187,6 +181,28 @@ def _encoder_place(
 
         source = find_encoder(clip or DEFAULT_CLIP, weights=weights, config=config)
     return EncoderPlace(folder, weights, source, device, precision)
+
+
+def _notes(record: Record, before: str, after: str, annotations: Path) -> list[str]:
+    """What the record says that a reader of the figures must not miss."""
+    from risf_core.files import display_name
+    from risf_core.report.record import fitted_to, names_other_input
+
+    notes = []
+    if names_other_input(record, before):
+        notes.append(
+            f"The record beside {display_name(after)} says that it was made from another file than "
+            f"{display_name(before)}."
+        )
+    same = fitted_to(record, annotations)
+    if same:
+        notes.append(
+            "The fusion was fitted to these very annotations, so the figures flatter it; the table of risf tune, from "
+            "cross-validation, does not."
+        )
+    elif same is None:
+        notes.append("The fusion was fitted to labelled images; figures on those images would flatter it.")
+    return notes
 
 
 def _content(comparison: Comparison, gallery: Gallery, out: str) -> dict[str, Any]:  # Any: JSON

@@ -45,6 +45,23 @@ def names_other_input(record: Record, before: Path | str) -> bool:
     return stated != sha256_of(Path(before))
 
 
+def fitted_to(record: Record, annotations: Path) -> bool | None:
+    """Whether AFTER's scores come from a fusion that was fitted to these very annotations.
+
+    None where there is such a fusion, but its file does not stand any more where the record says.
+    """
+    if not record.get("fitted"):
+        return False
+    path = _at(record, "inputs", "fusion", "path")
+    if not isinstance(path, str) or not Path(path).is_file():
+        return None
+    if sha256_of(Path(path)) != _at(record, "inputs", "fusion", "sha256"):
+        return None
+    fusion = read_json(path, what="fusion")
+    labels = _at(fusion if isinstance(fusion, dict) else {}, "inputs", "annotations", "sha256")
+    return annotations.is_file() and labels == sha256_of(annotations)
+
+
 def sections_of(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:
     """The record as titled lists of names and values for people; what is not there is left out."""
     sections = []

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from risf_cli.app import app
+from risf_core.files import sha256_of
 from risf_core.report.naming import recorded_key
 from risf_core.rescore import OpenClipEncoder, find_encoder
 
@@ -243,3 +244,20 @@ def test_the_bare_line_takes_the_working_folders_files(folder):
     assert done.exit_code == 0, done.output
     assert done.stdout == "bare.html\n"
     assert "<h1>detections.json → rescored.json</h1>" in (folder / "bare.html").read_text()
+
+
+def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(folder, rescored):
+    def notes(labels: str, path: str = "fusion.json") -> str:
+        inputs = {"annotations": {"path": labels, "sha256": sha256_of(folder / labels)}}
+        (folder / "fusion.json").write_text(json.dumps({"inputs": inputs}))
+        used = {"path": path, "sha256": sha256_of(folder / "fusion.json")}
+        record = {**rescored, "fitted": {"terms": []}, "inputs": {**rescored["inputs"], "fusion": used}}
+        (folder / "after.json.record.json").write_text(json.dumps(record))
+        done = report("before.json", "after.json")
+        assert done.exit_code == 0, done.output
+        return " ".join(line for line in done.stderr.splitlines() if line.startswith("warning: The fusion"))
+
+    (folder / "others.json").write_text("{}")
+    assert "was fitted to these very annotations, so the figures flatter it" in notes("gt.json")
+    assert notes("others.json") == ""
+    assert "figures on those images would flatter it" in notes("gt.json", "gone.json")
