@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from risf_core.evaluation.compare import LEAST_IMAGES
 from risf_core.report.cards import kinds_of, missing_note, names_note, pairs_note
 from risf_core.report.comparison import Comparison
 from risf_core.report.gallery import Gallery
@@ -38,8 +39,7 @@ def page_of(
         "summary": summary_of(comparison),
         "interval_note": _interval_note(comparison),
         "class_rows": rows,
-        "has_groups": bool(comparison.truth.vocabulary.novel),
-        "classes_note": _classes_note(len(rows), MOST_BARS),
+        "classes_note": _classes_note(len(rows), MOST_BARS, intervals=bool(comparison.resamples)),
         **charts_of(comparison, rows),
         **_calibration(comparison),
         **_threshold(comparison, gallery),
@@ -110,10 +110,12 @@ def _interval_note(comparison: Comparison) -> str:
     )
 
 
-def _classes_note(count: int, most: int) -> str:
-    if count <= most:
-        return "AP of each class that has boxes, the largest change first."
-    return f"AP of the {most} classes that moved most, of {count:,} with boxes; the table has all."
+def _classes_note(count: int, most: int, *, intervals: bool) -> str:
+    shown = "AP of each class that has boxes, the largest change first."
+    if count > most:
+        shown = f"AP of the {most} classes that moved most, of {count:,} with boxes; the table has all."
+    few = f" Classes with boxes in fewer than {LEAST_IMAGES} images have no interval." if intervals else ""
+    return shown + few
 
 
 def _settings_note(record: Record | None) -> str:

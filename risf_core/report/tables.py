@@ -32,7 +32,7 @@ class FigureRow:
     before: str
     after: str
     change: Change
-    group: str = ""
+    novel: bool = False
     boxes: int = 0
 
 
@@ -84,7 +84,7 @@ def class_rows(comparison: Comparison) -> list[FigureRow]:
             before[name]["AP"],
             after[name]["AP"],
             difference[name]["AP"] if difference else None,
-            group="novel" if own in truth.vocabulary.novel else "base" if truth.vocabulary.novel else "",
+            novel=own in truth.vocabulary.novel,
             boxes=int(count),
         )
         for name, own, count in zip(names, truth.vocabulary.names, boxes, strict=True)
@@ -165,10 +165,10 @@ def signed(value: float) -> str:
 
 
 def _row(
-    name: str, before: float, after: float, interval: Interval | None, *, group: str = "", boxes: int = 0
+    name: str, before: float, after: float, interval: Interval | None, *, novel: bool = False, boxes: int = 0
 ) -> FigureRow:
     change = differences({name: after}, {name: before})[name]
-    return FigureRow(name, percent(before), percent(after), _change(change, interval), group, boxes)
+    return FigureRow(name, percent(before), percent(after), _change(change, interval), novel, boxes)
 
 
 def _change(change: float | None, interval: Interval | None) -> Change:

@@ -160,7 +160,7 @@ def test_the_bars_stay_few_and_the_table_has_all_classes(made, classes):
     shown = int((truth.boxes_per_class() > 0).sum())
     bars = json.loads(read.scripts["figure-classes"])
     assert len(bars["data"][0]["y"]) == min(shown, MOST_BARS)
-    assert len(set(re.findall(r"<td>(class \d+)</td>", read.html))) == shown
+    assert len(set(re.findall(r"<td>(class \d+)[< ]", read.html))) == shown
     moves = [abs(a - b) for a, b in zip(bars["data"][1]["x"], bars["data"][0]["x"], strict=True)]
     assert moves == sorted(moves, reverse=True)
     assert len(read.html) < 7_000_000
