@@ -32,7 +32,7 @@ def encoder_words(real: Path) -> list[str]:
 def tuned(real: Path, folder: Path, name: str) -> dict:
     """What `risf tune` says of a real detections file."""
     words = ["tune", str(real / "detections" / name), "--annotations", str(real / "instances.json")]
-    words += ["--images", str(real / "photos"), "--out", str(folder / "fusion.json"), "--bootstrap", "200", "--json"]
+    words += ["--images", str(real / "photos"), "--out", str(folder / "fusion.json"), "--bootstrap", "50", "--json"]
     done = CliRunner().invoke(app, [*words, "--quiet", "--novel", "coco20", *encoder_words(real)])
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)

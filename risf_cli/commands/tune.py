@@ -224,8 +224,8 @@ def _print_table(tuned: Tuned) -> None:
             change, reach = method.differences[figure], method.intervals.get(figure)
             text = "" if method is validation.methods[0] else f"{100 * change:+.1f}"
             if reach is not None:
-                star = "* " if reach[0] > 0 or reach[1] < 0 else ""
-                text = f"{star}{text}\u00a0±\u00a0{100 * max(reach[1] - change, change - reach[0]):.1f}"
+                star = "*" if reach[0] > 0 or reach[1] < 0 else ""
+                text = f"{star}{text}±{100 * max(reach[1] - change, change - reach[0]):.1f}"
             row += [f"{100 * method.figures[figure]:.2f}", text]
         rows.append(row)
     title = f"cross-validation over {tuned.labels['images']} images, {validation.folds} folds, differences ± 95 %"

@@ -20,7 +20,7 @@ from risf_core.rescore.boxes import clip_boxes, has_area
 from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
 
 # Of the softmax over prototypes. Leave-one-out likelihood of the shots would choose far too small a one: a prototype
-# that misses one of its few shots is a poor one. 12 to 30 do about the same; see benchmarks/tune.py.
+# that misses one of its few shots is a poor one. 12 to 30 do about the same on held-out photos.
 TEMPERATURE = 20.0
 
 
