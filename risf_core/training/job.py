@@ -20,7 +20,7 @@ from risf_core.training.held_out import HeldOutSet
 from risf_core.training.loop import Hooks, Job, run_loop
 from risf_core.training.run_folder import RunRecord, hashes_of, open_run
 from risf_core.training.saving import FINAL, LAST
-from risf_core.training.schedule import accumulation_of, schedule_of, with_published_schedule
+from risf_core.training.schedule import PUBLISHED_BATCH, accumulation_of, schedule_of, with_published_schedule
 from risf_core.training.starting import starting_model
 
 
@@ -76,6 +76,12 @@ def train(
         on_note(f"{boxes} boxes in {len(records)} records of {len(vocabulary)} classes: {listing(vocabulary.names, 4)}")
         for note in (*start.notes, *([schedule_note] if schedule_note else [])):
             on_note(note)
+        if schedule.iterations != solver.iterations:
+            on_note(
+                f"{solver.iterations} iterations at learning rate {solver.learning_rate:g} are meant for batches of "
+                f"{PUBLISHED_BATCH}: {schedule.iterations} at {schedule.learning_rate:g} for batches of {solver.batch} "
+                "(solver.scale_schedule=false takes them as they stand)"
+            )
         on_note(
             f"batch {solver.batch} = {processes.count} process(es) x {group_size} images x {accumulation} portions; "
             f"{schedule.iterations} iterations at learning rate {schedule.learning_rate:g}, a tenth at "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def training_steps(
     loader = DataLoader(
         _Examples(records, data, seed),
         batch_sampler=own,
-        num_workers=data.workers,
+        num_workers=min(data.workers, _cores()),
         collate_fn=_as_they_are,
         pin_memory=pin_memory,
     )
@@ -61,6 +62,12 @@ def training_steps(
     while True:
         first = next(groups)  # the plan is known once its first group has been asked for
         yield StepExamples(_with_first(first, groups, accumulation), own.states.popleft())
+
+
+def _cores() -> int:
+    """The cores that this process may use: more workers than these would only wait for each other."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def _with_first(first: list[Example], others: Iterator[list[Example]], count: int) -> Iterator[list[Example]]:
