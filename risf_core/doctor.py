@@ -9,7 +9,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,8 +21,7 @@ from risf_core.errors import ConfigError, EncoderError, RisfError, counted
 Status = Literal["ok", "note", "fault"]
 
 _LEAST_PYTHON = (3, 10)
-# packages whose own libraries must fit together: they are loaded, not only looked at
-_LOADED: Mapping[str, str] = {"torch": "torch", "torchvision": "torchvision.ops", "open_clip_torch": "open_clip"}
+_LOADED = ("torch", "torchvision.ops", "open_clip")  # built against each other: they are loaded, not only looked at
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,12 @@ def examine(
     """
     yield _python()
     yield from _packages()
-    yield from _devices(device, precision)
-    yield _evaluator()
-    yield _encoder(clip, clip_weights, clip_config)
-    yield _cache(cache)
     yield _detectron2()
+    yield _cache(cache)
+    yield _evaluator()
+    yield from _devices(device, precision)
+    yield _libraries()  # open_clip takes longest, so that what needs it comes last
+    yield _encoder(clip, clip_weights, clip_config)
 
 
 def _python() -> Finding:
@@ -104,12 +104,6 @@ def _package(name: str, specifier: str) -> Finding:
         return Finding(name, "missing", "fault", f"risf needs it: {repair}")
     if not SpecifierSet(specifier).contains(version, prereleases=True):
         return Finding(name, version, "fault", f"risf needs {specifier}: {repair}")
-    module = _LOADED.get(name.replace("-", "_").lower())
-    if module is not None:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # a broken library raises whatever it likes
-            return Finding(name, version, "fault", f"it cannot be loaded ({_first_line(error)}); install it again")
     return Finding(name, version, "ok", f"fits {specifier}" if specifier else "any version fits")
 
 
@@ -162,6 +156,17 @@ def _evaluator() -> Finding:
             return Finding("evaluator", package, "note", "the fast one cannot be loaded; the same values, slower")
         return Finding("evaluator", package, "ok", "the values of pycocotools, faster")
     return Finding("evaluator", "none", "fault", "neither evaluator can be loaded; pip install pycocotools")
+
+
+def _libraries() -> Finding:
+    """Whether the libraries that are built against each other load together."""
+    for module in _LOADED:
+        name = module.partition(".")[0]
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a broken library raises whatever it likes
+            return Finding("libraries", name, "fault", f"it cannot be loaded ({_first_line(error)}); install it again")
+    return Finding("libraries", ", ".join(module.partition(".")[0] for module in _LOADED), "ok", "load together")
 
 
 def _encoder(clip: str, weights: Path | None, config: Path | None) -> Finding:

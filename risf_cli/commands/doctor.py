@@ -25,7 +25,8 @@ def doctor(
     """What of this machine risf can use: versions, devices, precision, encoder, each with a verdict in one line.
 
     A fault keeps something from working, and its line names the way out; a note is good to know. Nothing is downloaded.
-    Exit code 0 when risf is usable, 1 when there is a fault.
+    Loading the libraries, to see that they fit together, takes longest. Exit code 0 when risf is usable, 1 when there
+    is a fault.
 
     Examples:
 
@@ -45,6 +46,7 @@ def doctor(
         if not json_:
             print_finding(finding.name, finding.value, finding.status, finding.verdict)
 
+    tell(_settings_finding())
     for finding in examine(
         clip=clip,
         clip_weights=clip_weights,
@@ -54,7 +56,6 @@ def doctor(
         precision=precision,
     ):
         tell(finding)
-    tell(_settings_finding())
     faults = [finding.name for finding in findings if finding.status == "fault"]
     if json_:
         content = {"usable": not faults, "findings": [finding.to_json() for finding in findings]}
