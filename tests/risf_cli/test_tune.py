@@ -176,6 +176,10 @@ def test_a_split_is_read_as_sparse_labels_and_said_so(run, folder: Path) -> None
     assert content["labels"]["sparse"] is True
     assert content["labels"]["boxes"] == 10
     assert content["fusion"]["alone"] == {"slope": 1.0, "intercept": 0.0}
+    shots = ["--support", "split", "--support-seed", 1, "--shots", 5, "--bootstrap", 0, "-q"]
+    done = run("tune", "dets.json", *shots, annotations="split/shots/seed1.json")  # judged by shots of other photos
+    assert done.exit_code == 0, done.output
+    assert json.loads((folder / "fusion.json").read_text())["support"]["crops"] == 10
     done = run("tune", "dets.json", "--sparse", "--bootstrap", 0, "-q")
     assert json.loads((folder / "fusion.json").read_text())["labels"]["sparse"] is True
 
