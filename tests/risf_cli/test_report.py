@@ -261,3 +261,19 @@ def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(folder, rescored):
     assert "was fitted to these very annotations, so the figures flatter it" in notes("gt.json")
     assert notes("others.json") == ""
     assert "figures on those images would flatter it" in notes("gt.json", "gone.json")
+
+
+def test_real_photos_have_the_figures_of_another_script_and_their_pictures(real_data, tmp_path):
+    page = tmp_path / "real.html"
+    files = [real_data / "detections" / f"{name}.json" for name in ("yolox_nano_weak", "yolox_nano")]
+    done = risf(
+        "report", *files, "--annotations", real_data / "instances.json", "--images", real_data / "photos",
+        "--novel", "coco20", "--bootstrap", 0, "--pictures", 2, "--out", page, "--json",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    content = json.loads(done.stdout)
+    # AP over all classes and over the novel ones, from the README of the data (pycocotools in a script of its own)
+    figures = [[round(100 * own["metrics"][name], 2) for name in ("AP", "nAP")] for own in content["results"]]
+    assert figures == [[20.16, 31.18], [35.82, 44.85]]
+    assert content["images_without_picture"] == {}
+    assert 4_000_000 < page.stat().st_size < 15_000_000
