@@ -54,11 +54,12 @@ def training_steps(
 ) -> Iterator[list[object]]:
     """The split and base training, which all seeds share."""
     listed = ",".join(map(str, seeds))
+    warmup = min(20, settings.base_iterations // 10)
     yield ["prepare-splits", "--coco", folder.train, "--novel", folder.novel, "--shots", settings.shots,
            "--seeds", listed, "--out", folder.split, "--force"]  # fmt: skip
     yield ["base-train", "--split", folder.split, "--images", folder.photos, "--weights", folder.backbone,
            "--out", folder.runs / "base", "--force", "--device", device, *_SCALE,
-           "--set", "model.architecture=small", "--set", "solver.warmup_iterations=20",
+           "--set", "model.architecture=small", "--set", f"solver.warmup_iterations={warmup}",
            *_schedule(settings.base_iterations, rate=0.05)]  # fmt: skip
 
 

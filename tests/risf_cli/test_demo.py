@@ -55,6 +55,7 @@ def test_only_scores_of_novel_classes_move_in_rescoring(done: tuple[Path, Result
     novel = set(json.loads((folder / "seed0/figures.json").read_text())["novel"])
     novel_ids = {category["id"] for category in dataset["categories"] if category["name"] in novel}
     assert len(novel_ids) == 8
+    assert json.loads((folder / "seed0/bnrl.json").read_text())
     for name in ("cross-entropy", "bnrl"):
         before, after = (json.loads((folder / f"seed0/{name}{end}.json").read_text()) for end in ("", "-clip"))
         assert [row["bbox"] for row in before] == [row["bbox"] for row in after]
