@@ -13,12 +13,12 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from risf_core.errors import DataError, OutputError
+from risf_core.errors import ConfigError, DataError, OutputError
 
 STANDARD_STREAM = "-"  # the name under which a detections file is stdin or stdout
 
@@ -57,6 +57,15 @@ def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def check_not_read(out: Path | str, inputs: Iterable[Path | str | None]) -> None:
+    """Refuse an output that is one of the files a command reads. Raises ConfigError."""
+    target = Path(out)
+    for source in inputs:
+        there = source is not None and not is_stream(source) and target.exists() and Path(source).exists()
+        if there and target.samefile(source or ""):
+            raise ConfigError(f"--out {out} is a file that is read here and would be lost; choose another name")
 
 
 def check_writable(path: Path) -> None:

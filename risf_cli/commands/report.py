@@ -95,7 +95,7 @@ def report(
 
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.evaluation import read_detections_for, read_ground_truth
-    from risf_core.files import STANDARD_STREAM, check_writable, display_name, open_output
+    from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, open_output
     from risf_core.report import compare_files, gallery_of, page_of, read_record
     from risf_core.vocabulary import novel_names
 
@@ -107,7 +107,7 @@ def report(
     if json_ and out == STANDARD_STREAM:
         raise ConfigError("--json prints figures to stdout, where the page goes too; pass --out FILE")
     if out != STANDARD_STREAM:
-        _check_target(out, [before, after, str(annotations)])
+        check_not_read(out, [before, after, annotations])
         check_writable(Path(out))  # now, and not when the work is done
     annotations = required(annotations, "annotations", "report")
     record = read_record(after)
@@ -151,13 +151,6 @@ def report(
             say(f"warning: {note}")
         if gallery.named.why_not is not None and pictures:
             say(f"the encoder's names are missing: {gallery.named.why_not}")
-
-
-def _check_target(out: str, inputs: Sequence[str]) -> None:
-    """Refuse to write the page over a file that it is made from."""
-    for name in inputs:
-        if Path(out).exists() and Path(name).exists() and Path(out).samefile(name):
-            raise ConfigError(f"--out {out} is a file that the report reads; choose another name")
 
 
 def _encoder_place(

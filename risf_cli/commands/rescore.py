@@ -48,7 +48,7 @@ from risf_cli.options import (
     Workers,
     cache_folder,
 )
-from risf_core.errors import ConfigError, DataError, counted, listing
+from risf_core.errors import ConfigError, listing
 
 if TYPE_CHECKING:
     from risf_core.rescore.encoder import OpenClipEncoder
@@ -143,14 +143,14 @@ def rescore(
         name: value for name, value in locals().items() if name != "start"
     }  # every option as it is in force, for the record
     from risf_cli.render import print_warnings, progress_of, say
-    from risf_core.files import STANDARD_STREAM, check_writable, display_name, is_stream, write_json
+    from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, is_stream, write_json
     from risf_core.formats.coco import write_detections
     from risf_core.processes import gather_to_first, started_processes
     from risf_core.rescore.cache import FILE_NAME, EmbeddingCache
     from risf_core.rescore.cached_encoder import CachedEncoder
     from risf_core.rescore.fusion import FUSION_RULES
     from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
-    from risf_core.rescore.inputs import read_inputs
+    from risf_core.rescore.inputs import read_inputs, refuse_rescored
     from risf_core.rescore.pipeline import prompts_of
     from risf_core.rescore.pipeline import rescore as rescored
     from risf_core.rescore.record import make_record
@@ -165,10 +165,7 @@ def rescore(
         raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
     quiet = quiet or not processes.is_first
     if not is_stream(out):
-        if Path(out).exists() and not is_stream(detections) and Path(out).samefile(detections):
-            raise ConfigError(
-                f"--out {out} is the detections file itself, whose scores would be lost; choose another name"
-            )
+        check_not_read(out, [detections, annotations, classes, fusion if Path(fusion).is_file() else None])
         check_writable(Path(out))  # now, and not when the work is done
     settings = settings_of(options, keep_parts=not plain)
     file = fusion_file(fusion, FUSION_RULES)
@@ -186,7 +183,7 @@ def rescore(
         on_unmatched=on_unmatched,
     )
     prompts_of(inputs.vocabulary, settings)
-    _check_not_rescored(inputs, display_name(detections))
+    refuse_rescored(inputs, name=display_name(detections))
 
     shots_of = read_support(options, inputs.vocabulary)
 
@@ -255,18 +252,6 @@ def rescore(
     if not quiet:
         for line in _after(result, record):
             say(line)
-
-
-def _check_not_rescored(inputs: RescoreInputs, name: str) -> None:
-    """Refuse rows that hold an encoder's share already: fused again, the detector's own score would be lost."""
-    again = sum(
-        1 for extras in inputs.file.detections.extras if extras and (extras.keys() & {"score_clip", "score_support"})
-    )
-    if again:
-        raise DataError(
-            f"{name}: {counted(again, 'row')} hold a score_clip, so they have been re-scored before; pass the "
-            "detector's own file (its scores stand there as score_detector)"
-        )
 
 
 def _before(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSettings) -> Iterator[str]:

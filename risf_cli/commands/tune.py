@@ -132,14 +132,15 @@ def tune(
     options = dict(locals())  # every option as it is in force
     from risf_cli.render import phases_of, print_warnings, say
     from risf_core.datasets import DatasetIndex
-    from risf_core.files import check_writable, write_json
+    from risf_core.files import check_not_read, check_writable, display_name, write_json
     from risf_core.rescore.cache import EmbeddingCache
     from risf_core.rescore.cached_encoder import CachedEncoder
-    from risf_core.rescore.inputs import read_inputs
+    from risf_core.rescore.inputs import read_inputs, refuse_rescored
     from risf_core.rescore.pipeline import prompts_of
     from risf_core.tuning import fusion_content, read_labels, tune
 
     print_warnings()
+    check_not_read(out, [detections, annotations])
     check_writable(out)  # now, and not when the work is done
     settings = settings_of(options)
     annotations = required(annotations, "annotations", "tune")
@@ -156,6 +157,7 @@ def tune(
         drop_other_images=True,
         command="tune",
     )
+    refuse_rescored(inputs, name=display_name(detections))
     truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)
     prompts_of(inputs.vocabulary, settings)
     shots_of = read_support(options, inputs.vocabulary)

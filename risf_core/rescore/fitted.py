@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from risf_core.rescore.evidence import Evidence
 
-_MARGIN = 1e-6  # how near to 0 and 1 a probability may come before its logarithm is taken
+_MARGIN = 1e-6  # how near to 0 and 1 the encoder's probabilities may come before their logarithm is taken
+_SCORE_MARGIN = 1e-9  # and a detector's scores, which float32 tells apart to 6e-8 below 1
 
 Column = NDArray[np.float64]  # (N,)
 
@@ -113,8 +114,8 @@ def _pressed(probabilities: Column, low: float, high: float) -> Column:
 
 
 def log_odds_of(probabilities: Column) -> Column:
-    """log(p / (1 - p)), p kept 1e-6 from 0 and 1."""
-    p = np.clip(probabilities, _MARGIN, 1 - _MARGIN)
+    """log(p / (1 - p)) of a detector's scores, p kept 1e-9 from 0 and 1."""
+    p = np.clip(probabilities, _SCORE_MARGIN, 1 - _SCORE_MARGIN)
     return np.asarray(np.log(p / (1 - p)))
 
 

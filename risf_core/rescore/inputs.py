@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from risf_core.datasets import DatasetIndex, ImageInfo, images_by_id, read_dataset_index
 from risf_core.detections import Detections, ImageId, factorize
-from risf_core.errors import ConfigError, DataError, ImageError, listing
+from risf_core.errors import ConfigError, DataError, ImageError, counted, listing
 from risf_core.files import display_name
 from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
 from risf_core.formats.conventions import BoxConvention, CategoryConvention
@@ -150,6 +150,20 @@ def _of_labelled(
         left_out = len(detections) - len(table)
         _log.warning("%s: %d of %d rows are of images without labels; left out", name, left_out, len(detections))
     return table
+
+
+def refuse_rescored(inputs: RescoreInputs, *, name: str) -> None:
+    """Refuse rows that hold an encoder's share already: fused again, the detector's own score would be lost.
+
+    Raises DataError.
+    """
+    shares = {"score_clip", "score_support"}
+    again = sum(1 for extras in inputs.file.detections.extras if extras and extras.keys() & shares)
+    if again:
+        raise DataError(
+            f"{name}: {counted(again, 'row')} hold a score_clip, so they have been re-scored before; pass the "
+            "detector's own file (its scores stand there as score_detector)"
+        )
 
 
 def _zero_based_option(classes: Path | None) -> str:

@@ -148,7 +148,8 @@ def rescore(
         scores = fitted.apply(
             detections.scores, evidence, detections.boxes_xywh, novel=novel, of_classes=gathered.of_classes
         )
-        changed = np.arange(len(detections))
+        changed = np.flatnonzero(detections.labels >= 0)  # of an unknown category nothing was fitted
+        scores = np.where(detections.labels >= 0, scores, detections.scores)
     else:
         scores = detections.scores.copy()
         scores[chosen] = fuse(scores[chosen], probabilities[chosen], alpha=settings.alpha, rule=settings.fusion)

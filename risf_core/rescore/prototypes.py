@@ -93,19 +93,40 @@ class Prototypes:
 
     def _means_for(self, photo: str) -> NDArray[np.float64]:
         """The prototypes (C, D) without the crops of a photo; NaN where a class has none left."""
-        if photo not in self.photos:
+        own = self._crops_of.get(photo)
+        if own is None:
             return self._all_means
-        return self._means(np.array([own != photo for own in self.photos], dtype=bool))
+        means = np.array(self._all_means, dtype=np.float64)
+        # anew from the crops that are left: where none is, a difference of sums would not be exactly 0
+        for label in np.unique(self.labels[own]).tolist():
+            left = np.setdiff1d(self._crops_of_class[label], own, assume_unique=True)
+            means[label] = _directions(self.embeddings[left].astype(np.float64).sum(axis=0, keepdims=True))[0]
+        return means
+
+    @cached_property
+    def _crops_of(self) -> dict[str, NDArray[np.int64]]:
+        """Photo -> the places of its crops."""
+        places: dict[str, list[int]] = {}
+        for place, photo in enumerate(self.photos):
+            places.setdefault(photo, []).append(place)
+        return {photo: np.array(own, dtype=np.int64) for photo, own in places.items()}
+
+    @cached_property
+    def _crops_of_class(self) -> dict[int, NDArray[np.int64]]:
+        """Label -> the places of its crops."""
+        return {label: np.flatnonzero(self.labels == label) for label in np.unique(self.labels).tolist()}
 
     @cached_property
     def _all_means(self) -> NDArray[np.float64]:
-        return self._means(np.ones(len(self.labels), dtype=bool))
-
-    def _means(self, used: NDArray[np.bool_]) -> NDArray[np.float64]:
         sums = np.zeros((self.class_count, self.embeddings.shape[1]))
-        np.add.at(sums, self.labels[used], self.embeddings[used].astype(np.float64))
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        return np.asarray(np.divide(sums, norms, out=np.full_like(sums, np.nan), where=norms > 0))
+        np.add.at(sums, self.labels, self.embeddings.astype(np.float64))
+        return _directions(sums)
+
+
+def _directions(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vectors (C, D) at unit length; NaN where one has none."""
+    norms = np.linalg.norm(sums, axis=1, keepdims=True)
+    return np.asarray(np.divide(sums, norms, out=np.full_like(sums, np.nan), where=norms > 0))
 
 
 def make_prototypes(

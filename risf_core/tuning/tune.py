@@ -160,10 +160,11 @@ def verdict_of(fusion: FittedFusion, validation: CrossValidation) -> str:
     within = "" if reach is None else f" (95 % {100 * reach[0]:+.1f} to {100 * reach[1]:+.1f})"
     if reach is not None and reach[0] > 0:
         return f"re-scoring helps this detector: {gain:+.1f} AP{within} on photos it was not fitted to{aside}"
-    return (
-        f"re-scoring hardly matters to this detector: {gain:+.1f} AP{within} on photos it was not fitted to, which may "
-        f"be chance{aside}"
-    )
+    if reach is not None and reach[1] < 0:
+        return f"re-scoring harms this detector: {gain:+.1f} AP{within} on photos it was not fitted to; keep its scores"
+    doubt = "whether that is chance, --bootstrap 1000 tells" if reach is None else "which may be chance"
+    matters = "changes" if reach is None else "hardly matters to"
+    return f"re-scoring {matters} this detector: {gain:+.1f} AP{within} on photos it was not fitted to, {doubt}{aside}"
 
 
 def _check_enough(rows: LabelledRows, told: np.ndarray[Any, np.dtype[np.bool_]]) -> None:

@@ -372,7 +372,7 @@ def test_what_was_rescored_before_is_not_rescored_again(run, folder):
 
 def test_the_detections_are_not_overwritten(run, folder):
     assert error_of(run("dets.json", "--out", "./dets.json")) == (
-        "--out ./dets.json is the detections file itself, whose scores would be lost; choose another name"
+        "--out ./dets.json is a file that is read here and would be lost; choose another name"
     )
 
 

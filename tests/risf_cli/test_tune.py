@@ -208,6 +208,27 @@ def test_bad_input_is_one_line(run, folder: Path) -> None:
     assert line == ("renamed.json: none of its 24 boxes is of the 2 classes of the detections (it has 'x2', 'x7')")
 
 
+def test_files_that_are_read_are_not_written_over_and_rescored_ones_not_fitted(run, folder: Path) -> None:
+    before = (folder / "dets.json").read_bytes()
+    line = one_line(run("tune", "dets.json", "--out", "dets.json"))
+    assert line == "--out dets.json is a file that is read here and would be lost; choose another name"
+    assert one_line(run("tune", "dets.json", "--out", "gt.json")).startswith("--out gt.json is a file that is read")
+    assert (folder / "dets.json").read_bytes() == before
+    run("rescore", "dets.json", "--out", "after.json")
+    assert "hold a score_clip, so they have been re-scored before" in one_line(run("tune", "after.json"))
+
+
+def test_rows_of_an_unknown_category_stay_as_they_are_under_a_fusion(run, folder: Path) -> None:
+    assert run("tune", "dets.json").exit_code == 0
+    rows = json.loads((folder / "dets.json").read_text())
+    (folder / "more.json").write_text(json.dumps([*rows, {**rows[0], "category_id": 77}]))
+    done = run("rescore", "more.json", "--fusion", "fusion.json", "--on-unmatched", "skip", "--out", "after.json")
+    assert done.exit_code == 0, done.stderr
+    after = json.loads((folder / "after.json").read_text())
+    assert after[-1] == {**rows[0], "category_id": 77}
+    assert after[0]["score"] != rows[0]["score"]
+
+
 def test_ids_that_do_not_fit_are_refused_as_evaluate_refuses_them(run, folder: Path) -> None:
     rows = json.loads((folder / "dets.json").read_text())
     (folder / "strange.json").write_text(json.dumps([{**row, "category_id": 5} for row in rows]))

@@ -95,4 +95,4 @@ def test_a_term_that_is_not_known_of_a_row_says_nothing_there() -> None:
 
 
 def test_scores_of_0_and_1_have_finite_log_odds() -> None:
-    assert np.abs(log_odds_of(np.array([0.0, 1.0]))).max() == pytest.approx(math.log(1e6), abs=1e-3)
+    assert np.abs(log_odds_of(np.array([0.0, 1.0]))).max() == pytest.approx(math.log(1e9), abs=1e-3)

@@ -151,7 +151,12 @@ def method(gain: float, reach: tuple[float, float] | None) -> Method:
     [
         (0.081, (0.05, 0.11), "re-scoring helps this detector: +8.1 AP (95 % +5.0 to +11.0) on photos it was not"),
         (0.004, (-0.002, 0.01), "re-scoring hardly matters to this detector: +0.4 AP (95 % -0.2 to +1.0) on photos"),
-        (0.004, None, "re-scoring hardly matters to this detector: +0.4 AP on photos it was not fitted to"),
+        (-0.02, (-0.03, -0.01), "re-scoring harms this detector: -2.0 AP (95 % -3.0 to -1.0) on photos it was not"),
+        (
+            0.06,
+            None,
+            "re-scoring changes this detector: +6.0 AP on photos it was not fitted to, whether that is chance",
+        ),
     ],
 )
 def test_the_verdict_in_words(gain: float, reach: tuple[float, float] | None, words: str) -> None:
@@ -160,7 +165,8 @@ def test_the_verdict_in_words(gain: float, reach: tuple[float, float] | None, wo
     methods = (method(0.0, None), method(-0.007, None), method(0.0, None), method(gain, reach))
     validation = CrossValidation(5, methods, (1.0,) * 5, (gain,) * 5)
     assert verdict_of(fusion, validation).startswith(words)
-    assert verdict_of(fusion, validation).endswith("; the paper's formula would do -0.7 AP")
+    end = "; keep its scores" if "harms" in words else "; the paper's formula would do -0.7 AP"
+    assert verdict_of(fusion, validation).endswith(end)
     without = FittedFusion(Line(), Line(), Line())
     assert verdict_of(without, validation).startswith("re-scoring does not help this detector: keep its scores")
 
