@@ -44,7 +44,8 @@ def cut_crops(
     photo = Image.fromarray(image)
     if rule == "context":
         boxes = clip_boxes(_widened(boxes), image.shape[:2])
-    crops = np.empty((len(boxes), 3, side, side), dtype=np.uint8)
+    # in memory the channels come last, as Pillow has them and as encoders are fed
+    crops: NDArray[np.uint8] = np.empty((len(boxes), side, side, 3), dtype=np.uint8).transpose(0, 3, 1, 2)
     for crop, box in zip(crops, boxes, strict=True):
         crop[:] = _square(photo, box, side, rule, fill, resampling).transpose(2, 0, 1)
     return crops
