@@ -207,8 +207,24 @@ def tune(
         typer.echo(line)
     typer.echo(f"verdict: {tuned.verdict}")
     if tuned.fusion.terms and not quiet:
-        say("evaluate the fusion on other images: on those it was fitted to, only the table above is fair")
+        say(
+            f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
+            "fitted to, only the table above is fair"
+        )
     typer.echo(str(out))
+
+
+# The terms of a fusion (risf_core.rescore.fitted) as a person reads them
+_TERM_NAMES = {
+    "text": "log of the name's probability",
+    "certainty": "its certainty (-log of the rest)",
+    "background": "log of the background's probability",
+    "rank": "rank of the name",
+    "support": "log of the shots' probability",
+    "similarity": "similarity to the shots",
+    "size": "size of the box",
+    "novel": "being a novel class",
+}
 
 
 def _print_table(tuned: Tuned) -> None:
@@ -237,12 +253,13 @@ def _print_table(tuned: Tuned) -> None:
 def _weights(tuned: Tuned) -> Iterator[str]:
     """What the fit found, in a few lines."""
     if tuned.fusion.terms:
-        weights = ", ".join(f"{term.name} {term.weight:+.2f}" for term in tuned.fusion.terms)
-        yield f"log-odds of the score x {tuned.fusion.fused.slope:.2f}, {weights}"
+        weights = ", ".join(f"{_TERM_NAMES[term.name]} x {term.weight:.2f}" for term in tuned.fusion.terms)
+        yield f"fitted: log-odds of the score x {tuned.fusion.fused.slope:.2f}, {weights}"
     left_out = [_left_out(admission) for admission in tuned.admissions if not admission.admitted]
     if left_out:
         yield f"not let in, for want of held-out gain: {', '.join(left_out)}"
 
 
 def _left_out(admission: Admission) -> str:
-    return f"{' and '.join(admission.terms)} ({admission.gain:+.3f} ± {admission.error:.3f} nats an image)"
+    names = " and ".join(_TERM_NAMES[term] for term in admission.terms)
+    return f"{names} ({admission.gain:+.3f} ± {admission.error:.3f} nats an image)"

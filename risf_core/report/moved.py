@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from risf_core.report.comparison import Comparison
 from risf_core.report.verdicts import FALSE, IGNORED, TRUE
 
 Kind = Literal["rises", "falls", "false removed", "true lost", "true gained", "false added"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from risf_core.report.record import Record, strings
 from risf_core.rescore.boxes import clip_boxes, has_area
 from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
 from risf_core.rescore.fusion import class_probabilities
+from risf_core.rescore.pipeline import text_embeddings
 from risf_core.rescore.prompts import Prompts
 
 BEST = 3
@@ -71,10 +72,7 @@ def name_crops(
     jobs = list(_jobs(rows, photos))
     if not jobs:
         return {}
-    groups = asked.prompts.groups
-    texts = encoder.encode_texts([text for group in groups for text in group])
-    text = texts.reshape(len(groups), len(asked.prompts.templates), -1).mean(axis=1)  # (C, D)
-    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    text = text_embeddings(encoder, asked.prompts)  # (C, D)
     shown = [*asked.prompts.names, *([] if asked.prompts.background is None else [asked.prompts.background])]
     named = {}
     embedded = encoder.encode_crops(crops for _, _, crops in jobs)

@@ -135,9 +135,10 @@ def rescore(
             detection is right, from the score alone where the encoder was not asked: all scores stay comparable.
     """
     settings = settings or RescoreSettings()
+    needless = fitted is not None and not fitted.terms  # a fit that found no use for the encoder
     gathered = gather_evidence(
         detections, vocabulary=vocabulary, encoder=encoder, photos=photos, settings=settings, prototypes=prototypes,
-        progress=progress,
+        progress=progress, ask=not needless,
     )  # fmt: skip
     evidence = gathered.evidence
     probabilities = evidence.combined(settings.evidence)
@@ -159,7 +160,7 @@ def rescore(
         for name, voice in (("score_clip", evidence.probability), ("score_support", evidence.support)):
             told = np.flatnonzero(~np.isnan(voice))
             result = result.with_extras(told, {name: voice[told]})
-    eligible = int((gathered.in_range & gathered.of_classes).sum())
+    eligible = 0 if needless else int((gathered.in_range & gathered.of_classes).sum())
     counts = RescoreCounts(
         read=len(detections),
         rescored=len(chosen),
@@ -185,18 +186,23 @@ def gather_evidence(
     settings: RescoreSettings,
     prototypes: Prototypes | None = None,
     progress: Progress | None = None,
+    ask: bool = True,
 ) -> Gathered:
-    """What the encoder says of each row that the settings have re-scored; the arguments are those of `rescore`."""
+    """What the encoder says of each row that the settings have re-scored; the arguments are those of `rescore`.
+
+    Without `ask` the encoder is left in peace and nothing is known of any row.
+    """
     if settings.evidence != "text" and prototypes is None:
         raise ConfigError(f"--evidence {settings.evidence} needs shots: pass --support SPLIT or annotations")
     rescored_labels = labels_to_rescore(vocabulary, settings)
     prompts, columns = prompts_of(vocabulary, settings)
     in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
     of_classes = np.isin(detections.labels, rescored_labels)  # (N,)
-    plan = _plan(detections, np.flatnonzero(in_range & of_classes), photos)
+    eligible = np.flatnonzero(in_range & of_classes) if ask else np.empty(0, dtype=np.int64)
+    plan = _plan(detections, eligible, photos)
     evidence = Evidence.unknown(len(detections))
     if plan.jobs:
-        text = _text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
+        text = text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
         compared = vocabulary.labels() if settings.softmax_over == "all" else rescored_labels
         for job, embeddings in _embedded(plan, encoder, progress):
             labels = detections.labels[job.rows]
@@ -292,7 +298,7 @@ def prompts_of(vocabulary: ClassVocabulary, settings: RescoreSettings) -> tuple[
     return prompts, columns
 
 
-def _text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float32]:
+def text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float32]:
     """One unit vector a name, (C, D): the mean over the templates, renormalised."""
     groups = prompts.groups
     flat = encoder.encode_texts([text for group in groups for text in group])

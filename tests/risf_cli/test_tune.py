@@ -265,3 +265,10 @@ def test_without_annotations_the_line_names_option_and_key(folder: Path) -> None
     assert one_line(done).startswith(
         "risf tune needs --annotations; pass it, or write `annotations: ...` into risf.yaml"
     )
+
+
+def test_every_term_of_a_fusion_has_words() -> None:
+    from risf_cli.commands import tune
+    from risf_core.rescore.fitted import TERMS
+
+    assert set(tune._TERM_NAMES) == set(TERMS)

@@ -12,6 +12,7 @@ from PIL import Image
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError, EncoderError
 from risf_core.images import Photo
+from risf_core.rescore.fitted import FittedFusion, Line
 from risf_core.rescore.pipeline import RescoreSettings, labels_to_rescore, rescore
 from risf_core.vocabulary import ClassVocabulary
 
@@ -163,6 +164,25 @@ def test_no_eligible_row_asks_nothing_of_the_encoder(scene):
     for detections in (Detections.empty(), table((1, LEFT, 0.01, 0))):
         result = rescore(detections, vocabulary=CLASSES, encoder=Untouchable(), photos=scene)
         assert result.detections == detections
+
+
+def test_a_fusion_that_found_no_use_for_the_encoder_does_not_ask_it(scene):
+    class Silent:
+        key = "silent"
+
+        def encode_crops(self, images):
+            raise AssertionError("asked for crops")
+
+        def encode_texts(self, texts):
+            raise AssertionError("asked for texts")
+
+    table_ = table((1, LEFT, 0.5, 0), (2, ALL, 0.2, -1), (7, ALL, 0.9, 1))
+    fitted = FittedFusion(Line(), Line(2.0, 0.0), Line())
+    result = rescore(table_, vocabulary=CLASSES, encoder=Silent(), photos=scene, fitted=fitted)
+    # odds doubled in the logarithm: 0.5 -> 0.5, 0.9 -> 81 / 82; the row of an unknown category stays
+    assert result.detections.scores == pytest.approx([0.5, 0.2, 81 / 82])
+    counts = result.counts
+    assert (counts.rescored, counts.by_score_alone, counts.unique_crops, counts.without_support) == (0, 2, 0, 0)
 
 
 def test_templates_are_averaged_and_renormalised(scene):
