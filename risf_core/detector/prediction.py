@@ -36,6 +36,7 @@ class PredictionSettings:
     batch_size: int = 1  # at most; only images of one size go together, which moves numbers within rounding alone
     workers: int = 2  # threads that decode and resize
     skip_unreadable: bool = False  # count photos that cannot be read instead of raising
+    keep_layout: bool = False  # leave the weights laid out in memory as they are, for a model that goes on training
 
 
 @dataclass(frozen=True)
@@ -212,6 +213,8 @@ def _detect(
 
 def _memory_layout(settings: PredictionSettings) -> torch.memory_format:
     """Channels last where convolutions are faster so: on CPUs (by half again), and on GPUs in half precision."""
+    if settings.keep_layout:
+        return torch.preserve_format
     channels_last = settings.device == "cpu" or settings.precision != "fp32"
     return torch.channels_last if channels_last else torch.contiguous_format
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,10 +51,12 @@ def held_out_set(
 
 
 def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: PredictionSettings) -> dict[str, float]:
-    """AP and its kin, with base and novel groups where there are both; the model is left as it is."""
-    # prediction lays weights out in memory to its own liking, and sums over another layout differ in their last bits:
-    # a run that was resumed after an evaluation would not end like an undisturbed one
-    found = predict(copy.deepcopy(model), held_out.photos, vocabulary=held_out.truth.vocabulary, settings=settings)
+    """AP and its kin, with base and novel groups where there are both; the model is in training mode afterwards."""
+    # sums over weights in another layout differ in their last bits: a run that was resumed after an evaluation would
+    # not end like an undisturbed one
+    settings = replace(settings, keep_layout=True)
+    found = predict(model, held_out.photos, vocabulary=held_out.truth.vocabulary, settings=settings)
+    model.train()
     assert found is not None
     truth = held_out.truth
     vocabulary = truth.vocabulary
