@@ -65,3 +65,9 @@ def test_every_option_that_readme_names_exists() -> None:
         word for name in COMMANDS for parameter in load_command(name).params for word in parameter.opts
     }
     assert set(re.findall(r"--[a-z][a-z-]+", README)) <= known
+
+
+def test_readme_shows_the_parts_for_detectron2_as_make_test_detectron2_runs_them() -> None:
+    root = Path(__file__).parent.parent
+    docstring = (root / "risf_core/engines/detectron2/__init__.py").read_text(encoding="utf-8").split('"""')[1]
+    assert docstring.partition("::\n\n")[2].rstrip() in README
