@@ -49,6 +49,10 @@ ImageIds = Annotated[
         "positions, positions-from-1.",
     ),
 ]
+OnUnmatched = Annotated[
+    Literal["error", "skip"],
+    typer.Option(metavar="WAY", help="Rows of images or categories that the annotations lack: error, or skip them."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from risf_cli.options import Annotations, Boxes, CategoryIds, ImageIds, Json, Novel, Quiet, required
+from risf_cli.options import Annotations, Boxes, CategoryIds, ImageIds, Json, Novel, OnUnmatched, Quiet, required
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -58,12 +58,7 @@ def evaluate(
     boxes: Boxes = "xywh",
     category_ids: CategoryIds = "dataset",
     image_ids: ImageIds = "dataset",
-    on_unmatched: Annotated[
-        Literal["error", "skip"],
-        typer.Option(
-            metavar="WAY", help="Rows of images or categories that the annotations lack: error, or skip them."
-        ),
-    ] = "error",
+    on_unmatched: OnUnmatched = "error",
     per_class: Annotated[bool, typer.Option(help="Print the table of classes.")] = True,
     json_: Json = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON to a file as well.")] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from risf_cli.options import (
     Images,
     Json,
     Novel,
+    OnUnmatched,
     OtherClip,
     PrecisionChoice,
     Quiet,
@@ -59,12 +60,7 @@ def report(
     boxes: Boxes = "xywh",
     category_ids: CategoryIds = "dataset",
     image_ids: ImageIds = "dataset",
-    on_unmatched: Annotated[
-        Literal["error", "skip"],
-        typer.Option(
-            metavar="WAY", help="Rows of images or categories that the annotations lack: error, or skip them."
-        ),
-    ] = "error",
+    on_unmatched: OnUnmatched = "error",
     clip: OtherClip = None,
     clip_weights: ClipWeights = None,
     clip_config: ClipConfig = None,

@@ -99,13 +99,15 @@ def _pairs(detections: Detections, ground_truth: GroundTruth, order: Order) -> _
     found, truth = detections.boxes_xywh[order.rows], ground_truth.boxes_xywh
     pieces = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
     for rows, boxes in candidate_pairs(detections, ground_truth, order):
-        overlaps = _overlaps(found[rows], truth[boxes], ground_truth.crowd[boxes])
+        overlaps = overlaps_of_pairs(found[rows], truth[boxes], ground_truth.crowd[boxes])
         kept = overlaps >= IOU_THRESHOLDS[0]
         pieces.append((rows[kept], boxes[kept], overlaps[kept]))
     return _Pairs(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 
-def _overlaps(found: NDArray[np.float64], truth: NDArray[np.float64], crowd: NDArray[np.bool_]) -> NDArray[np.float64]:
+def overlaps_of_pairs(
+    found: NDArray[np.float64], truth: NDArray[np.float64], crowd: NDArray[np.bool_]
+) -> NDArray[np.float64]:
     """Intersection over union (P,) of pairs of boxes (P, 4); over the detection's own area where the box is a crowd."""
     ends = np.minimum(found[:, :2] + found[:, 2:], truth[:, :2] + truth[:, 2:])
     sides = ends - np.maximum(found[:, :2], truth[:, :2])

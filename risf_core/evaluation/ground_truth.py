@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import ImageInfo, index_of, read_coco_document, read_voc_test
+from risf_core.datasets import AnnotatedDataset, ImageInfo, index_of, read_coco_document, read_voc_test
 from risf_core.datasets.coco import without_mask
 from risf_core.detections import ImageId, image_id_array
 from risf_core.errors import DataError, excerpt
@@ -37,6 +37,23 @@ class GroundTruth:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def of_dataset(cls, dataset: AnnotatedDataset) -> GroundTruth:
+        """The boxes of a dataset; an area is width x height."""
+        ids = np.empty(len(dataset.images), dtype=object)
+        ids[:] = [info.image_id for info in dataset.images]
+        boxes = dataset.boxes_xywh
+        return cls(
+            vocabulary=dataset.vocabulary,
+            images={info.image_id: info for info in dataset.images},
+            image_ids=image_id_array(ids[dataset.image_positions].tolist()),
+            boxes_xywh=boxes,
+            areas=boxes[:, 2] * boxes[:, 3],
+            labels=dataset.labels,
+            crowd=dataset.crowd,
+            difficult=dataset.difficult,
+        )
 
     def with_vocabulary(self, vocabulary: ClassVocabulary) -> GroundTruth:
         """The same boxes under a vocabulary of the same classes, say one with novel names."""
@@ -71,7 +88,7 @@ def read_ground_truth(path: Path | str) -> GroundTruth:
     Raises DataError, in one line, where a file is not what it should be.
     """
     if Path(path).is_dir():
-        return _of_voc_folder(Path(path))
+        return GroundTruth.of_dataset(read_voc_test(Path(path)))
     document = read_coco_document(path, object_hook=without_mask)
     index = index_of(document)
     annotations = document.get("annotations")
@@ -97,22 +114,6 @@ def read_ground_truth(path: Path | str) -> GroundTruth:
         labels=np.array([label_by_id[row["category_id"]] for row in annotations], dtype=np.int64),
         crowd=np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool),
         difficult=np.array([bool(row.get("difficult") or row.get("ignore")) for row in annotations], dtype=bool),
-    )
-
-
-def _of_voc_folder(root: Path) -> GroundTruth:
-    dataset = read_voc_test(root)
-    ids = np.empty(len(dataset.images), dtype=object)
-    ids[:] = [info.image_id for info in dataset.images]
-    return GroundTruth(
-        vocabulary=dataset.vocabulary,
-        images={info.image_id: info for info in dataset.images},
-        image_ids=ids[dataset.image_positions],
-        boxes_xywh=dataset.boxes_xywh,
-        areas=dataset.boxes_xywh[:, 2] * dataset.boxes_xywh[:, 3],
-        labels=dataset.labels,
-        crowd=dataset.crowd,
-        difficult=dataset.difficult,
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +16,7 @@ from risf_core.report.moved import MovedRow
 from risf_core.report.record import Record, strings
 from risf_core.rescore.boxes import clip_boxes, has_area
 from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
+from risf_core.rescore.encoder_key import encoder_key
 from risf_core.rescore.fusion import class_probabilities
 from risf_core.rescore.pipeline import text_embeddings
 from risf_core.rescore.prompts import Prompts
@@ -124,8 +123,6 @@ def recorded_key(record: Record) -> str:
 
     Raises EncoderError where the record does not say enough.
     """
-    from risf_core.rescore.crops import CROPPING_VERSION
-
     stated = record.get("encoder")
     encoder: dict[str, Any] = stated if isinstance(stated, dict) else {}
     missing = [
@@ -133,14 +130,10 @@ def recorded_key(record: Record) -> str:
     ]
     if missing:
         raise EncoderError(f"the record does not state the encoder's {', '.join(missing)}")
-    return json.dumps(
-        {
-            "model": encoder["model"],
-            "config": hashlib.sha256(json.dumps(encoder["config"], sort_keys=True).encode()).hexdigest(),
-            "weights": encoder["weights_sha256"],
-            "precision": encoder["precision"],
-            "preprocessing": encoder["preprocessing"],
-            "cropping": CROPPING_VERSION,
-        },
-        sort_keys=True,
+    return encoder_key(
+        model=encoder["model"],
+        config=encoder["config"],
+        weights_sha256=encoder["weights_sha256"],
+        precision=encoder["precision"],
+        preprocessing=encoder["preprocessing"],
     )

@@ -15,8 +15,6 @@ from risf_core.rescore.boxes import clip_boxes
 CropRule = Literal["squash", "pad", "context"]
 CROP_RULES: tuple[str, ...] = get_args(CropRule)
 
-CROPPING_VERSION = 1  # goes up when the same box gives other pixels, so that no cached embedding outlives that
-
 _CONTEXT = 0.10  # how far the context rule widens a box, on each side, as a share of its side
 
 Resampling = Literal["bicubic", "bilinear"]

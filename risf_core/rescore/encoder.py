@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +20,8 @@ from risf_core.errors import ConfigError
 from risf_core.files import sha256_of
 from risf_core.images import decode_rgb
 from risf_core.rescore.crop_encoder import ImageCrops
-from risf_core.rescore.crops import CROPPING_VERSION, CropRule, cut_crops, cut_released_crops
+from risf_core.rescore.crops import CropRule, cut_crops, cut_released_crops
+from risf_core.rescore.encoder_key import encoder_key
 from risf_core.rescore.open_clip_model import (
     Tokenizer,
     build_model,
@@ -81,16 +80,12 @@ class OpenClipEncoder:
     @cached_property
     def key(self) -> str:
         """Model, weights, precision and preprocessing as one line of JSON; needs no model to be built."""
-        return json.dumps(
-            {
-                "model": self.source.name,
-                "config": hashlib.sha256(json.dumps(self.source.model_config, sort_keys=True).encode()).hexdigest(),
-                "weights": self.weights_sha256,
-                "precision": self.precision,
-                "preprocessing": vars(self.preprocessing),
-                "cropping": CROPPING_VERSION,
-            },
-            sort_keys=True,
+        return encoder_key(
+            model=self.source.name,
+            config=self.source.model_config,
+            weights_sha256=self.weights_sha256,
+            precision=self.precision,
+            preprocessing=vars(self.preprocessing),
         )
 
     def encode_crops(self, images: Iterable[ImageCrops]) -> Iterator[NDArray[np.float32]]:

@@ -50,7 +50,7 @@ def make_record(
     """
     counts = asdict(result.counts)
     return {
-        "options": {name.rstrip("_"): _plain(value) for name, value in options.items()},
+        "options": {name.rstrip("_"): plain(value) for name, value in options.items()},
         "settings": asdict(settings),
         "fitted": None if fitted is None else asdict(fitted),
         "support": None if prototypes is None else prototypes.to_json(),
@@ -75,7 +75,7 @@ def make_record(
             "workers": encoder.workers,
             "preprocessing": asdict(encoder.preprocessing),
         },
-        "inputs": {name: _identified(path) for name, path in inputs.items() if path is not None},
+        "inputs": {name: identified(path) for name, path in inputs.items() if path is not None},
         "matching": dict(matching),
         "counts": {**counts, "eligible": result.counts.eligible, "from_cache": cache_hits},
         "processes": processes,
@@ -89,14 +89,14 @@ def make_record(
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """An option's value as JSON has it."""
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
-def _identified(path: Path) -> dict[str, str | None]:
+def identified(path: Path) -> dict[str, str | None]:
     """A file's path and hash; a folder has none, nor has a stream, which can be read once only."""
     whole = not is_stream(path) and not path.is_dir()
     return {"path": str(path), "sha256": sha256_of(path) if whole else None}

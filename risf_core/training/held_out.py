@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.datasets import AnnotatedDataset
-from risf_core.detections import ImageId, image_id_array
+from risf_core.detections import ImageId
 from risf_core.detector.model import Detector
 from risf_core.detector.prediction import PredictionSettings, predict
 from risf_core.evaluation import GroundTruth, evaluate
@@ -35,19 +35,7 @@ def held_out_set(
     dataset = dataset.with_vocabulary(vocabulary)
     paths = locate_images(dataset.images, image_folders)
     photos = {info.image_id: Photo(path, info.size) for info, path in zip(dataset.images, paths, strict=True)}
-    ids = [info.image_id for info in dataset.images]
-    boxes = dataset.boxes_xywh
-    truth = GroundTruth(
-        vocabulary=vocabulary,
-        images={info.image_id: info for info in dataset.images},
-        image_ids=image_id_array([ids[position] for position in dataset.image_positions.tolist()]),
-        boxes_xywh=boxes,
-        areas=boxes[:, 2] * boxes[:, 3],
-        labels=dataset.labels,
-        crowd=dataset.crowd,
-        difficult=dataset.difficult,
-    )
-    return HeldOutSet(photos, truth)
+    return HeldOutSet(photos, GroundTruth.of_dataset(dataset))
 
 
 def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: PredictionSettings) -> dict[str, float]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from risf_core.detections import Detections
 from risf_core.evaluation import GroundTruth, match
+from risf_core.evaluation.coco_matching import overlaps_of_pairs
 from risf_core.rescore.evidence import Evidence
 
 MAX_DETECTIONS = (1, 10, 100)  # COCO's: rows past the last, in their image and class, are not judged
@@ -67,8 +68,6 @@ def judge(
 def _on_another_class(detections: Detections, ground_truth: GroundTruth) -> NDArray[np.bool_]:
     """Which detections (N,) overlap a box of another class by at least a half, and none of their own class."""
     result = np.zeros(len(detections), dtype=bool)
-    corners = ground_truth.boxes_xywh.copy()  # (M, 4)
-    corners[:, 2:] += corners[:, :2]
     boxes_of: dict[object, list[int]] = {}
     for position, image_id in enumerate(ground_truth.image_ids.tolist()):
         boxes_of.setdefault(image_id, []).append(position)
@@ -76,17 +75,10 @@ def _on_another_class(detections: Detections, ground_truth: GroundTruth) -> NDAr
         boxes = boxes_of.get(image_id)
         if boxes is None:
             continue
-        enough = _overlaps(detections[rows].boxes, corners[boxes]) >= LEAST_OVERLAP  # (n, m)
+        row, box = np.divmod(np.arange(len(rows) * len(boxes)), len(boxes))  # every pair
+        found, truth = detections.boxes_xywh[rows][row], ground_truth.boxes_xywh[boxes][box]
+        overlaps = overlaps_of_pairs(found, truth, np.zeros(len(row), dtype=bool))
+        enough = overlaps.reshape(len(rows), len(boxes)) >= LEAST_OVERLAP  # (n, m)
         same = detections.labels[rows][:, None] == ground_truth.labels[boxes][None, :]
         result[rows] = (enough & ~same).any(axis=1) & ~(enough & same).any(axis=1)
     return result
-
-
-def _overlaps(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Intersection over union (n, m) of corners (n, 4) and (m, 4)."""
-    least = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    most = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.clip(most - least, 0, None).prod(axis=2)
-    areas = [np.clip(corners[:, 2:] - corners[:, :2], 0, None).prod(axis=1) for corners in (boxes, others)]
-    unions = areas[0][:, None] + areas[1][None, :] - shared
-    return np.asarray(np.divide(shared, unions, out=np.zeros_like(shared), where=unions > 0))

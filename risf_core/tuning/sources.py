@@ -10,12 +10,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from risf_core.detections import image_id_array
 from risf_core.evaluation import GroundTruth, read_ground_truth
-from risf_core.files import is_stream, sha256_of
 from risf_core.rescore.fusion_file import FORMAT, VERSION, conditions_of
 from risf_core.rescore.pipeline import RescoreSettings
 from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.record import identified, plain
 from risf_core.rescore.support import is_split, read_shots
 from risf_core.tuning.tune import Tuned
 from risf_core.vocabulary import ClassVocabulary
@@ -40,18 +39,7 @@ def read_labels(
     if not is_split(path):
         return Labels(read_ground_truth(path), (), bool(sparse))
     split = read_shots(path, shots=shots, seed=seed, novel=novel)
-    boxes = split.boxes
-    ids = [boxes.images[position].image_id for position in boxes.image_positions.tolist()]
-    truth = GroundTruth(
-        vocabulary=boxes.vocabulary,
-        images={info.image_id: info for info in boxes.images},
-        image_ids=image_id_array(ids),
-        boxes_xywh=boxes.boxes_xywh,
-        areas=boxes.boxes_xywh[:, 2] * boxes.boxes_xywh[:, 3],
-        labels=boxes.labels,
-        crowd=boxes.crowd,
-        difficult=boxes.difficult,
-    )
+    truth = GroundTruth.of_dataset(split.boxes)
     return Labels(truth, split.folders, True if sparse is None else sparse)
 
 
@@ -75,21 +63,11 @@ def fusion_content(
         ),
         "support": None if prototypes is None else prototypes.to_json(),
         "precision": encoder.precision,
-        "options": {name.rstrip("_"): _plain(value) for name, value in options.items()},
-        "inputs": {
-            name: {"path": str(path), "sha256": None if is_stream(path) or path.is_dir() else sha256_of(path)}
-            for name, path in inputs.items()
-            if path is not None
-        },
+        "options": {name.rstrip("_"): plain(value) for name, value in options.items()},
+        "inputs": {name: identified(path) for name, path in inputs.items() if path is not None},
         "versions": {
             "python": sys.version.split()[0],
             "platform": platform.platform(),
             **{name: version(name) for name in ("risf", "numpy", "scipy", "torch", "open_clip_torch")},
         },
     }
-
-
-def _plain(value: Any) -> Any:  # Any: an option's value, as JSON has it
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,32 @@
+"""The key of an encoder: what an embedding depends on besides the photo and the box."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+CROPPING_VERSION = 1  # goes up when the same box gives other pixels, so that no cached embedding outlives that
+
+
+def encoder_key(
+    *,
+    model: str,
+    config: Mapping[str, Any],  # Any: JSON
+    weights_sha256: str,
+    precision: str,
+    preprocessing: Mapping[str, Any],  # Any: JSON
+) -> str:
+    """Model, weights, precision and preprocessing as one line of JSON."""
+    return json.dumps(
+        {
+            "model": model,
+            "config": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest(),
+            "weights": weights_sha256,
+            "precision": precision,
+            "preprocessing": preprocessing,
+            "cropping": CROPPING_VERSION,
+        },
+        sort_keys=True,
+    )
