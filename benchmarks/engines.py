@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import torch
 from detectron2.utils.events import EventStorage
 from PIL import Image
 
+from benchmarks.timing import clock
 from risf_core.config import DataConfig
 from risf_core.detector.freezing import freeze_for_few_shot
 from risf_core.detector.model import Detector
@@ -149,13 +149,6 @@ def take_turns(engines: Sequence[Callable[[], None]], work: Work) -> list[float]
             if number:
                 seconds[which].append(clock(work.device) - start)
     return [statistics.median(each) for each in seconds]
-
-
-def clock(device: str) -> float:
-    """The time once the device has done all that it was given."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 if __name__ == "__main__":

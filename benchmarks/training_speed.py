@@ -1,23 +1,24 @@
 """Iterations a second of training, with images loaded from disk beside the same steps on images in memory.
 
-python benchmarks/training_speed.py --architecture r50 --architecture r101 --device cpu --short-side 320
+    python -m benchmarks.training_speed --architecture r50 --architecture r101 --device cpu --short-side 320
+
+Base training. Weights are random, scaled so that the RPN proposes as many boxes as a trained one's: fresh weights may
+propose next to none, and a step with few RoIs costs little.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.timing import clock
 from risf_core.config import ConfigInForce, published_config, read_config
-from risf_core.detector.architecture import architecture_named
-from risf_core.detector.freezing import freeze_for_base
-from risf_core.detector.model import build_detector
+from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
 from risf_core.files import write_json
 from risf_core.processes import Processes
@@ -26,12 +27,18 @@ from risf_core.training.job import train
 from risf_core.training.loading import training_steps
 from risf_core.training.loop import Hooks
 from risf_core.training.meter import Progress
+from risf_core.training.saving import save_weights
+from risf_core.training.starting import starting_model
 from risf_core.training.stepping import Stepper, seeded_samplers
+from risf_core.vocabulary import ClassVocabulary
+from tests.lively import lively_detector
+
+CLASSES = 60  # COCO's base classes
 
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--architecture", action="append", choices=["r50", "r101", "small"])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="fp32")
@@ -47,10 +54,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_photos(Path(folder), count=64)
         for name in arguments.architecture or ["r50", "r101"]:
+            write_weights(Path(folder), name)
             config = config_of(Path(folder), name, device, precision, arguments)
             disk, share = from_disk(config, Path(folder, f"run-{name}"))
-            memory = in_memory(config, name, device, arguments.iterations)
-            print(f"{name:8} {disk:8.2f}/s {memory:8.2f}/s {disk / memory:6.2f} {share:8.1%}")
+            memory = in_memory(config, device, arguments.iterations)
+            print(f"{name:8} {disk:8.3f}/s {memory:8.3f}/s {disk / memory:6.2f} {share:8.1%}", flush=True)
 
 
 def make_photos(folder: Path, *, count: int) -> None:
@@ -64,13 +72,18 @@ def make_photos(folder: Path, *, count: int) -> None:
         for _ in range(7):
             x, y, side = generator.uniform(0, 400), generator.uniform(0, 300), generator.uniform(20, 180)
             annotations.append(
-                {"id": len(annotations) + 1, "image_id": image_id, "category_id": int(generator.integers(1, 61)),
+                {"id": len(annotations) + 1, "image_id": image_id, "category_id": len(annotations) % CLASSES + 1,
                  "bbox": [x, y, side, side]}
             )  # fmt: skip
-    for category in range(1, 61):
-        annotations[category]["category_id"] = category
-    categories = [{"id": number, "name": f"class {number}"} for number in range(1, 61)]
+    categories = [{"id": number, "name": f"class {number}"} for number in range(1, CLASSES + 1)]
     write_json(folder / "train.json", {"images": images, "annotations": annotations, "categories": categories})
+
+
+def write_weights(folder: Path, name: str) -> None:
+    """A detector that finds many things, of which base training takes all but the head."""
+    model = lively_detector(name, classes=CLASSES)
+    vocabulary = ClassVocabulary.from_names([f"class {number}" for number in range(1, CLASSES + 1)])
+    save_weights(folder / f"{name}.pth", model.state_dict(), RunDescription(model.architecture, vocabulary))
 
 
 def config_of(folder: Path, name: str, device: str, precision: str, arguments: argparse.Namespace) -> ConfigInForce:
@@ -80,6 +93,7 @@ def config_of(folder: Path, name: str, device: str, precision: str, arguments: a
         overrides=[
             f"data.coco=[{folder}/train.json]", f"data.images=[{folder}]", f"data.workers={arguments.workers}",
             f"data.short_sides=[{side}]", f"data.long_side={round(side * 5 / 3)}", f"model.architecture={name}",
+            f"model.weights={folder}/{name}.pth",
             f"solver.device={device}", f"solver.precision={precision}", f"solver.batch={arguments.images}",
             f"solver.images_per_step={arguments.images}", "solver.scale_schedule=false", "solver.steps=[]",
             f"solver.iterations={2 * arguments.iterations}", f"solver.log_every={arguments.iterations}",
@@ -95,12 +109,12 @@ def from_disk(config: ConfigInForce, run: Path) -> tuple[float, float]:
     return 1 / seen[-1].seconds_per_iteration, seen[-1].loading_share
 
 
-def in_memory(config: ConfigInForce, name: str, device: str, iterations: int) -> float:
-    """Iterations a second of the same steps on one batch that is there already."""
+def in_memory(config: ConfigInForce, device: str, iterations: int) -> float:
+    """Iterations a second of the same steps on batches that are there already."""
     values = config.values
     data = read_training_data(values.data)
-    model = build_detector(architecture_named(name), class_count=len(data.records.vocabulary)).to(device)
-    freeze_for_base(model)
+    model = starting_model(values, data.records.vocabulary, whole=data.records.vocabulary).model.to(device)
+    model.train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     stepper = Stepper(
         model,
@@ -108,7 +122,7 @@ def in_memory(config: ConfigInForce, name: str, device: str, iterations: int) ->
         inputs=model.architecture.inputs,
         device=torch.device(device),
         precision=choose_precision(values.solver.precision, device),
-        channels_last=False,
+        channels_last=values.solver.channels_last,
         sampler_of=seeded_samplers(0),
     )
     steps = training_steps(
@@ -122,13 +136,6 @@ def in_memory(config: ConfigInForce, name: str, device: str, iterations: int) ->
             start = clock(device)
         stepper.step(iter(groups[number % 4]), count=1, rate=1e-6, seed=number)
     return iterations / (clock(device) - start)
-
-
-def clock(device: str) -> float:
-    """The time once the device has done all that it was given."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 if __name__ == "__main__":
