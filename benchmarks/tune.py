@@ -29,8 +29,9 @@ from risf_core.rescore.crop_encoder import CropEncoder
 from risf_core.rescore.encoder import OpenClipEncoder
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
-from risf_core.rescore.pipeline import Gathered, RescoreSettings, gather_evidence, rescore
+from risf_core.rescore.pipeline import Gathered, gather_evidence, rescore
 from risf_core.rescore.prototypes import make_prototypes
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.rescore.weights import DEFAULT_CLIP, find_encoder
 from risf_core.tuning.cross_validation import apply, formula, images_of
 from risf_core.tuning.labels import LabelledRows

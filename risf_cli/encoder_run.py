@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from risf_core.rescore.crop_encoder import CropEncoder
     from risf_core.rescore.encoder import OpenClipEncoder
     from risf_core.rescore.evidence import EvidenceKind
-    from risf_core.rescore.pipeline import RescoreSettings
     from risf_core.rescore.prototypes import Prototypes
+    from risf_core.rescore.settings import RescoreSettings
     from risf_core.rescore.support import Shots
     from risf_core.vocabulary import ClassVocabulary
 
@@ -23,7 +23,7 @@ Options = Mapping[str, Any]  # Any: a command's options by name, of every type
 def settings_of(options: Options, *, keep_parts: bool = True) -> RescoreSettings:
     """The settings that the options state; a fusion file in the place of a rule leaves the rule at its default."""
     from risf_core.rescore.fusion import FUSION_RULES
-    from risf_core.rescore.pipeline import RescoreSettings
+    from risf_core.rescore.settings import RescoreSettings
 
     template, background = options["template"], options["background"]
     rule = options.get("fusion", "linear")

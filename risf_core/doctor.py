@@ -144,29 +144,33 @@ def _why(precision: str, device: str) -> str:
 
 
 def _evaluator() -> Finding:
-    for module, package in (
-        ("ultrafast_pycocotools", "ultrafast-pycocotools"),
-        ("pycocotools.cocoeval", "pycocotools"),
-    ):
-        try:
-            importlib.import_module(module)
-        except Exception:
-            continue
-        if package == "pycocotools":
-            return Finding("evaluator", package, "note", "the fast one cannot be loaded; the same values, slower")
-        return Finding("evaluator", package, "ok", "the values of pycocotools, faster")
+    why = _why_not_loaded("ultrafast_pycocotools")
+    if why is None:
+        return Finding("evaluator", "ultrafast-pycocotools", "ok", "the values of pycocotools, faster")
+    if _why_not_loaded("pycocotools.cocoeval") is None:
+        return Finding(
+            "evaluator", "pycocotools", "note", f"the fast one cannot be loaded ({why}); slower, same values"
+        )
     return Finding("evaluator", "none", "fault", "neither evaluator can be loaded; pip install pycocotools")
 
 
 def _libraries() -> Finding:
     """Whether the libraries that are built against each other load together."""
     for module in _LOADED:
-        name = module.partition(".")[0]
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # a broken library raises whatever it likes
-            return Finding("libraries", name, "fault", f"it cannot be loaded ({_first_line(error)}); install it again")
+        why = _why_not_loaded(module)
+        if why is not None:
+            name = module.partition(".")[0]
+            return Finding("libraries", name, "fault", f"it cannot be loaded ({why}); install it again")
     return Finding("libraries", ", ".join(module.partition(".")[0] for module in _LOADED), "ok", "load together")
+
+
+def _why_not_loaded(module: str) -> str | None:
+    """The reason why a library cannot be imported, None where it can; nothing else is done with it."""
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a library built against another one raises whatever it likes; the finding says what
+        return _first_line(error)
+    return None
 
 
 def _encoder(clip: str, weights: Path | None, config: Path | None) -> Finding:

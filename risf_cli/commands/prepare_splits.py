@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from risf_cli.options import Json, Quiet, number_list
-from risf_core.errors import ConfigError, DataError, listing
-
-if TYPE_CHECKING:
-    from risf_core.splits.split import SeedShots
+from risf_cli.split_looking import check_and_show, find_tiles, write_sheet
+from risf_core.errors import ConfigError, listing
 
 _DATA, _DRAW, _LOOK = "Data", "Drawing", "Looking"
-
 
 _DRAWS = ("published", "shots", "only", "at_least", "drop_images_with_novel", "layout", "out", "force")
 
@@ -171,7 +167,7 @@ def prepare_splits(
         # what risf.yaml says of drawing is not what this split must be
         data = {"coco": coco, "voc": voc, "yolo": yolo}
         source = {name: value if name in typed else None for name, value in data.items()}
-        _check(
+        check_and_show(
             check,
             source={**source, "coco": source["coco"] or (), "data_root": data_root},
             held_out=held_out if "held_out" in typed else None,
@@ -215,13 +211,13 @@ def prepare_splits(
             published=None if str(published) == "none" else published or files.published,
         )
         folders = [*(images or []), *files.image_folders]
-        before_writing = None if preview is None else partial(_find_tiles, count=preview, folders=folders)
+        before_writing = None if preview is None else partial(find_tiles, count=preview, folders=folders)
         prepared = prepare(
             dataset, out, settings=settings, force=force, on_progress=report, before_writing=before_writing
         )
     sheet = None
     if preview is not None:
-        sheet = _write_sheet(out, prepared.seeds[settings.seeds[0]], count=preview, folders=folders, quiet=quiet)
+        sheet = write_sheet(out, prepared.seeds[settings.seeds[0]], count=preview, folders=folders, quiet=quiet)
     if not quiet:
         for line in summary_lines(prepared):
             say(line)
@@ -231,98 +227,7 @@ def prepare_splits(
         typer.echo(out)
 
 
-def _check(
-    folder: Path,
-    *,
-    source: dict[str, Any],  # Any: the arguments of find_source
-    held_out: Path | None,
-    novel: str | None,
-    seeds: Sequence[int] | None,
-    preview: int | None,
-    images: Sequence[Path],
-    json_: bool,
-    quiet: bool,
-) -> None:
-    from risf_cli.render import console, print_table, progress_of, say
-    from risf_cli.split_output import check_json, shots_tables
-    from risf_core.datasets import read_held_out
-    from risf_core.splits.check import check_split
-    from risf_core.splits.reading import read_dataset, read_split
-    from risf_core.splits.source import find_source
-
-    named = bool(source["coco"] or source["voc"] or source["yolo"])
-    files = find_source(source.pop("data_root"), **source) if named else None
-    voc_root = source["voc"]
-    with progress_of("checking", "seeds", quiet=quiet) as report:
-        checked = check_split(
-            folder,
-            dataset=read_dataset(files.kind, files.paths) if files is not None else None,
-            held_out=read_held_out(held_out) if held_out is not None else None,
-            novel=novel,
-            voc_root=voc_root,
-            seeds=seeds,
-            on_progress=report,
-        )
-    sheet = None
-    if preview is not None:
-        shots = read_split(folder, seed=checked.seeds[0], novel=novel, voc_root=voc_root)
-        sheet = _write_sheet(
-            folder, shots, count=preview, folders=[*images, *_folders_of(folder, voc_root)], quiet=quiet
-        )
-    if json_:
-        typer.echo(json.dumps(check_json(checked, sheet), indent=2, ensure_ascii=False))
-    else:
-        for title, columns, rows in shots_tables(checked, width=console().width):
-            print_table(columns, [rows], title=title)
-    if not quiet:
-        for note in checked.notes:
-            say(f"note: {note}")
-    if checked.faults:
-        for fault in checked.faults[:20]:
-            say(f"fault: {fault}")
-        more = len(checked.faults)
-        raise DataError(f"{folder}: the split is not sound, {more} {'fault' if more == 1 else 'faults'} (named above)")
-    if not quiet:
-        say(f"{folder}: sound")
-
-
-def _folders_of(folder: Path, voc_root: Path | None) -> Sequence[Path]:
-    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
-    from risf_core.splits.reading import image_folders_of
-
-    if voc_root is not None:
-        return (voc_root,)
-    return image_folders_of(read_manifest(folder)) if (folder / MANIFEST_NAME).is_file() else ()
-
-
 def _typed(context: typer.Context) -> set[str]:
     """The options that stand on the command line itself."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-
-
-def _find_tiles(seeds: Mapping[int, SeedShots], *, count: int, folders: Sequence[Path]) -> None:
-    """Raises what keeps the first seed's contact sheet from being drawn, before the split is written."""
-    from risf_core.splits.preview import find_previewed
-
-    _require_folders(folders)
-    find_previewed(next(iter(seeds.values())), count=count, image_folders=folders)
-
-
-def _require_folders(folders: Sequence[Path]) -> None:
-    if not folders:
-        raise ConfigError("--preview needs the photos: name their folder with --images")
-
-
-def _write_sheet(folder: Path, shots: SeedShots, *, count: int, folders: Sequence[Path], quiet: bool) -> Path:
-    from risf_cli.render import progress_of, say
-    from risf_core.splits.preview import write_contact_sheet
-    from risf_core.splits.target import PREVIEW_PREFIX
-
-    _require_folders(folders)
-    path = folder / f"{PREVIEW_PREFIX}-{count}-shots-seed-{shots.seed}.png"
-    with progress_of("drawing the contact sheet", "boxes", quiet=quiet) as report:
-        write_contact_sheet(path, shots, count=count, image_folders=folders, on_progress=report)
-    if not quiet:
-        say(f"contact sheet: {path}")
-    return path

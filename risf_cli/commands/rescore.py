@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,13 +47,8 @@ from risf_cli.options import (
     Workers,
     cache_folder,
 )
-from risf_core.errors import ConfigError, listing
-
-if TYPE_CHECKING:
-    from risf_core.rescore.encoder import OpenClipEncoder
-    from risf_core.rescore.inputs import RescoreInputs
-    from risf_core.rescore.pipeline import RescoreResult, RescoreSettings
-
+from risf_cli.rescore_output import lines_after, lines_before
+from risf_core.errors import ConfigError
 
 _STDOUT_BY_NAME = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
@@ -151,9 +145,9 @@ def rescore(
     from risf_core.rescore.fusion import FUSION_RULES
     from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
     from risf_core.rescore.inputs import read_inputs, refuse_rescored
-    from risf_core.rescore.pipeline import prompts_of
     from risf_core.rescore.pipeline import rescore as rescored
     from risf_core.rescore.record import make_record
+    from risf_core.rescore.settings import prompts_of
     from risf_core.rescore.shards import merge_shares, rows_of_share
 
     print_warnings()
@@ -194,7 +188,7 @@ def rescore(
     file_name = f"embeddings-{platform.node()}.sqlite" if processes.span_machines else FILE_NAME
     remembering = CachedEncoder(encoder, EmbeddingCache(folder, file_name)) if folder is not None else None
     if not quiet:
-        for line in _before(inputs, encoder, settings):
+        for line in lines_before(inputs, encoder, settings):
             say(line)
     with progress_of("shots", "crops", quiet=quiet) as progress:
         prototypes = make_support(shots_of, options, remembering or encoder, progress)
@@ -250,52 +244,5 @@ def rescore(
     if out != STANDARD_STREAM:
         typer.echo(json.dumps(record, indent=2, ensure_ascii=False) if json_ else out)
     if not quiet:
-        for line in _after(result, record):
+        for line in lines_after(result, record):
             say(line)
-
-
-def _before(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSettings) -> Iterator[str]:
-    """What was matched and what is about to be done."""
-    from risf_core.rescore.prompts import readable_name
-
-    found = inputs.found
-    yield f"read {len(inputs.file.detections)} detections of {len(inputs.vocabulary)} classes"
-    yield f"found {len(found.photos)} photos by {' and '.join(found.ways) or 'nothing'}"
-    if found.unknown:
-        yield f"{len(found.unknown)} images are not in the annotations; their rows stay as they are"
-    tag = f":{encoder.source.tag}" if encoder.source.tag else ""
-    yield f"encoder {encoder.source.name}{tag} ({encoder.source.weights}), {encoder.precision} on {encoder.device}"
-    given = encoder.preprocessing
-    colours = f"RGB, {given.interpolation}, mean {_numbers(given.mean)}, std {_numbers(given.std)}"
-    if encoder.compat_released:
-        colours = "BGR in 0..1 by RoIAlign"
-    yield f"crops {given.side}x{given.side} {given.crop}, {colours}"
-    said = {name: readable_name(name, settings.aliases) for name in inputs.vocabulary.names}
-    changed = [f"{name} -> {text}" for name, text in said.items() if text != name]
-    if changed:
-        yield f"in prompts: {listing(changed, most=8)} (--alias NAME=TEXT changes that)"
-
-
-def _after(result: RescoreResult, record: Mapping[str, Any]) -> Iterator[str]:
-    """What became of the rows."""
-    counts = result.counts
-    crops = f"{counts.unique_crops} distinct crops ({record['counts']['from_cache']} from the cache)"
-    yield f"re-scored {counts.rescored} of {counts.read} rows by {crops} in {record['seconds']:.1f} s"
-    if counts.by_score_alone:
-        yield f"calibrated by their score alone: {counts.by_score_alone} rows that the encoder was not asked about"
-    left = {
-        "outside the score range (--min-score, --max-score)": counts.outside_score_range,
-        "of other classes": counts.outside_classes,
-        "without a photo": counts.without_photo,
-        "without area in the photo": counts.degenerate,
-        "of classes without shots": counts.without_support,
-    }
-    untouched = [f"{count} {why}" for why, count in left.items() if count]
-    if untouched:
-        yield f"{'not re-scored' if counts.by_score_alone else 'left as they are'}: {', '.join(untouched)}"
-    moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
-    yield f"rows over common thresholds: {', '.join(moved)}"
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)

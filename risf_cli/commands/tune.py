@@ -136,7 +136,7 @@ def tune(
     from risf_core.rescore.cache import EmbeddingCache
     from risf_core.rescore.cached_encoder import CachedEncoder
     from risf_core.rescore.inputs import read_inputs, refuse_rescored
-    from risf_core.rescore.pipeline import prompts_of
+    from risf_core.rescore.settings import prompts_of
     from risf_core.tuning import fusion_content, read_labels, tune
 
     print_warnings()

@@ -153,7 +153,7 @@ def _tokenizer_folder(record: Record, weights: Path) -> Path | None:
 
 def _asked_of(vocabulary: ClassVocabulary) -> Asked:
     """What `risf rescore` asks by default."""
-    from risf_core.rescore.pipeline import RescoreSettings, prompts_of
+    from risf_core.rescore.settings import RescoreSettings, prompts_of
 
     settings = RescoreSettings()
     return Asked(prompts_of(vocabulary, settings)[0], settings.temperature)

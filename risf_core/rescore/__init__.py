@@ -8,8 +8,9 @@ from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
-from risf_core.rescore.pipeline import RescoreCounts, RescoreResult, RescoreSettings, rescore
+from risf_core.rescore.pipeline import RescoreCounts, RescoreResult, rescore
 from risf_core.rescore.prototypes import Prototypes, make_prototypes
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.rescore.weights import DEFAULT_CLIP, EncoderSource, find_encoder
 
 if TYPE_CHECKING:

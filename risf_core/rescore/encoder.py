@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +19,7 @@ from risf_core.errors import ConfigError
 from risf_core.files import sha256_of
 from risf_core.images import decode_rgb
 from risf_core.rescore.crop_encoder import ImageCrops
+from risf_core.rescore.crop_feed import cut_ahead
 from risf_core.rescore.crops import CropRule, cut_crops, cut_released_crops
 from risf_core.rescore.encoder_key import encoder_key
 from risf_core.rescore.open_clip_model import (
@@ -125,7 +125,15 @@ class OpenClipEncoder:
         pieces: list[NDArray[Any]] = []
         shares: list[_Share] = []
         room = self.batch_size
-        for piece, crops in self._cut_ahead(images, waiting):
+        fed = cut_ahead(
+            self._pieces(images, waiting),
+            lambda piece: self._cut(piece.job),
+            size=lambda piece: len(piece.job.boxes),
+            workers=self.workers,
+            batch_size=self.batch_size,
+            beside=self.device != "cpu",
+        )
+        for piece, crops in fed:
             while len(crops):
                 pieces.append(crops[:room])
                 shares.append(_Share(piece.gathered, len(pieces[-1])))
@@ -137,52 +145,6 @@ class OpenClipEncoder:
                     pieces, shares, room = [], [], self.batch_size
         if pieces:
             yield torch.from_numpy(np.concatenate(pieces)), shares
-
-    def _cut_ahead(
-        self, images: Iterable[ImageCrops], waiting: deque[_Gathered]
-    ) -> Iterator[tuple[_Piece, NDArray[Any]]]:
-        """The crops of each photo in order, in pieces of at most a batch, cut by threads ahead of the model."""
-        pieces = self._pieces(images, waiting)
-        if self.workers == 0:
-            for piece in pieces:
-                yield piece, self._cut(piece.job)
-        elif self.device == "cpu":
-            yield from self._cut_between(pieces)
-        else:
-            yield from self._cut_beside(pieces)
-
-    def _cut_between(self, pieces: Iterator[_Piece]) -> Iterator[tuple[_Piece, NDArray[Any]]]:
-        """Pieces cut in bursts of four batches while the model rests.
-
-        A model on a CPU uses every core, and all its threads wait for the one whose core a crop is being cut on: beside
-        it, cutting costs twice what it costs by itself.
-        """
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="crops") as pool:
-            for burst in _bursts(pieces, 4 * self.batch_size):
-                cut = [pool.submit(self._cut, piece.job) for piece in burst]
-                wait(cut)
-                for piece, future in zip(burst, cut, strict=True):
-                    yield piece, future.result()
-
-    def _cut_beside(self, pieces: Iterator[_Piece]) -> Iterator[tuple[_Piece, NDArray[Any]]]:
-        """Pieces cut two batches ahead while the model runs elsewhere."""
-        ahead: deque[tuple[_Piece, Future[NDArray[Any]]]] = deque()
-        crops_ahead = 0
-        with ThreadPoolExecutor(self.workers, thread_name_prefix="crops") as pool:
-            try:
-                for piece in pieces:
-                    ahead.append((piece, pool.submit(self._cut, piece.job)))
-                    crops_ahead += len(piece.job.boxes)
-                    while crops_ahead > 2 * self.batch_size:
-                        first, future = ahead.popleft()
-                        crops_ahead -= len(first.job.boxes)
-                        yield first, future.result()
-                while ahead:
-                    first, future = ahead.popleft()
-                    yield first, future.result()
-            finally:
-                for _, future in ahead:
-                    future.cancel()
 
     def _pieces(self, images: Iterable[ImageCrops], waiting: deque[_Gathered]) -> Iterator[_Piece]:
         for image in images:
@@ -270,18 +232,6 @@ class _Share:
 
     gathered: _Gathered
     count: int
-
-
-def _bursts(pieces: Iterable[_Piece], crops: int) -> Iterator[list[_Piece]]:
-    """Pieces by so many crops, or a few more."""
-    burst: list[_Piece] = []
-    for piece in pieces:
-        burst.append(piece)
-        if sum(len(one.job.boxes) for one in burst) >= crops:
-            yield burst
-            burst = []
-    if burst:
-        yield burst
 
 
 def _hand_out(embeddings: torch.Tensor, shares: Sequence[_Share]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from risf_core.errors import ConfigError, DataError, excerpt
 from risf_core.files import read_json
 from risf_core.rescore.fitted import TERMS, FittedFusion, Line, Term
-from risf_core.rescore.pipeline import RescoreSettings, labels_to_rescore, prompts_of
 from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, prompts_of
 from risf_core.vocabulary import ClassVocabulary
 
 FORMAT = "risf fusion"

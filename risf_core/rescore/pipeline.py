@@ -3,69 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.detections import Detections, ImageId
-from risf_core.errors import ConfigError, EncoderError, did_you_mean, listing
+from risf_core.errors import ConfigError, EncoderError
 from risf_core.files import sha256_of
 from risf_core.images import Photo, upright_size
 from risf_core.rescore.boxes import clip_boxes, has_area
 from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
-from risf_core.rescore.evidence import EVIDENCE_KINDS, Evidence, EvidenceKind
+from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion
-from risf_core.rescore.fusion import FUSION_RULES, FusionRule, class_probabilities, fuse
-from risf_core.rescore.prompts import DEFAULT_BACKGROUND, DEFAULT_TEMPLATE, Prompts, make_prompts
+from risf_core.rescore.fusion import class_probabilities, fuse
+from risf_core.rescore.prompts import Prompts
 from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, prompts_of
 from risf_core.vocabulary import ClassVocabulary
-
-SoftmaxOver = Literal["rescored", "all"]
-SOFTMAX_OVER: tuple[str, ...] = get_args(SoftmaxOver)
 
 THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
 
 Progress = Callable[[int, int], None]  # crops done, crops in all
-
-
-@dataclass(frozen=True)
-class RescoreSettings:
-    """How CM-CLIP is to be applied; the defaults are the paper's. Raises ConfigError, all faults at once."""
-
-    alpha: float = 0.7  # the detector's share
-    fusion: FusionRule = "linear"
-    temperature: float = 100.0
-    templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
-    background: str | None = DEFAULT_BACKGROUND
-    aliases: Mapping[str, str] = field(default_factory=dict)  # class name -> what the prompt says
-    classes: Literal["all", "novel"] | tuple[str, ...] = "all"  # whose rows are re-scored
-    softmax_over: SoftmaxOver = "rescored"
-    min_score: float = 0.05  # rows with min_score < score <= max_score are re-scored
-    max_score: float = 1.0
-    keep_parts: bool = True  # each re-scored row also keeps score_detector and score_clip (score_support)
-    evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
-
-    def __post_init__(self) -> None:
-        faults = []
-        if not 0 <= self.alpha <= 1:
-            faults.append(f"--alpha must be in 0..1, got {self.alpha:g}")
-        if self.fusion not in FUSION_RULES:
-            known = ", ".join(FUSION_RULES)
-            faults.append(f"--fusion {self.fusion!r} is unknown{did_you_mean(self.fusion, FUSION_RULES)}; give {known}")
-        if not 0 < self.temperature < float("inf"):
-            faults.append(f"--temperature must be above 0, got {self.temperature:g}")
-        if not 0 <= self.min_score <= self.max_score <= 1:
-            faults.append(
-                f"--min-score {self.min_score:g} and --max-score {self.max_score:g} must be ordered and in 0..1"
-            )
-        if self.softmax_over not in SOFTMAX_OVER:
-            faults.append(f"--softmax-over {self.softmax_over!r} is unknown; give {' or '.join(SOFTMAX_OVER)}")
-        if self.evidence not in EVIDENCE_KINDS:
-            faults.append(f"--evidence {self.evidence!r} is unknown; give {', '.join(EVIDENCE_KINDS)}")
-        if faults:
-            raise ConfigError("; ".join(faults))
 
 
 @dataclass(frozen=True)
@@ -217,23 +176,6 @@ def gather_evidence(
     return Gathered(evidence, prompts, in_range, of_classes, plan.without_photo, plan.degenerate, plan.crop_count)
 
 
-def labels_to_rescore(vocabulary: ClassVocabulary, settings: RescoreSettings) -> NDArray[np.int64]:
-    """The labels whose rows are re-scored, ascending. Raises ConfigError where a class is unknown or none is novel."""
-    if settings.classes == "all":
-        return vocabulary.labels("all")
-    if settings.classes == "novel":
-        if not vocabulary.novel:
-            raise ConfigError("--rescore-classes novel needs --novel (coco20, voc1, voc2, voc3, names or a file)")
-        return vocabulary.labels("novel")
-    unknown = [name for name in settings.classes if name not in vocabulary.names]
-    if unknown:
-        raise ConfigError(
-            f"--rescore-classes: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
-            f"{did_you_mean(unknown[0], vocabulary.names)}"
-        )
-    return np.array([label for label, name in enumerate(vocabulary.names) if name in settings.classes], dtype=np.int64)
-
-
 @dataclass(frozen=True)
 class _Job:
     """The eligible rows of one photo and the distinct boxes they share."""
@@ -272,30 +214,6 @@ def _plan(detections: Detections, eligible: NDArray[np.int64], photos: Mapping[I
         boxes, crop_of_row = np.unique(clipped[sound], axis=0, return_inverse=True)
         jobs.append(_Job(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes)))
     return _Plan(jobs, without_photo, degenerate)
-
-
-def prompts_of(vocabulary: ClassVocabulary, settings: RescoreSettings) -> tuple[Prompts, NDArray[np.int64]]:
-    """The prompts of the names in the softmax, and the column of every label there (K,), -1 where it has none.
-
-    Raises ConfigError where settings and classes do not go together.
-    """
-    rescored = labels_to_rescore(vocabulary, settings)
-    labels = vocabulary.labels("all") if settings.softmax_over == "all" else rescored
-    unknown = [name for name in settings.aliases if name not in vocabulary.names]
-    if unknown:
-        raise ConfigError(
-            f"--alias names the class {unknown[0]!r}, which is not among the {len(vocabulary)} classes"
-            f"{did_you_mean(unknown[0], vocabulary.names)}"
-        )
-    prompts, column_of = make_prompts(
-        [vocabulary.names[label] for label in labels],
-        aliases=settings.aliases,
-        templates=settings.templates,
-        background=settings.background,
-    )
-    columns = np.full(len(vocabulary), -1, dtype=np.int64)
-    columns[labels] = column_of
-    return prompts, columns
 
 
 def text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float32]:

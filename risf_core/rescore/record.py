@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from risf_core.files import is_stream, sha256_of
 from risf_core.rescore.fitted import FittedFusion
-from risf_core.rescore.pipeline import RescoreResult, RescoreSettings, labels_to_rescore
+from risf_core.rescore.pipeline import RescoreResult
 from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.settings import RescoreSettings, labels_to_rescore
 from risf_core.vocabulary import ClassVocabulary
 
 if TYPE_CHECKING:

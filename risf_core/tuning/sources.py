@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from risf_core.evaluation import GroundTruth, read_ground_truth
 from risf_core.rescore.fusion_file import FORMAT, VERSION, conditions_of
-from risf_core.rescore.pipeline import RescoreSettings
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.record import identified, plain
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.rescore.support import is_split, read_shots
 from risf_core.tuning.tune import Tuned
 from risf_core.vocabulary import ClassVocabulary

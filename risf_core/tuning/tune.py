@@ -14,8 +14,9 @@ from risf_core.evaluation import GroundTruth
 from risf_core.images import Photo
 from risf_core.rescore.crop_encoder import CropEncoder
 from risf_core.rescore.fitted import FittedFusion
-from risf_core.rescore.pipeline import Gathered, RescoreSettings, gather_evidence
+from risf_core.rescore.pipeline import Gathered, gather_evidence
 from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, cross_validate
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, judge

@@ -13,8 +13,8 @@ from risf_core.errors import ConfigError, DataError
 from risf_core.files import write_json
 from risf_core.rescore.fitted import FittedFusion, Line, Term
 from risf_core.rescore.fusion_file import FORMAT, VERSION, check_fusion, conditions_of, fusion_to_json, read_fusion
-from risf_core.rescore.pipeline import RescoreSettings
 from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.vocabulary import ClassVocabulary
 
 FUSION = FittedFusion(Line(0.9, -1.5), Line(1.1, -0.25), Line(), (Term("text", 0.625, -2.5),), 0.05, 1.0)

@@ -13,7 +13,8 @@ from risf_core.detections import Detections
 from risf_core.errors import ConfigError, EncoderError
 from risf_core.images import Photo
 from risf_core.rescore.fitted import FittedFusion, Line
-from risf_core.rescore.pipeline import RescoreSettings, labels_to_rescore, rescore
+from risf_core.rescore.pipeline import rescore
+from risf_core.rescore.settings import RescoreSettings, labels_to_rescore
 from risf_core.vocabulary import ClassVocabulary
 
 CLASSES = ClassVocabulary(("red", "green", "blue"), (3, 5, 9), frozenset({"green"}))

@@ -17,8 +17,9 @@ from risf_core.files import sha256_of
 from risf_core.images import Photo
 from risf_core.rescore.cache import EmbeddingCache
 from risf_core.rescore.cached_encoder import CachedEncoder
-from risf_core.rescore.pipeline import RescoreSettings, rescore
+from risf_core.rescore.pipeline import rescore
 from risf_core.rescore.prototypes import TEMPERATURE, Prototypes, make_prototypes
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.vocabulary import ClassVocabulary
 
 NAMES = ClassVocabulary.from_names(("part no. 4711", "part no. 4724", "part no. 4737"), novel=("part no. 4711",))

@@ -17,7 +17,8 @@ from risf_core.detector.weights import detector_of
 from risf_core.evaluation import GroundTruth, Metrics, evaluate, read_ground_truth
 from risf_core.images import decode_rgb, find_photos
 from risf_core.rescore.crop_encoder import ImageCrops
-from risf_core.rescore.pipeline import RescoreSettings, rescore
+from risf_core.rescore.pipeline import rescore
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.splits.prepare import SplitSettings, prepare_splits
 from risf_core.training.job import train
 from tests.drawn_shapes import COLOURS

@@ -13,7 +13,7 @@ from risf_core.errors import DataError
 from risf_core.evaluation import GroundTruth, evaluate
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion, Line
-from risf_core.rescore.pipeline import RescoreSettings
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.cross_validation import CrossValidation, Method, apply, formula, images_of
 from risf_core.tuning.fitting import fit_terms
 from risf_core.tuning.labels import LabelledRows, judge
