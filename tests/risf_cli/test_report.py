@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 from risf_cli.app import app
 from risf_core.files import sha256_of
 from risf_core.report.naming import recorded_key
 from risf_core.rescore import OpenClipEncoder, find_encoder
+from tests.risf_cli.photos import write_photos
 
 CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "tvmonitor"}, {"id": 9, "name": "<script>alert(1)</script>"}]
 TRUTH = [
@@ -33,13 +33,7 @@ ROWS = [
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with two photos, ground truth and detections; the commands run in it."""
-    generator = np.random.default_rng(3)
-    (tmp_path / "photos").mkdir()
-    images = []
-    for image_id, (height, width) in {5: (60, 80), 9: (90, 70)}.items():
-        name = f"{image_id:012d}.jpg"
-        Image.fromarray(generator.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(tmp_path / "photos" / name)
-        images.append({"id": image_id, "file_name": name, "height": height, "width": width})
+    images = write_photos(tmp_path / "photos")
     dataset = {"images": images, "categories": CATEGORIES, "annotations": TRUTH}
     (tmp_path / "gt.json").write_text(json.dumps(dataset))
     (tmp_path / "before.json").write_text(json.dumps(ROWS))
