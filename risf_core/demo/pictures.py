@@ -47,7 +47,6 @@ def draw_pictures(
     *,
     names: tuple[str, ...] = tuple(THINGS),
     side: int,
-    around: float = 0.0,
     generator: np.random.Generator,
 ) -> Pictures:
     """A picture of every thing of so many scenes, its box a little off, and of places without any.
@@ -55,7 +54,6 @@ def draw_pictures(
     Args:
         names: the things that the scenes show.
         side: of a picture, pixels.
-        around: how much of the scene around a box a picture shows at most, as a share of the box's sides.
     """
     settings = SceneSettings(names, (1.0,) * len(names))
     pixels: list[NDArray[np.uint8]] = []
@@ -65,9 +63,6 @@ def draw_pictures(
         scene = draw_scene(settings, generator)
         for box, look in zip(scene.boxes_xywh, scene.looks, strict=True):
             off = generator.normal(0, 0.06, 4) * np.tile(box[2:], 2)
-            if around:
-                margin = generator.uniform(0, around) * box[2:]
-                off += np.concatenate([-margin / 2, margin])
             pixels.append(_cut(scene.image, box + off, side))
             shown.append(look.name)
             colours.append(look.colour)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,6 @@ def conditions_of(
         "score range": [settings.min_score, settings.max_score],
         "support": prototypes.sha256 if prototypes is not None and settings.evidence != "text" else None,
     }
-
-
-def fusion_to_json(fusion: FittedFusion) -> dict[str, Any]:
-    """The coefficients as plain JSON values."""
-    return asdict(fusion)
 
 
 def read_fusion(path: Path) -> SavedFusion:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ FIGURES = ("AP", "AP50", "nAP")
 
 Interval = tuple[float, float]
 Scores = NDArray[np.float64]  # (N,)
+STREAMS = ("folds", "fits", "resamples")
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def cross_validate(
     Args:
         alphas: those that the best single one is chosen from; trying them is most of the work.
     """
-    order = np.random.default_rng(seed).permutation(len(ground_truth.images))
+    order = stream(seed, "folds").permutation(len(ground_truth.images))
     folds = min(FOLDS, len(order))
     fold_of_image = np.empty(len(order), dtype=np.int64)
     fold_of_image[order] = np.arange(len(order)) % folds
@@ -105,7 +106,7 @@ def cross_validate(
         tried, others = np.isin(rows.images, chosen), images_of(ground_truth, np.sort(chosen))
         best_alphas.append(_best_alpha(detections[tried], rows[tried], others, evidence, alphas))
         best[test] = formula(rows[test], best_alphas[-1], evidence)
-        fit = fit_fusion(rows[train], evidence=evidence, generator=np.random.default_rng([seed, fold]))
+        fit = fit_fusion(rows[train], evidence=evidence, generator=stream(seed, "fits", fold + 1))
         fitted[test] = apply(fit.fusion, rows[test])
         own = images_of(ground_truth, np.flatnonzero(fold_of_image == fold))
         before, after = (_ap(detections[test], rows[test], scores[test], own) for scores in (rows.scores, fitted))
@@ -120,6 +121,11 @@ def cross_validate(
     }
     methods = _compare(detections, rows, ground_truth, tables, resamples=resamples, seed=seed)
     return CrossValidation(folds, methods, tuple(best_alphas), tuple(fold_gains))
+
+
+def stream(seed: int, what: Literal["folds", "fits", "resamples"], number: int = 0) -> np.random.Generator:
+    """Random numbers for one purpose, independent of those for another."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(what), number)))
 
 
 def formula(rows: LabelledRows, alpha: float, evidence: EvidenceKind) -> Scores:
@@ -194,9 +200,7 @@ def _compare(
     intervals: Sequence[Mapping[str, Interval | None]] = [{} for _ in judged]
     if resamples and len(detections):
         matches = [match(table, ground_truth, max_detections=MAX_DETECTIONS) for table in judged]
-        drawn = bootstrap(
-            matches, ground_truth.vocabulary, resamples=resamples, generator=np.random.default_rng([seed, 1])
-        )
+        drawn = bootstrap(matches, ground_truth.vocabulary, resamples=resamples, generator=stream(seed, "resamples"))
         intervals = [own.difference.figures if own.difference is not None else {} for own in drawn]
     return tuple(
         Method(

@@ -17,7 +17,7 @@ from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import Gathered, gather_evidence
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
-from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, cross_validate
+from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, cross_validate, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, judge
 
@@ -135,7 +135,7 @@ def fit_labelled(
         alphas=alphas,
         progress=None if progress is None else lambda done, total: progress("cross-validation", "folds", done, total),
     )
-    fit = fit_fusion(rows, evidence=settings.evidence, generator=np.random.default_rng(seed))
+    fit = fit_fusion(rows, evidence=settings.evidence, generator=stream(seed, "fits"))
     # held-out AP has the last word: a fusion that lowers it is not used, however much better its log-loss
     fusion = fit_terms(rows, ()) if validation.speaks_against else fit.fusion
     labels = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 from risf_core.errors import ConfigError, DataError
 from risf_core.files import write_json
 from risf_core.rescore.fitted import FittedFusion, Line, Term
-from risf_core.rescore.fusion_file import FORMAT, VERSION, check_fusion, conditions_of, fusion_to_json, read_fusion
+from risf_core.rescore.fusion_file import FORMAT, VERSION, check_fusion, conditions_of, read_fusion
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
 from risf_core.vocabulary import ClassVocabulary
@@ -40,7 +40,7 @@ def written(tmp_path: Path):
     """Writes a fusion with its conditions and reads it."""
 
     def write(fusion: FittedFusion = FUSION, **changed) -> object:
-        content = {"format": FORMAT, "version": VERSION, "fusion": fusion_to_json(fusion)}
+        content = {"format": FORMAT, "version": VERSION, "fusion": asdict(fusion)}
         write_json(tmp_path / "fusion.json", {**content, "conditions": conditions(**changed)})
         return read_fusion(tmp_path / "fusion.json")
 
@@ -137,7 +137,7 @@ BROKEN = {
     ),
     "an unknown term": (
         {"format": FORMAT, "version": 1, "conditions": {},
-         "fusion": fusion_to_json(replace(FUSION, terms=(Term("luck", 1.0, 0.0),)))},
+         "fusion": asdict(replace(FUSION, terms=(Term("luck", 1.0, 0.0),)))},
         "has a term 'luck', which this risf does not know; run risf tune again",
     ),
 }  # fmt: skip
