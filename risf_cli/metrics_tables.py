@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import PurePath
 
@@ -22,14 +23,24 @@ from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names
 
 NOTHING = "-"  # where there is no ground truth to measure against
 LONGEST_NAME = 20
-LONGEST_HEAD = 16
+LONGEST_HEAD, SHORTEST_HEAD = 16, 8
+LONGEST_CHANGE = {False: len("+17.67"), True: len("* +17.67 ± 10.19")}  # without intervals and with them
+GAP = 3  # what a table puts between columns
 
 Rows = list[list[str]]
 Table = tuple[list[Column], list[Rows]]
 
 
-def overall_table(files: Sequence[EvaluatedFile]) -> Table:
-    """All figures in percent: one file's with its groups beside, or several files' with differences to the first."""
+def overall_tables(files: Sequence[EvaluatedFile], *, width: int) -> Iterator[Table]:
+    """All figures in percent: one file's with its groups beside, or several files' with differences to the first.
+
+    As many files stand beside each other as `width` characters hold.
+    """
+    for some in _beside_each_other(files, width):
+        yield _overall_table(some, width)
+
+
+def _overall_table(files: Sequence[EvaluatedFile], width: int) -> Table:
     first, *others = files
     names = _shown(first.metrics.overall)
     if not others:
@@ -45,7 +56,7 @@ def overall_table(files: Sequence[EvaluatedFile]) -> Table:
         ]
         return [Column("", text=True), *(Column(side) for side in sides.values())], _split_recall(rows)
     prefixes = ["", *(GROUP_PREFIXES[group] for group in first.metrics.groups)]
-    columns = [Column("", text=True), *_file_columns(files)]
+    columns = [Column("", text=True), *_file_columns(files, width)]
     figures = [file.metrics.flat() for file in files]
     intervals = [_difference_figures(file.bootstrapped) for file in files]
     return columns, [
@@ -54,10 +65,18 @@ def overall_table(files: Sequence[EvaluatedFile]) -> Table:
     ]
 
 
-def class_table(
+def class_tables(
     files: Sequence[EvaluatedFile], ground_truth: GroundTruth, labels: Sequence[int], *, width: int
-) -> Table:
-    """The main figure of the classes of `labels` in percent, in blocks beside each other within `width` characters."""
+) -> Iterator[Table]:
+    """The main figure of the classes of `labels` in percent, in blocks beside each other within `width` characters.
+
+    As many files stand beside each other as `width` characters hold.
+    """
+    for some in _beside_each_other(files, width):
+        yield _class_table(some, ground_truth, labels, width)
+
+
+def _class_table(files: Sequence[EvaluatedFile], ground_truth: GroundTruth, labels: Sequence[int], width: int) -> Table:
     names = distinct_names(ground_truth.vocabulary)
     main, second = list(files[0].metrics.overall)[:2]
 
@@ -69,7 +88,7 @@ def class_table(
         reaches = files[0].bootstrapped.own.per_class[name] if files[0].bootstrapped else {}
         return [percent(own[0][figure]) + _reach(own[0][figure], reaches, figure) for figure in (main, second)]
 
-    columns = _file_columns(files) if len(files) > 1 else [Column(main), Column(second)]
+    columns = _file_columns(files, width) if len(files) > 1 else [Column(main), Column(second)]
     return _blocks(columns, [names[label] for label in labels], figures, ground_truth, labels, width=width)
 
 
@@ -140,8 +159,11 @@ def _blocks(
     boxes = ground_truth.boxes_per_class()
     rows = [[name, str(boxes[label]), *figures(name)] for name, label in zip(names, labels, strict=True)]
     block = [Column("class", text=True, most=LONGEST_NAME), Column("boxes"), *columns]
-    widths = [max(map(len, texts)) for texts in zip([column.head for column in block], *rows, strict=True)]
-    span = min(widths[0], LONGEST_NAME) + sum(widths[1:]) + 3 * len(block)  # 3: what a table puts between columns
+    widths = [
+        min(max(map(len, texts)), column.most or len(column.head) + width)
+        for column, *texts in zip(block, [column.head for column in block], *rows, strict=True)
+    ]
+    span = sum(widths) + GAP * len(block)
     count = max(1, min(3, (width - 1) // span, len(rows) // 4))
     height = -(-len(rows) // count)
     padded = rows + [[""] * len(block)] * (height * count - len(rows))
@@ -159,8 +181,29 @@ def _split_recall(rows: Rows) -> list[Rows]:
     return [[row for row in rows if row not in recall], *([recall] if recall else [])]
 
 
-def _file_columns(files: Sequence[EvaluatedFile]) -> list[Column]:
-    first, *others = (Column(name, most=LONGEST_HEAD) for name in short_names([file.name for file in files]))
+def _beside_each_other(files: Sequence[EvaluatedFile], width: int) -> Iterator[Sequence[EvaluatedFile]]:
+    """The first file with as many of the others at a time as the width holds, at least one."""
+    names = short_names([file.name for file in files])
+    first, *others = (replace(file, name=name) for file, name in zip(files, names, strict=True))
+    count = 0
+    while count < len(others) and _room_for_heads(count + 2, first, width) >= SHORTEST_HEAD:
+        count += 1
+    step = max(1, count)
+    for start in range(0, max(1, len(others)), step):
+        yield [first, *others[start : start + step]]
+
+
+def _room_for_heads(count: int, first: EvaluatedFile, width: int) -> int:
+    """How wide the names of so many files may be beside a class, its boxes and the differences to the first file."""
+    change = LONGEST_CHANGE[first.bootstrapped is not None]
+    name = min(LONGEST_NAME, max(map(len, first.metrics.per_class), default=0))
+    others = (name, len("boxes"), *[change] * (count - 1))
+    return (width - 1 - sum(others) - GAP * (len(others) + count)) // count
+
+
+def _file_columns(files: Sequence[EvaluatedFile], width: int) -> list[Column]:
+    most = max(SHORTEST_HEAD, min(LONGEST_HEAD, _room_for_heads(len(files), files[0], width)))
+    first, *others = (Column(file.name, most=most) for file in files)
     difference = Column("diff ± 95 %" if files[0].bootstrapped else "diff", change=True)
     return [first, *chain.from_iterable((other, difference) for other in others)]
 
@@ -174,7 +217,7 @@ def _compared(
         change, reach = differences(own, figures[0])[name], reaches.get(name)
         text = NOTHING if change is None else f"{100 * change:+.2f}"
         star = "* " if reach is not None and (reach[0] > 0 or reach[1] < 0) else ""
-        row += [percent(own[name]), f"{star}{text}{_reach(change or 0.0, reaches, name)}"]
+        row += [percent(own[name]), f"{star}{text}{_reach(change, reaches, name)}" if change is not None else text]
     return row
 
 

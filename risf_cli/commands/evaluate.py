@@ -157,7 +157,7 @@ def _max_detections(text: str) -> list[int]:
 def _print_tables(
     results: Sequence[EvaluatedFile], runs: Aggregate | None, truth: GroundTruth, *, per_class: bool, resamples: int
 ) -> None:
-    from risf_cli.metrics_tables import aggregate_class_table, aggregate_table, class_table, overall_table
+    from risf_cli.metrics_tables import aggregate_class_table, aggregate_table, class_tables, overall_tables
     from risf_cli.render import console, print_table
 
     width = console().width
@@ -169,9 +169,13 @@ def _print_tables(
         if counted and runs is not None:
             print_table(*aggregate_class_table(runs, truth, counted, width=width), title=title)
         elif counted:
-            print_table(*class_table(results, truth, counted, width=width), title=title)
-    print_table(*(overall_table(results) if runs is None else aggregate_table(runs)))
-    if runs is not None:
+            for number, table in enumerate(class_tables(results, truth, counted, width=width)):
+                print_table(*table, title=None if number else title)
+    if runs is None:
+        for table in overall_tables(results, width=width):
+            print_table(*table)
+    else:
+        print_table(*aggregate_table(runs))
         typer.echo(f"mean ± 95 % interval of the mean over {runs.runs} runs (1.96 s / sqrt(n))")
     if resamples:
         typer.echo(f"± 95 % interval: paired bootstrap over {len(truth.images)} images, {resamples} resamples")

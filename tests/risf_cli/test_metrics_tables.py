@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from risf_cli.metrics_tables import class_table, overall_table, short_names
+from risf_cli.metrics_tables import class_tables, overall_tables, short_names
 from risf_cli.render import print_table
-from risf_core.evaluation import EvaluatedFile, GroundTruth, Metrics, read_ground_truth
+from risf_core.evaluation import Bootstrapped, EvaluatedFile, GroundTruth, Intervals, Metrics, read_ground_truth
 from risf_core.files import write_json
 
 CLASSES = [f"{'long ' * (i % 4)}name {i}" for i in range(37)]
@@ -28,29 +30,57 @@ def evaluated(name: str, value: float) -> EvaluatedFile:
     return EvaluatedFile(name, 1, Metrics(figures, dict.fromkeys(CLASSES, figures)))
 
 
+def with_intervals(file: EvaluatedFile) -> EvaluatedFile:
+    """The file, each of its figures 10 points uncertain."""
+    reaches = {"AP": (-0.1, 0.5), "AP50": (-0.1, 0.1), "AR": (-0.1, 0.1), "AR1": None, "AR100": (-0.1, 0.1)}
+    own = Intervals(reaches, dict.fromkeys(CLASSES, reaches))
+    return replace(file, bootstrapped=Bootstrapped(own, own))
+
+
 @pytest.mark.parametrize("width", [80, 100, 120, 160, 200])
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_every_class_has_one_line_within_the_width(truth, capsys, monkeypatch, width, count):
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("intervals", [False, True])
+def test_every_class_has_one_line_within_the_width(truth, capsys, monkeypatch, width, count, intervals):
     monkeypatch.setenv("COLUMNS", str(width))
-    files = [evaluated(f"runs/seed{i}/detections.json", 0.2 + 0.3 * i) for i in range(count)]
-    columns, sections = class_table(files, truth, range(37), width=width)
-    print_table(columns, sections)
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= width
-    assert sum(line.count("20.00") for line in lines) == 37
-    blocks = len(columns) // len(class_table(files, truth, range(37), width=10)[0])
-    assert len([line for line in lines if "20.00" in line]) == -(-37 // blocks)
-    assert blocks > 1 or width < 110 or count == 3
+    files = [evaluated(f"runs/quite-a-long-name-{i}/detections.json", 0.2 + 0.15 * i) for i in range(count)]
+    tables = list(
+        class_tables([with_intervals(file) if intervals else file for file in files], truth, range(37), width=width)
+    )
+    for columns, sections in tables:
+        print_table(columns, sections)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+        assert max(map(len, lines)) <= width
+        blocks = [column.head for column in columns].count("class")
+        rows = lines[[set(line.strip()) for line in lines].index({"─"}) + 1 :]
+        assert len(rows) == -(-37 // blocks)
+        assert sum(line.count(" 20.00 ") for line in rows) == 37
+        assert blocks > 1 or count > 1 or intervals or width < 110
+    shown = [column.head for columns, _ in tables for column in columns if "name" in column.head]
+    assert set(shown) == {f"quite-a-long-name-{i}" for i in range(count)} or count == 1
+    assert len(tables) == 1 or width < 60 + 30 * count
+
+
+def test_files_that_do_not_fit_beside_each_other_stand_below_each_other():
+    files = [
+        with_intervals(evaluated(f"{name}.json", value))
+        for name, value in zip("abcd", (0.2, 0.3, 0.4, 0.5), strict=True)
+    ]
+    heads = [[column.head for column in columns] for columns, _ in overall_tables(files, width=112)]
+    change = "diff ± 95 %"
+    assert heads == [["", "a", "b", change, "c", change], ["", "a", "d", change]]
+    below = [rows[0] for _, [rows] in overall_tables(files, width=112)]
+    assert below[0] == ["AP", "20.00", "30.00", "+10.00 ± 40.00", "40.00", "+20.00 ± 30.00"]
+    assert below[1] == ["AP", "20.00", "50.00", "+30.00 ± 40.00"]
 
 
 def test_recall_at_the_largest_cap_is_not_shown_twice():
-    columns, sections = overall_table([evaluated("a.json", 0.5)])
+    [(columns, sections)] = overall_tables([evaluated("a.json", 0.5)], width=80)
     assert [column.head for column in columns] == ["", "all classes"]
     assert sections == [[["AP", "50.00"], ["AP50", "100.00"]], [["AR1", "-"], ["AR100", "50.00"]]]
 
 
 def test_a_difference_to_something_undefined_is_none():
-    _, [rows] = overall_table([evaluated("a.json", 0.5), evaluated("b.json", 0.25)])
+    [(_, [rows])] = overall_tables([evaluated("a.json", 0.5), evaluated("b.json", 0.25)], width=80)
     assert rows[0] == ["AP", "50.00", "25.00", "-25.00"]
     assert rows[2] == ["AR1", "-", "-", "-"]
 
