@@ -159,7 +159,7 @@ def rescore(
         raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
     quiet = quiet or not processes.is_first
     if not is_stream(out):
-        check_not_read(out, [detections, annotations, classes, fusion if Path(fusion).is_file() else None])
+        check_not_read(out, [detections, annotations, classes, fusion, support, clip_config, clip_weights])
         check_writable(Path(out))  # now, and not when the work is done
     settings = settings_of(options, keep_parts=not plain)
     file = fusion_file(fusion, FUSION_RULES)
@@ -192,6 +192,7 @@ def rescore(
             say(line)
     with progress_of("shots", "crops", quiet=quiet) as progress:
         prototypes = make_support(shots_of, options, remembering or encoder, progress)
+    known_before = remembering.hits if remembering is not None else 0  # among the shots
     if saved is not None:
         check_fusion(
             saved,
@@ -211,7 +212,7 @@ def rescore(
             fitted=saved.fusion if saved is not None else None,
             progress=progress,
         )
-    hits = remembering.hits if remembering is not None else 0
+    hits = remembering.hits - known_before if remembering is not None else 0
     shares = gather_to_first((share, part, hits), processes)
     if shares is None:
         return  # the first process writes for all

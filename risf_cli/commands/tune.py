@@ -43,6 +43,7 @@ from risf_cli.options import (
     cache_folder,
     required,
 )
+from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from risf_core.tuning import Tuned
@@ -132,7 +133,7 @@ def tune(
     options = dict(locals())  # every option as it is in force
     from risf_cli.render import phases_of, print_warnings, say
     from risf_core.datasets import DatasetIndex
-    from risf_core.files import check_not_read, check_writable, display_name, write_json
+    from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, write_json
     from risf_core.rescore.cache import EmbeddingCache
     from risf_core.rescore.cached_encoder import CachedEncoder
     from risf_core.rescore.inputs import read_inputs, refuse_rescored
@@ -140,7 +141,9 @@ def tune(
     from risf_core.tuning import fusion_content, read_labels, tune
 
     print_warnings()
-    check_not_read(out, [detections, annotations])
+    if str(out) == STANDARD_STREAM:
+        raise ConfigError("--out - is no file, and risf rescore --fusion reads one; name a file")
+    check_not_read(out, [detections, annotations, support, clip_config, clip_weights])
     check_writable(out)  # now, and not when the work is done
     settings = settings_of(options)
     annotations = required(annotations, "annotations", "tune")

@@ -48,7 +48,8 @@ def names_other_input(record: Record, before: Path | str) -> bool:
 def fitted_to(record: Record, annotations: Path) -> bool | None:
     """Whether AFTER's scores come from a fusion that was fitted to these very annotations.
 
-    None where there is such a fusion, but its file does not stand any more where the record says.
+    None where there is such a fusion, but nothing tells: its file does not stand any more where the record says, or one
+    of the annotations is a folder.
     """
     if not record.get("fitted"):
         return False
@@ -59,7 +60,9 @@ def fitted_to(record: Record, annotations: Path) -> bool | None:
         return None
     fusion = read_json(path, what="fusion")
     labels = _at(fusion if isinstance(fusion, dict) else {}, "inputs", "annotations", "sha256")
-    return annotations.is_file() and labels == sha256_of(annotations)
+    if not isinstance(labels, str) or not annotations.is_file():
+        return None
+    return labels == sha256_of(annotations)
 
 
 def sections_of(record: Record) -> list[tuple[str, list[tuple[str, str]]]]:

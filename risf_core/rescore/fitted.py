@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from risf_core.rescore.evidence import Evidence
 
 _MARGIN = 1e-6  # how near to 0 and 1 the encoder's probabilities may come before their logarithm is taken
+_SUREST = 25.0  # log-odds up to which floats have room for probabilities below 1
 _SCORE_MARGIN = 1e-9  # and a detector's scores, which float32 tells apart to 6e-8 below 1
 
 Column = NDArray[np.float64]  # (N,)
@@ -73,12 +74,16 @@ class FittedFusion:
         log_odds = log_odds_of(scores)
         alone = np.where(of_classes, self.alone.at(log_odds), self.others.at(log_odds))
         if not self.terms:
-            return sigmoid(alone)
+            return sigmoid(_below_one(alone))
         columns = term_columns([term.name for term in self.terms], scores, evidence, boxes_xywh, novel=novel)
         total = self.fused.at(log_odds)
         for term, column in zip(self.terms, columns.T, strict=True):
             total = total + np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
-        return np.where(np.isnan(columns).all(axis=1), sigmoid(alone), _pressed(sigmoid(total), *self._ends()))
+        return np.where(
+            np.isnan(columns).all(axis=1),
+            sigmoid(_below_one(alone)),
+            _pressed(sigmoid(_below_one(total)), *self._ends()),
+        )
 
     def _ends(self) -> tuple[float, float]:
         """Between which probabilities the re-scored rows lie."""
@@ -120,8 +125,15 @@ def log_odds_of(probabilities: Column) -> Column:
 
 
 def sigmoid(log_odds: Column) -> Column:
-    """1 / (1 + exp(-x)) without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * log_odds)))
+    """1 / (1 + exp(-x)) without overflow, as exact near 0 as elsewhere."""
+    small = np.exp(-np.abs(log_odds))
+    return np.asarray(np.where(log_odds >= 0, 1.0, small) / (1.0 + small))
+
+
+def _below_one(log_odds: Column) -> Column:
+    """Log-odds whose probabilities floats can tell apart: those over 25, 1 - 1e-11, grow by their logarithm only."""
+    over = np.maximum(log_odds - _SUREST, 0.0)
+    return np.asarray(np.minimum(log_odds, _SUREST) + np.log1p(over))
 
 
 def _log(probabilities: Column) -> Column:

@@ -153,16 +153,16 @@ def _of_labelled(
 
 
 def refuse_rescored(inputs: RescoreInputs, *, name: str) -> None:
-    """Refuse rows that hold an encoder's share already: fused again, the detector's own score would be lost.
+    """Refuse rows that were re-scored or calibrated already: done again, the detector's own score would be lost.
 
     Raises DataError.
     """
-    shares = {"score_clip", "score_support"}
+    shares = {"score_detector", "score_clip", "score_support"}
     again = sum(1 for extras in inputs.file.detections.extras if extras and extras.keys() & shares)
     if again:
         raise DataError(
-            f"{name}: {counted(again, 'row')} hold a score_clip, so they have been re-scored before; pass the "
-            "detector's own file (its scores stand there as score_detector)"
+            f"{name}: {counted(again, 'row')} hold a score_detector or score_clip, so they have been re-scored before; "
+            "pass the detector's own file (its scores stand there as score_detector)"
         )
 
 

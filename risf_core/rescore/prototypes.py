@@ -143,11 +143,13 @@ def make_prototypes(
     rows = np.flatnonzero(support.usable)
     _, first = np.unique(support.annotation_ids[rows], return_index=True)
     rows = rows[np.sort(first)]  # a box that a list names twice is one box
+    rows = rows[np.argsort(support.image_positions[rows], kind="stable")]
+    positions, starts = np.unique(support.image_positions[rows], return_index=True)
     jobs: list[ImageCrops] = []
     labels: list[NDArray[np.int64]] = []
-    for position in np.unique(support.image_positions[rows]).tolist():
+    rows_of_images = np.split(rows, starts[1:]) if len(rows) else []
+    for position, own in zip(positions.tolist(), rows_of_images, strict=True):
         photo = photos[support.images[position].image_id]
-        own = rows[support.image_positions[rows] == position]
         boxes = clip_boxes(support.boxes[own], photo.size or upright_size(photo.path))
         sound = has_area(boxes)
         if sound.any():

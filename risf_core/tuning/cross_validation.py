@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from risf_core.detections import Detections
 from risf_core.evaluation import UNDEFINED, GroundTruth, bootstrap, evaluate, match
+from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.rescore.evidence import EvidenceKind
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import fuse
 from risf_core.tuning.fitting import fit_fusion
-from risf_core.tuning.labels import MAX_DETECTIONS, LabelledRows
+from risf_core.tuning.labels import LabelledRows
 
 FOLDS = 5
 PAPER_ALPHA = 0.7  # RISF, section 3.3
@@ -199,7 +200,7 @@ def _compare(
     figures = [_figures(table, ground_truth) for table in judged]
     intervals: Sequence[Mapping[str, Interval | None]] = [{} for _ in judged]
     if resamples and len(detections):
-        matches = [match(table, ground_truth, max_detections=MAX_DETECTIONS) for table in judged]
+        matches = [match(table, ground_truth, max_detections=COCO_MAX_DETECTIONS) for table in judged]
         drawn = bootstrap(matches, ground_truth.vocabulary, resamples=resamples, generator=stream(seed, "resamples"))
         intervals = [own.difference.figures if own.difference is not None else {} for own in drawn]
     return tuple(
@@ -214,5 +215,5 @@ def _compare(
 
 
 def _figures(table: Detections, ground_truth: GroundTruth) -> dict[str, float]:
-    flat = evaluate(table, ground_truth, max_detections=MAX_DETECTIONS).flat()
+    flat = evaluate(table, ground_truth, max_detections=COCO_MAX_DETECTIONS).flat()
     return {name: flat[name] for name in FIGURES if flat.get(name, UNDEFINED) != UNDEFINED}

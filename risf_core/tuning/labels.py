@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from risf_core.detections import Detections
 from risf_core.evaluation import GroundTruth, match
+from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.evaluation.coco_matching import overlaps_of_pairs
 from risf_core.rescore.evidence import Evidence
 
-MAX_DETECTIONS = (1, 10, 100)  # COCO's: rows past the last, in their image and class, are not judged
 LEAST_OVERLAP = 0.5  # intersection over union of a detection that is right
 
 
@@ -56,7 +56,7 @@ def judge(
     right = np.zeros(len(detections))
     judged = np.zeros(len(detections), dtype=bool)
     known = np.flatnonzero(detections.labels >= 0)
-    matches = match(detections[known], ground_truth, max_detections=MAX_DETECTIONS)
+    matches = match(detections[known], ground_truth, max_detections=COCO_MAX_DETECTIONS)
     rows = known[matches.order.rows]
     right[rows] = matches.true_positive[0, 0]  # of all sizes, at the lowest threshold
     judged[rows] = ~matches.ignored[0, 0]

@@ -255,6 +255,11 @@ def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(folder, rescored):
     assert "was fitted to these very annotations, so the figures flatter it" in notes("gt.json")
     assert notes("others.json") == ""
     assert "figures on those images would flatter it" in notes("gt.json", "gone.json")
+    (folder / "fusion.json").write_text(json.dumps({"inputs": {"annotations": {"path": "voc"}}}))  # a folder: no hash
+    used = {"path": "fusion.json", "sha256": sha256_of(folder / "fusion.json")}
+    record = {**rescored, "fitted": {"terms": []}, "inputs": {**rescored["inputs"], "fusion": used}}
+    (folder / "after.json.record.json").write_text(json.dumps(record))
+    assert "figures on those images would flatter it" in report("before.json", "after.json").stderr
 
 
 def test_real_photos_have_the_figures_of_another_script_and_their_pictures(real_data, tmp_path):

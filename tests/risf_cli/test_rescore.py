@@ -357,13 +357,24 @@ def test_bare_rescore_takes_the_rest_from_risf_yaml(risf, folder, tiny):
 
 def test_what_was_rescored_before_is_not_rescored_again(run, folder):
     run("dets.json", "--out", "after.json")
-    assert error_of(run("after.json")) == (
-        "after.json: 3 rows hold a score_clip, so they have been re-scored before; pass the detector's own file "
-        "(its scores stand there as score_detector)"
+    line = (
+        "after.json: 3 rows hold a score_detector or score_clip, so they have been re-scored before; pass the "
+        "detector's own file (its scores stand there as score_detector)"
     )
+    assert error_of(run("after.json")) == line
+    rows = json.loads((folder / "after.json").read_text())
+    calibrated = [{name: value for name, value in row.items() if name != "score_clip"} for row in rows]
+    (folder / "after.json").write_text(json.dumps(calibrated))  # as a fusion without terms leaves them
+    assert error_of(run("after.json")) == line
 
 
-def test_the_detections_are_not_overwritten(run, folder):
+def test_what_is_read_is_not_overwritten(run, folder, tiny):
+    (folder / "shots.json").write_text("{}")
+    for own in ("gt.json", "shots.json", *tiny):
+        before = Path(own).read_bytes()
+        line = f"--out {own} is a file that is read here and would be lost; choose another name"
+        assert error_of(run("dets.json", "--out", own, "--support", "shots.json")) == line
+        assert Path(own).read_bytes() == before
     assert error_of(run("dets.json", "--out", "./dets.json")) == (
         "--out ./dets.json is a file that is read here and would be lost; choose another name"
     )

@@ -202,6 +202,8 @@ def test_bad_input_is_one_line(run, folder: Path) -> None:
     assert line == "--evidence text has no use for --support; leave one of them out"
     line = one_line(run("tune", "dets.json", "--out", "photos"))
     assert line == "photos: is a folder; name a file in it"
+    line = one_line(run("tune", "dets.json", "--out", "-"))
+    assert line == "--out - is no file, and risf rescore --fusion reads one; name a file"
     renamed = [{**category, "name": f"x{category['id']}"} for category in dataset["categories"]]
     (folder / "renamed.json").write_text(json.dumps({**dataset, "categories": renamed}))
     line = one_line(run("rescore", "dets.json", "--support", "renamed.json"))
@@ -215,7 +217,16 @@ def test_files_that_are_read_are_not_written_over_and_rescored_ones_not_fitted(r
     assert one_line(run("tune", "dets.json", "--out", "gt.json")).startswith("--out gt.json is a file that is read")
     assert (folder / "dets.json").read_bytes() == before
     run("rescore", "dets.json", "--out", "after.json")
-    assert "hold a score_clip, so they have been re-scored before" in one_line(run("tune", "after.json"))
+    assert "so they have been re-scored before" in one_line(run("tune", "after.json"))
+
+
+def test_shots_are_not_counted_among_the_crops_from_the_cache(run, folder: Path) -> None:
+    for known in (6, 24):  # the shots' own boxes, then all
+        options = ["--support", "shots.json", "--evidence", "both", "--out", "after.json", "--cache", "own"]
+        assert run("rescore", "dets.json", *options).exit_code == 0
+        record = json.loads((folder / "after.json.record.json").read_text())
+        assert (record["counts"]["from_cache"], record["counts"]["unique_crops"]) == (known, 24)
+        assert record["encoded_crops_per_second"] >= 0
 
 
 def test_rows_of_an_unknown_category_stay_as_they_are_under_a_fusion(run, folder: Path) -> None:

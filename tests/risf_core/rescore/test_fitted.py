@@ -61,6 +61,17 @@ def test_without_terms_the_order_is_the_detectors_whatever_the_encoder_says() ->
     assert np.argsort(scores).tolist() == np.argsort(SCORES).tolist()
 
 
+@pytest.mark.parametrize("slope", [0.05, 1.0, 3.0])
+def test_the_order_is_kept_among_the_surest_and_the_least_sure(slope: float) -> None:
+    ends = [np.linspace(1e-6, 1e-4, 1000), 1 - np.linspace(1e-4, 1e-6, 200)]
+    scores = np.concatenate(ends)
+    fusion = FittedFusion(Line(), Line(slope, 0.0), Line())
+    nothing, none = Evidence.unknown(1200), np.zeros(1200, dtype=bool)
+    found = fusion.apply(scores, nothing, np.ones((1200, 4)), novel=none, of_classes=~none)
+    assert (np.diff(found) > 0).all()
+    assert 0 < found.min() <= found.max() < 1
+
+
 def test_terms_of_no_weight_keep_the_detectors_order() -> None:
     line = Line(0.7, -0.3)
     scores = applied(FittedFusion(line, line, Line(), (Term("text", 0.0, -3.0),)))
