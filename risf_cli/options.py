@@ -246,3 +246,9 @@ def required(value: Path | None, option: str, command: str) -> Path:
             f"risf {command} needs --{option}; pass it, or write `{option}: ...` into risf.yaml of the working folder"
         )
     return value
+
+
+def typed_options(context: typer.Context) -> set[str]:
+    """The options that stand on the command line itself, and not in risf.yaml."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}

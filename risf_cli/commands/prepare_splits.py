@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from risf_cli.options import Json, Quiet, number_list
+from risf_cli.options import Json, Quiet, number_list, typed_options
 from risf_cli.split_looking import check_and_show, find_tiles, write_sheet
 from risf_core.errors import ConfigError, listing
 
@@ -158,7 +158,7 @@ def prepare_splits(
     print_warnings()
     chosen = None if seeds is None else number_list(seeds, option="seeds", least=0)
     if check is not None:
-        typed = _typed(context)
+        typed = typed_options(context)
         for option in _DRAWS:
             if option in typed:
                 raise ConfigError(
@@ -225,9 +225,3 @@ def prepare_splits(
         typer.echo(json.dumps(prepared_json(prepared, sheet), indent=2, ensure_ascii=False))
     else:
         typer.echo(out)
-
-
-def _typed(context: typer.Context) -> set[str]:
-    """The options that stand on the command line itself."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}

@@ -46,6 +46,7 @@ from risf_cli.options import (
     Template,
     Workers,
     cache_folder,
+    typed_options,
 )
 from risf_cli.rescore_output import lines_after, lines_before
 from risf_core.errors import ConfigError
@@ -54,6 +55,7 @@ _STDOUT_BY_NAME = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def rescore(
+    context: typer.Context,
     detections: Annotated[
         str,
         typer.Argument(
@@ -134,7 +136,7 @@ def rescore(
     """
     start = time.perf_counter()
     options = {
-        name: value for name, value in locals().items() if name != "start"
+        name: value for name, value in locals().items() if name not in ("start", "context")
     }  # every option as it is in force, for the record
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, is_stream, write_json
@@ -163,6 +165,10 @@ def rescore(
         check_writable(Path(out))  # now, and not when the work is done
     settings = settings_of(options, keep_parts=not plain)
     file = fusion_file(fusion, FUSION_RULES)
+    if file is not None and "alpha" in typed_options(context):
+        raise ConfigError(
+            f"--alpha is of the paper's formula, and {file} has weights of its own; leave one of them out"
+        )
     saved = read_fusion(file) if file is not None else None
     inputs = read_inputs(
         detections,

@@ -170,7 +170,10 @@ def tune(
     folder = cache_folder(cache)
     remembering = CachedEncoder(encoder, EmbeddingCache(folder)) if folder is not None else encoder
     if not quiet:
-        say(f"read {len(inputs.file.detections)} detections, {len(truth)} boxes of {len(truth.images)} labelled images")
+        say(
+            f"read {len(inputs.file.detections)} detections, {truth.boxes_per_class().sum()} boxes of "
+            f"{len(truth.images)} labelled images"
+        )
         if labels.sparse:
             say(
                 "sparse labels: only detections on labelled boxes are judged (wrong: on one of another class), and the "
@@ -232,6 +235,7 @@ _TERM_NAMES = {
 
 def _print_table(tuned: Tuned) -> None:
     from risf_cli.render import Column, print_table
+    from risf_core.tuning.tune import points
 
     validation = tuned.cross_validation
     figures = list(validation.methods[0].figures)
@@ -243,7 +247,7 @@ def _print_table(tuned: Tuned) -> None:
         row = [method.name]
         for figure in figures:
             change, reach = method.differences[figure], method.intervals.get(figure)
-            text = "" if method is validation.methods[0] else f"{100 * change:+.1f}"
+            text = "" if method is validation.methods[0] else points(change)
             if reach is not None:
                 star = "*" if reach[0] > 0 or reach[1] < 0 else ""
                 text = f"{star}{text}±{100 * max(reach[1] - change, change - reach[0]):.1f}"
@@ -251,6 +255,8 @@ def _print_table(tuned: Tuned) -> None:
         rows.append(row)
     title = f"cross-validation over {tuned.labels['images']} images, {validation.folds} folds, differences ± 95 %"
     print_table(columns, [rows], title=title)
+    if any(method.intervals for method in validation.methods):
+        typer.echo("* the interval of the difference is without 0")
 
 
 def _weights(tuned: Tuned) -> Iterator[str]:
@@ -260,9 +266,9 @@ def _weights(tuned: Tuned) -> Iterator[str]:
         yield f"fitted: log-odds of the score x {tuned.fusion.fused.slope:.2f}, {weights}"
     left_out = [_left_out(admission) for admission in tuned.admissions if not admission.admitted]
     if left_out:
-        yield f"not let in, for want of held-out gain: {', '.join(left_out)}"
+        yield f"not let in, for want of certain gain on held-out images (nats an image ± 95 %): {', '.join(left_out)}"
 
 
 def _left_out(admission: Admission) -> str:
     names = " and ".join(_TERM_NAMES[term] for term in admission.terms)
-    return f"{names} ({admission.gain:+.3f} ± {admission.error:.3f} nats an image)"
+    return f"{names} ({admission.gain:+.3f} ± {2 * admission.error:.3f})"

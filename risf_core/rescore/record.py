@@ -50,9 +50,10 @@ def make_record(
         seconds: wall-clock time of the whole, reading and model loading included.
     """
     counts = asdict(result.counts)
+    formula = () if fitted is None else ("alpha", "fusion")  # that the fit stood in for
     return {
         "options": {name.rstrip("_"): plain(value) for name, value in options.items()},
-        "settings": asdict(settings),
+        "settings": {name: value for name, value in asdict(settings).items() if name not in formula},
         "fitted": None if fitted is None else asdict(fitted),
         "support": None if prototypes is None else prototypes.to_json(),
         "classes": {

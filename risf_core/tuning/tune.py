@@ -17,10 +17,11 @@ from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import Gathered, gather_evidence
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
-from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, cross_validate, stream
+from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Interval, Method, cross_validate, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, judge
 
+HARDLY = 0.01  # AP that is next to nothing
 LEAST_IMAGES = 2  # with detections that can be judged: one to fit to, one to see whether that helped
 
 Progress = Callable[[str, str, int, int], None]  # what, unit, done, total
@@ -140,7 +141,7 @@ def fit_labelled(
     fusion = fit_terms(rows, ()) if validation.speaks_against else fit.fusion
     labels = {
         "images": len(ground_truth.images),
-        "boxes": len(ground_truth),
+        "boxes": int(ground_truth.boxes_per_class().sum()),
         "rows": len(rows),
         "rows_judged": int(rows.judged.sum()),
         "rows_judged_with_evidence": int((rows.judged & told).sum()),
@@ -153,19 +154,41 @@ def fit_labelled(
 def verdict_of(fusion: FittedFusion, validation: CrossValidation) -> str:
     """In one line: whether re-scoring helps this detector."""
     *_, fitted = validation.methods
-    gain, reach = 100 * fitted.differences.get("AP", 0.0), fitted.intervals.get("AP")
-    paper = 100 * validation.methods[1].differences.get("AP", 0.0)
-    aside = f"; the paper's formula would do {paper:+.1f} AP"
+    gain, reach = fitted.differences.get("AP", 0.0), fitted.intervals.get("AP")
+    paper = _of_the_formula(validation.methods[1])
     if not fusion.terms:
-        return f"re-scoring does not help this detector: keep its scores (the fusion only calibrates them){aside}"
-    within = "" if reach is None else f" (95 % {100 * reach[0]:+.1f} to {100 * reach[1]:+.1f})"
+        return f"re-scoring does not help this detector: keep its scores (the fusion only calibrates them); {paper}"
+    found = f"{points(gain)} AP{_within(reach)} on photos it was not fitted to"
+    if reach is None:
+        return f"re-scoring changes this detector: {found}, whether that is chance, --bootstrap 1000 tells; {paper}"
+    if reach[0] > 0:
+        return f"re-scoring helps this detector: {found}; {paper}"
+    if reach[1] < 0:
+        return f"re-scoring harms this detector: {found}; keep its scores"
+    if max(-reach[0], reach[1]) <= HARDLY:
+        return f"re-scoring hardly matters to this detector: {found}; {paper}"
+    return f"so few photos do not tell whether re-scoring helps this detector: {found}, which may be chance; {paper}"
+
+
+def points(change: float) -> str:
+    """A difference of AP in points, with its sign.
+
+    >>> points(0.0652), points(-0.0001)
+    ('+6.5', '+0.0')
+    """
+    text = f"{100 * change:+.1f}"
+    return "+0.0" if text == "-0.0" else text
+
+
+def _of_the_formula(paper: Method) -> str:
+    gain, reach = paper.differences.get("AP", 0.0), paper.intervals.get("AP")
     if reach is not None and reach[0] > 0:
-        return f"re-scoring helps this detector: {gain:+.1f} AP{within} on photos it was not fitted to{aside}"
-    if reach is not None and reach[1] < 0:
-        return f"re-scoring harms this detector: {gain:+.1f} AP{within} on photos it was not fitted to; keep its scores"
-    doubt = "whether that is chance, --bootstrap 1000 tells" if reach is None else "which may be chance"
-    matters = "changes" if reach is None else "hardly matters to"
-    return f"re-scoring {matters} this detector: {gain:+.1f} AP{within} on photos it was not fitted to, {doubt}{aside}"
+        return f"the paper's formula helps: {points(gain)} AP{_within(reach)}"
+    return f"the paper's formula would do {points(gain)} AP"
+
+
+def _within(reach: Interval | None) -> str:
+    return "" if reach is None else f" (95 % {points(reach[0])} to {points(reach[1])})"
 
 
 def _check_enough(rows: LabelledRows, told: np.ndarray[Any, np.dtype[np.bool_]]) -> None:

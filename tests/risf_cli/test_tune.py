@@ -220,6 +220,17 @@ def test_files_that_are_read_are_not_written_over_and_rescored_ones_not_fitted(r
     assert "so they have been re-scored before" in one_line(run("tune", "after.json"))
 
 
+def test_the_formulas_share_beside_a_fitted_fusion_is_refused_and_not_in_the_record(run, folder: Path) -> None:
+    assert run("tune", "dets.json", "--bootstrap", 0).exit_code == 0
+    line = one_line(run("rescore", "dets.json", "--fusion", "fusion.json", "--alpha", 0.4))
+    assert line == "--alpha is of the paper's formula, and fusion.json has weights of its own; leave one of them out"
+    assert run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "after.json").exit_code == 0
+    record = json.loads((folder / "after.json.record.json").read_text())
+    assert record["fitted"]["fused"]
+    assert not record["settings"].keys() & {"alpha", "fusion"}
+    assert record["settings"]["temperature"] == 100
+
+
 def test_shots_are_not_counted_among_the_crops_from_the_cache(run, folder: Path) -> None:
     for known in (6, 24):  # the shots' own boxes, then all
         options = ["--support", "shots.json", "--evidence", "both", "--out", "after.json", "--cache", "own"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from risf_core.evaluation import GroundTruth, evaluate
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion, Line
 from risf_core.rescore.settings import RescoreSettings
+from risf_core.tuning import cross_validation
 from risf_core.tuning.cross_validation import CrossValidation, Method, apply, formula, images_of
-from risf_core.tuning.fitting import fit_terms
+from risf_core.tuning.fitting import Fit, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, judge
 from risf_core.tuning.tune import fit_labelled, verdict_of
 from risf_core.vocabulary import ClassVocabulary
@@ -133,13 +135,40 @@ def test_the_same_seed_gives_the_same_fit_and_table() -> None:
     assert runs[0] == runs[1]
 
 
-def test_each_image_is_scored_by_a_fit_that_did_not_see_it() -> None:
-    """An encoder that knows only the labels of one fold's images: were they fitted to, it would be let in."""
-    detections, truth, _ = made(knows=0.0)
-    rows = labelled(detections, truth, np.full(len(detections), 0.5))
-    tuned = fit_labelled(detections, rows, truth, settings=SETTINGS, resamples=0)
-    assert tuned.cross_validation.methods[-1].differences["AP"] == pytest.approx(0, abs=0.02)
+def test_each_image_is_scored_by_a_fit_that_did_not_see_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    detections, truth, probability = made(knows=1.0)
+    rows = labelled(detections, truth, probability)
+    seen: dict[int, set[int]] = {}  # of each fit
+    scored: list[int] = []
+
+    def fit(rows: LabelledRows, **options: object) -> Fit:
+        found = fit_fusion(rows, **options)
+        seen[id(found.fusion)] = set(rows.images.tolist())
+        kept.append(found)  # so that no other has its id
+        return found
+
+    def score(fusion: FittedFusion, rows: LabelledRows) -> np.ndarray:
+        assert not seen[id(fusion)] & set(rows.images.tolist())
+        assert len(seen[id(fusion)]) >= 0.8 * IMAGES
+        scored.extend(rows.images.tolist())
+        return apply(fusion, rows)
+
+    kept: list[Fit] = []
+    monkeypatch.setattr(cross_validation, "fit_fusion", fit)
+    monkeypatch.setattr(cross_validation, "apply", score)
+    cross_validation.cross_validate(detections, rows, truth, evidence="text", seed=0, resamples=0)
+    assert sorted(scored) == sorted(rows.images.tolist())
+
+
+def test_a_fit_that_lowers_held_out_ap_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    detections, truth, probability = made(knows=1.0)
+    rows = labelled(detections, truth, probability)
+    falls = CrossValidation(5, (method(0.0, None),) * 4, (), (-0.02, -0.03, -0.02, -0.01, -0.02))
+    monkeypatch.setattr(import_module("risf_core.tuning.tune"), "cross_validate", lambda *arguments, **options: falls)
+    tuned = fit_labelled(detections, rows, truth, settings=SETTINGS)
+    assert [admission.admitted for admission in tuned.admissions][:1] == [True]  # by its log-loss
     assert tuned.fusion.terms == ()
+    assert tuned.verdict.startswith("re-scoring does not help this detector: keep its scores")
 
 
 def method(gain: float, reach: tuple[float, float] | None) -> Method:
@@ -151,6 +180,11 @@ def method(gain: float, reach: tuple[float, float] | None) -> Method:
     [
         (0.081, (0.05, 0.11), "re-scoring helps this detector: +8.1 AP (95 % +5.0 to +11.0) on photos it was not"),
         (0.004, (-0.002, 0.01), "re-scoring hardly matters to this detector: +0.4 AP (95 % -0.2 to +1.0) on photos"),
+        (
+            0.065,
+            (-0.035, 0.166),
+            "so few photos do not tell whether re-scoring helps this detector: +6.5 AP (95 % -3.5",
+        ),
         (-0.02, (-0.03, -0.01), "re-scoring harms this detector: -2.0 AP (95 % -3.0 to -1.0) on photos it was not"),
         (
             0.06,
@@ -167,6 +201,9 @@ def test_the_verdict_in_words(gain: float, reach: tuple[float, float] | None, wo
     assert verdict_of(fusion, validation).startswith(words)
     end = "; keep its scores" if "harms" in words else "; the paper's formula would do -0.7 AP"
     assert verdict_of(fusion, validation).endswith(end)
+    sure = replace(validation, methods=(methods[0], method(0.12, (0.006, 0.234)), *methods[2:]))
+    if "harms" not in words:
+        assert verdict_of(fusion, sure).endswith("; the paper's formula helps: +12.0 AP (95 % +0.6 to +23.4)")
     without = FittedFusion(Line(), Line(), Line())
     assert verdict_of(without, validation).startswith("re-scoring does not help this detector: keep its scores")
 
