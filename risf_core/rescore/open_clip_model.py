@@ -119,7 +119,7 @@ def encode_prompts(model: Any, tokens: torch.Tensor) -> torch.Tensor:
     positions, mask = tower.positional_embedding, tower.attn_mask
     length = int(tokens.argmax(dim=-1).max()) + 1
     shortened = {f"{prefix}positional_embedding": positions[:length], f"{prefix}attn_mask": mask[:length, :length]}
-    outputs = torch.func.functional_call(model, shortened, kwargs={"text": tokens[:, :length]})
+    outputs = torch.func.functional_call(model, shortened, args=(), kwargs={"text": tokens[:, :length]})
     features: torch.Tensor = outputs["text_features"] if isinstance(outputs, dict) else outputs[1]
     return features
 
