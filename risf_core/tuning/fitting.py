@@ -14,9 +14,11 @@ from risf_core.tuning.labels import LabelledRows
 from risf_core.tuning.regression import fit_offset_logistic
 
 # Inverse variances of the prior around the detector's own score. Between 1 and 30 the held-out AP of fits to 5 and more
-# photos hardly changes.
+# photos hardly changes. A slope above 1 gives the detector's order more weight beside the evidence: it is nearly free.
+# Where scores lie close together, one held near 1 would make too little of them.
 WEIGHT_PENALTY = 3.0
-SLOPE_PENALTY = 10.0
+SLOPE_PENALTY = 10.0  # below 1
+RISE_PENALTY = 0.1  # above
 INTERCEPT_PENALTY = 1e-3  # the intercept is not the detector's to know: it holds how often detections are right
 SPARSE_FACTOR = 10.0  # how much stronger the pull is where only some objects are labelled
 
@@ -120,6 +122,9 @@ def _solve(
     centres = _centres(columns)
     design, penalties = _design(log_odds, _about(columns, centres), sparse=sparse)
     found = fit_offset_logistic(design, right, offset=log_odds, penalties=penalties)
+    if not sparse and found[1] > 0:  # the loss is convex: with the lesser penalty its minimum lies above 1 too
+        penalties[1] = RISE_PENALTY
+        found = fit_offset_logistic(design, right, offset=log_odds, penalties=penalties)
     change = 0.0 if sparse else float(found[1])
     weights = found[len(found) - columns.shape[1] :]
     return Line(1.0 + change, float(found[0]) - change * _middle(log_odds)), weights, centres

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -80,6 +81,16 @@ def test_the_fit_is_the_minimum_of_its_loss(made_rows) -> None:
 def test_little_data_means_little_change(made_rows) -> None:
     few, many = (fit_terms(made_rows(count), ("text",)).terms[0].weight for count in (10, 5000))
     assert 0 < few < 0.7 * many
+
+
+def test_scores_that_lie_close_together_are_spread_apart_by_a_few_photos_already(made_rows) -> None:
+    slopes = []
+    for seed in range(20):
+        rows = made_rows(200, seed=seed)
+        close = 1 / (1 + np.exp(-log_odds_of(rows.scores) / 4))
+        slopes.append(fit_terms(replace(rows, scores=close), ()).alone.slope)
+    # two normal distributions 2 apart, both of variance 4: log-odds of being right rise by 2 / 4, here 4 times as fast
+    assert np.mean(slopes) == pytest.approx(4 * 2 / 4, abs=0.2)
 
 
 def test_sparse_labels_pull_harder_and_leave_rows_without_evidence_as_they_are(made_rows) -> None:

@@ -209,11 +209,12 @@ def test_the_verdict_in_words(gain: float, reach: tuple[float, float] | None, wo
 
 
 def test_held_out_ap_overrules_a_fit_only_where_it_falls_clearly() -> None:
-    methods = (method(0.0, None),) * 4
-    falls = CrossValidation(5, methods, (), (-0.02, -0.03, -0.02, -0.01, -0.02))
-    wavers = replace(falls, fold_gains=(-0.06, 0.05, -0.04, 0.03, -0.01))
-    assert falls.speaks_against
-    assert not wavers.speaks_against
+    spread = np.array([-2, -1, 0, 1, 2]) / 100  # standard error of the mean: 0.01 / sqrt(2)
+    bound = 2.776 * 0.01 / np.sqrt(2)  # Student's t for 4 degrees of freedom, two-sided 95 %: any table of it
+    for pooled, fall, speaks in ((-0.01, 1.01, True), (-0.01, 0.99, False), (0.01, 1.01, False)):
+        methods = (*[method(0.0, None)] * 3, method(pooled, None))
+        validation = CrossValidation(5, methods, (), tuple(spread - fall * bound))
+        assert validation.speaks_against is speaks
 
 
 def test_too_little_to_learn_from_is_one_line() -> None:
