@@ -24,6 +24,11 @@ SPARSE_FACTOR = 10.0  # how much stronger the pull is where only some objects ar
 
 LEAST_SLOPE = 0.05  # of the line without evidence: it must rise, however little the scores say
 MOST_ROWS = 6_000  # that terms are chosen by, in whole images; all rows are fitted to
+# By how many standard errors evidence must lower the held-out log-loss: a voice that was asked for, with labels of all
+# objects or of some (half an error keeps an encoder that knows nothing out more often than it costs one that does), and
+# what may join it.
+MAIN_ERRORS = {False: 0.5, True: 1.0}
+MORE_ERRORS = 2.0
 FOLDS = 5  # of the inner cross-validation
 
 # the evidence that is fitted first, and what may join it
@@ -62,9 +67,9 @@ def fit_fusion(
 ) -> Fit:
     """The fusion of the detector's score with what cross-validation over the images lets in.
 
-    The voices that were asked for come in if they lower the held-out log-loss at all; further terms one by one, the
-    best first, if they lower it by more than two standard errors. With sparse labels a voice must lower it by more than
-    one, and no further terms come in. Where nothing comes in, the fusion keeps the detector's order. Deterministic:
+    The voices that were asked for come in if they lower the held-out log-loss by more than half a standard error;
+    further terms one by one, the best first, if they lower it by more than two. With sparse labels a voice must lower it
+    by more than one, and no further terms come in. Where nothing comes in, the fusion keeps the detector's order. Deterministic:
     `generator` alone deals the images to folds.
     """
     judged = rows[rows.judged]
@@ -75,7 +80,7 @@ def fit_fusion(
     admissions = []
     losses = _held_out_losses(asked, (), folds, images)
     for terms in MAIN_TERMS[evidence]:
-        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=float(rows.sparse))
+        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=MAIN_ERRORS[rows.sparse])
         if candidate.admitted and all(weight > 0 for weight in _weights(asked, (*admitted, *terms), terms)):
             admitted, losses = (*admitted, *terms), own
         else:
@@ -83,7 +88,7 @@ def fit_fusion(
         admissions.append(candidate)
     waiting = [name for name in more_terms if admitted and not rows.sparse and _varies(asked, name)]
     while waiting:
-        tried = [_candidate(asked, admitted, (name,), folds, images, losses, errors=2.0) for name in waiting]
+        tried = [_candidate(asked, admitted, (name,), folds, images, losses, errors=MORE_ERRORS) for name in waiting]
         candidate, own = max(tried, key=lambda pair: pair[0].gain)
         admissions.append(candidate)
         if not candidate.admitted:

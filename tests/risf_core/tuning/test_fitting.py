@@ -136,3 +136,20 @@ def test_shots_are_fitted_beside_names_and_by_themselves(made_rows) -> None:
     nameless.evidence.rank[:] = math.nan
     assert fitted(nameless, "support").fusion.terms[0].name == "support"
     assert {admission.terms for admission in fitted(rows, "both").admissions} >= {("text",), ("support",)}
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_evidence_comes_in_only_where_its_gain_is_beyond_its_error(made_rows, sparse: bool) -> None:
+    """Half an error for a voice that was asked for, one with sparse labels; two for what joins it, never with those."""
+    needed = {True: 1.0 if sparse else 0.5, False: 2.0}
+    undecided = {True: 0, False: 0}
+    for seed in range(30):
+        for admission in fitted(made_rows(120, knows=0.15, seed=seed, sparse=sparse)).admissions:
+            voice = admission.terms == ("text",)
+            assert voice or not sparse
+            beyond = admission.gain > needed[voice] * admission.error
+            assert beyond or not admission.admitted
+            assert admission.admitted or not beyond or voice  # a voice may be refused for its sign
+            undecided[voice] += 0 < admission.gain <= needed[voice] * admission.error
+    assert undecided[True] > 0
+    assert undecided[False] > 0 or sparse

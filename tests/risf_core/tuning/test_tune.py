@@ -163,7 +163,8 @@ def test_each_image_is_scored_by_a_fit_that_did_not_see_it(monkeypatch: pytest.M
 def test_a_fit_that_lowers_held_out_ap_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     detections, truth, probability = made(knows=1.0)
     rows = labelled(detections, truth, probability)
-    falls = CrossValidation(5, (method(0.0, None),) * 4, (), (-0.02, -0.03, -0.02, -0.01, -0.02))
+    methods = (*[method(0.0, None)] * 3, method(-0.02, None))
+    falls = CrossValidation(5, methods, (), (-0.02, -0.03, -0.02, -0.01, -0.02))
     monkeypatch.setattr(import_module("risf_core.tuning.tune"), "cross_validate", lambda *arguments, **options: falls)
     tuned = fit_labelled(detections, rows, truth, settings=SETTINGS)
     assert [admission.admitted for admission in tuned.admissions][:1] == [True]  # by its log-loss
