@@ -154,8 +154,8 @@ class RunInProgress:
                 self._log.write(done, progress.figures())
                 job.hooks.on_progress(progress)
         if _is_due(done, solver.evaluate_every, self.is_done) and job.held_out is not None:
-            self._best = _evaluate(self._own, job, self._log, iteration=done, best=self._best)
-            self._meter.restart()
+            with self._meter.paused():
+                self._best = _evaluate(self._own, job, self._log, iteration=done, best=self._best)
         if self._log is not None and _is_due(done, solver.checkpoint_every, self.is_done):
             save_state(job.folder, self._state(), job.description)
 
