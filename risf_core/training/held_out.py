@@ -24,6 +24,7 @@ class HeldOutSet:
 
     photos: Mapping[ImageId, Photo]
     truth: GroundTruth  # under the model's vocabulary
+    sha256: str  # of the annotations that it was read from
 
 
 def held_out_set(
@@ -35,7 +36,7 @@ def held_out_set(
     dataset = dataset.with_vocabulary(vocabulary)
     paths = locate_images(dataset.images, image_folders)
     photos = {info.image_id: Photo(path, info.size) for info, path in zip(dataset.images, paths, strict=True)}
-    return HeldOutSet(photos, GroundTruth.of_dataset(dataset))
+    return HeldOutSet(photos, GroundTruth.of_dataset(dataset), " ".join(dataset.source.sha256))
 
 
 def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: PredictionSettings) -> dict[str, float]:
