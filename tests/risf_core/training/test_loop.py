@@ -73,7 +73,9 @@ def test_mixed_precision_and_channels_last_train_to_about_the_same_loss(small, t
     assert [line["loss"] for line in other] == pytest.approx([line["loss"] for line in plain], rel=0.03)
 
 
-def test_evaluation_on_held_out_images_keeps_the_best_weights(small, scenes: Path, tmp_path: Path) -> None:
+def test_evaluations_on_held_out_images_stand_in_the_metrics_and_leave_weights(
+    small, scenes: Path, tmp_path: Path
+) -> None:
     seen = []
     config = small(
         "solver.evaluate_every=4", f"data.held_out={scenes}/instances.json", "data.held_out_images=3",
