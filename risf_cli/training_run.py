@@ -81,13 +81,30 @@ Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Repl
 
 
 def published_name(split: Path | None, novel: str | None, stage: str) -> str:
-    """The published config of a stage for a split: voc's for Pascal VOC, else coco's."""
-    from risf_core.splits.classes import VOC_SETS
-    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+    """The published config of a stage for a split: voc's for Pascal VOC, else coco's.
 
-    if split is not None and (split / MANIFEST_NAME).is_file():
-        return f"{'voc' if read_manifest(split).benchmark == 'voc' else 'coco'}/{stage}"
-    return f"{'voc' if novel in VOC_SETS else 'coco'}/{stage}"
+    A split that risf wrote says what it is; of one in TFA's layout the form of its files tells.
+    """
+    from risf_core.splits.classes import VOC_SETS
+
+    known = _is_voc(split) if split is not None else None
+    return f"{'voc' if (novel in VOC_SETS if known is None else known) else 'coco'}/{stage}"
+
+
+def _is_voc(split: Path) -> bool | None:
+    """Whether a split is one of Pascal VOC; None where there is none."""
+    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+    from risf_core.splits.tables import read_seed_file
+    from risf_core.splits.tfa_reading import tfa_files, tfa_seeds
+    from risf_core.vocabulary import VOC_CLASSES
+
+    if split.is_file():
+        return read_seed_file(split).benchmark == "voc"
+    if (split / MANIFEST_NAME).is_file():
+        manifest = read_manifest(split)  # with novel classes of one's own Pascal VOC is no benchmark, but itself still
+        return manifest.kind == "voc" and set(manifest.vocabulary.names) == set(VOC_CLASSES)
+    seeds = tfa_seeds(split)
+    return tfa_files(split, seeds[0])[0] == "voc" if seeds else None
 
 
 def config_in_force(

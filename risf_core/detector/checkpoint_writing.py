@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from collections.abc import Mapping
@@ -46,10 +47,10 @@ def write_checkpoint(checkpoint: Checkpoint, target: Path, *, form: CheckpointFo
     if form == "safetensors":
         _write_safetensors(target, state, note)
     elif form == "run":
-        _write_torch(target / RUN_WEIGHTS, state, note)
+        write_torch_file(target / RUN_WEIGHTS, {"model": state, METADATA_KEY: json.dumps(note)})
         write_run(target, description)
     elif form == "defrcn":
-        _write_torch(target, state, note)
+        write_torch_file(target, {"model": state, METADATA_KEY: json.dumps(note)})
     elif form == "detectron2":
         kept = _without_affines(checkpoint, state)
         left_out = tuple(name for name in state if name not in kept)
@@ -65,16 +66,19 @@ def write_checkpoint(checkpoint: Checkpoint, target: Path, *, form: CheckpointFo
     return Written(target, len(state), left_out, folded)
 
 
+def write_torch_file(path: Path, content: Mapping[str, Any]) -> None:  # Any: whatever torch.save takes
+    """Write a file of `torch.save`, whole or not at all. Raises OutputError on a full disk."""
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)  # not to the file itself: torch's writer hides what a full disk says
+    with atomic_writer(path, "wb") as handle:
+        handle.write(buffer.getbuffer())
+
+
 def _write_safetensors(target: Path, state: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
     from safetensors.torch import save
 
     with atomic_writer(target, "wb") as handle:
         handle.write(save(dict(state), metadata={METADATA_KEY: json.dumps(note)}))
-
-
-def _write_torch(target: Path, state: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
-    with atomic_writer(target, "wb") as handle:
-        torch.save({"model": dict(state), METADATA_KEY: json.dumps(note)}, handle)
 
 
 def _write_pickle(target: Path, content: Mapping[str, Any]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,12 @@ import numpy as np
 from risf_core.config import DataConfig
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.errors import ConfigError, DataError, listing
+from risf_core.files import sha256_of
 from risf_core.records import RecordSet, dataset_records
-from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
 from risf_core.splits.reading import BASE_NAME, image_folders_of, read_base, read_split, read_test_data, seed_name
+from risf_core.splits.split import SeedShots
+from risf_core.splits.tfa_reading import tfa_files
 from risf_core.splits.training_sets import base_records, few_shot_records, generalised_records
 from risf_core.training.held_out import HeldOutSet, held_out_set
 from risf_core.vocabulary import ClassVocabulary
@@ -22,12 +26,12 @@ from risf_core.vocabulary import ClassVocabulary
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The records of a run, the classes that its weights may be of, and the files that it stands on."""
+    """The records of a run, the classes that its weights may be of, and what it stands on."""
 
     records: RecordSet
     whole: ClassVocabulary  # of the split: base and novel
     held_out: Callable[[int | None], HeldOutSet | None]  # read only when it is evaluated on
-    files: dict[str, Path]  # what was read -> where
+    inputs: dict[str, str]  # what was read for the records -> its SHA-256
 
     @property
     def fewest_boxes(self) -> int:
@@ -55,15 +59,21 @@ def _of_split(data: DataConfig, split: Path) -> TrainingData:
         dataset = read_base(split)
         whole = manifest.vocabulary if manifest is not None else dataset.vocabulary
         records = base_records(dataset, image_folders=folders)
-        file = split / BASE_NAME
+        inputs = _base_inputs(split, manifest, dataset)
     else:
         if data.shots is None:
             raise ConfigError("how many shots? pass --shots K, one that the split holds")
-        shots = read_split(split, seed=data.seed, novel=data.novel, voc_root=_voc_root(data.images))
+        voc_root = _voc_root(data.images)
+        if manifest is None and voc_root is None and tfa_files(split, data.seed)[0] == "voc":
+            raise DataError(
+                f"{split}: lists images alone; name the folder that holds VOC2007 and VOC2012 with --images, for their "
+                "boxes"
+            )
+        shots = read_split(split, seed=data.seed, novel=data.novel, voc_root=voc_root)
+        inputs = _shot_inputs(split, manifest, shots, seed=data.seed)
         whole = shots.boxes.vocabulary
         make = few_shot_records if data.setting == "few-shot" else generalised_records
         records = make(shots, count=data.shots, image_folders=folders, form=data.records)
-        file = split / seed_name(data.seed)
 
     def held_out(most: int | None) -> HeldOutSet | None:
         if data.held_out is not None:
@@ -74,7 +84,34 @@ def _of_split(data: DataConfig, split: Path) -> TrainingData:
             return None
         return _held_out(test, records.vocabulary, folders, most)
 
-    return TrainingData(records, whole, held_out, _files(data, split=file))
+    return TrainingData(records, whole, held_out, inputs)
+
+
+def _base_inputs(split: Path, manifest: Manifest | None, dataset: AnnotatedDataset) -> dict[str, str]:
+    """Of the split's own file of the base set; where it has none, of the split and of what it was drawn from."""
+    if manifest is None or BASE_NAME in manifest.files:
+        return {"split": sha256_of(split / BASE_NAME)}
+    return {"split": sha256_of(split / MANIFEST_NAME), "annotations": " ".join(dataset.source.sha256)}
+
+
+def _shot_inputs(split: Path, manifest: Manifest | None, shots: SeedShots, *, seed: int) -> dict[str, str]:
+    """Of the one file of a seed; in TFA's layout of all its files, and of the annotations that VOC's lists need."""
+    if split.is_file():
+        return {"split": sha256_of(split)}
+    if manifest is not None and "risf" in manifest.layouts:
+        return {"split": sha256_of(split / seed_name(seed))}
+    form, by_shots = tfa_files(split, seed)
+    files = [path for by_class in by_shots.values() for path in by_class.values()]
+    inputs = {"split": _digest_of(files if manifest is None else [split / MANIFEST_NAME, *files])}
+    return {**inputs, "annotations": shots.boxes.source.sha256[0]} if form == "voc" else inputs
+
+
+def _digest_of(files: Sequence[Path]) -> str:
+    """One SHA-256 of several files of one split: of their names and their own."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.name}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()
 
 
 def _of_coco(data: DataConfig) -> TrainingData:
@@ -94,18 +131,14 @@ def _of_coco(data: DataConfig) -> TrainingData:
             return None
         return _held_out(read_coco_dataset(data.held_out), records.vocabulary, folders, most)
 
-    files = {f"coco{number}" if number else "coco": path for number, path in enumerate(data.coco)}
-    return TrainingData(records, dataset.vocabulary, held_out, _files(data, **files))
+    inputs = {f"coco{number}" if number else "coco": digest for number, digest in enumerate(dataset.source.sha256)}
+    return TrainingData(records, dataset.vocabulary, held_out, inputs)
 
 
 def _held_out(
     dataset: AnnotatedDataset, vocabulary: ClassVocabulary, folders: tuple[Path, ...], most: int | None
 ) -> HeldOutSet:
     return held_out_set(dataset, vocabulary, image_folders=folders, most=most)
-
-
-def _files(data: DataConfig, **named: Path) -> dict[str, Path]:
-    return {**named, "held_out": data.held_out} if data.held_out is not None else named
 
 
 def _voc_root(folders: tuple[Path, ...]) -> Path | None:

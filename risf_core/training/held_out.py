@@ -12,6 +12,7 @@ from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import ImageId
 from risf_core.detector.model import Detector
 from risf_core.detector.prediction import PredictionSettings, predict
+from risf_core.errors import DataError, counted, listing
 from risf_core.evaluation import GroundTruth, evaluate
 from risf_core.images import Photo
 from risf_core.records import locate_images
@@ -24,18 +25,30 @@ class HeldOutSet:
 
     photos: Mapping[ImageId, Photo]
     truth: GroundTruth  # under the model's vocabulary
+    sha256: str  # of the annotations that it was read from
 
 
 def held_out_set(
     dataset: AnnotatedDataset, vocabulary: ClassVocabulary, *, image_folders: tuple[Path, ...], most: int | None
 ) -> HeldOutSet:
-    """The first `most` images of a dataset with their boxes of the classes. Raises ImageError where one is missing."""
+    """The first `most` images of a dataset with their boxes of the classes.
+
+    Raises ImageError where an image is missing, DataError where there is no box to find.
+    """
+    whole, dataset = dataset, dataset.with_vocabulary(vocabulary)
+    if dataset.crowd.all():
+        raise DataError(_no_box(whole, vocabulary))
     if most is not None and most < len(dataset.images):
         dataset = dataset.without_images(np.arange(most, len(dataset.images)))
-    dataset = dataset.with_vocabulary(vocabulary)
+        if dataset.crowd.all():
+            raise DataError(
+                f"{listing(whole.source.paths)}: the first {counted(most, 'image')} of {len(whole.images)} hold no box "
+                f"of the run's classes ({listing(vocabulary.names, most=5)}); raise data.held_out_images, or set it to "
+                "null to evaluate on all"
+            )
     paths = locate_images(dataset.images, image_folders)
     photos = {info.image_id: Photo(path, info.size) for info, path in zip(dataset.images, paths, strict=True)}
-    return HeldOutSet(photos, GroundTruth.of_dataset(dataset))
+    return HeldOutSet(photos, GroundTruth.of_dataset(dataset), " ".join(dataset.source.sha256))
 
 
 def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: PredictionSettings) -> dict[str, float]:
@@ -51,3 +64,12 @@ def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: Prediction
     if len(vocabulary.novel) == len(vocabulary):  # one group: the figures of it are the figures of all
         truth = replace(truth, vocabulary=vocabulary.with_novel(()))
     return dict(evaluate(found.detections, truth).flat())
+
+
+def _no_box(dataset: AnnotatedDataset, vocabulary: ClassVocabulary) -> str:
+    present = [dataset.vocabulary.names[label] for label in np.unique(dataset.labels[~dataset.crowd]).tolist()]
+    return (
+        f"{listing(dataset.source.paths)}: holds no box of the run's classes ({listing(vocabulary.names, most=5)}) to "
+        f"evaluate on; its boxes are of {listing(present, most=5) or 'no class'}; name its classes as the training "
+        "data does, set data.held_out to another file, or solver.evaluate_every=0 to go without"
+    )

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import torch
 
-from risf_core.config import ConfigInForce
+from risf_core.config import Config, ConfigInForce
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
 from risf_core.engines import Engine, require_engine
 from risf_core.errors import ConfigError, listing
+from risf_core.files import sha256_of
 from risf_core.processes import Processes, started_processes
 from risf_core.training.data_sets import TrainingData, read_training_data
 from risf_core.training.distributed import training_group, wait_for_all
 from risf_core.training.held_out import HeldOutSet
 from risf_core.training.loop import Hooks, Job, run_loop
-from risf_core.training.run_folder import RunRecord, hashes_of, open_run
+from risf_core.training.run_folder import RunRecord, open_run
 from risf_core.training.saving import FINAL, LAST
 from risf_core.training.schedule import PUBLISHED_BATCH, accumulation_of, schedule_of, with_published_schedule
 from risf_core.training.starting import starting_model
@@ -68,9 +69,8 @@ def train(
     description = RunDescription(start.model.architecture, data.records.vocabulary)
     goes_on = False
     if processes.is_first:  # the others must not look: they would see what the first has begun
-        weights = config.values.model.weights
-        files = {**data.files, **({"weights": _weights_file(weights)} if weights is not None else {})}
-        goes_on = open_run(folder, RunRecord(config, hashes_of(files)), description, resume=resume, force=force)
+        record = RunRecord(config, _inputs(config.values, data, held_out))
+        goes_on = open_run(folder, record, description, resume=resume, force=force)
         records, vocabulary = data.records, data.records.vocabulary
         boxes = sum(map(len, records.records))
         on_note(f"{boxes} boxes in {len(records)} records of {len(vocabulary)} classes: {listing(vocabulary.names, 4)}")
@@ -127,5 +127,14 @@ def _held_out(config: ConfigInForce, data: TrainingData) -> HeldOutSet | None:
     return held_out
 
 
-def _weights_file(weights: Path) -> Path:
-    return RunDescription.weights_in(weights) if weights.is_dir() else weights
+def _inputs(config: Config, data: TrainingData, held_out: HeldOutSet | None) -> dict[str, str]:
+    """What the run stands on -> its SHA-256."""
+    inputs = dict(data.inputs)
+    if held_out is not None:
+        inputs["held_out"] = held_out.sha256
+    weights, classes = config.model.weights, config.model.weights_classes
+    if weights is not None:
+        inputs["weights"] = sha256_of(RunDescription.weights_in(weights) if weights.is_dir() else weights)
+    if classes is not None and classes.is_file():  # whoever knows the classes of the weights needs none
+        inputs["weights_classes"] = sha256_of(classes)
+    return inputs

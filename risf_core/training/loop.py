@@ -16,6 +16,7 @@ from risf_core.detector.prediction import PredictionSettings
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import Precision, is_out_of_memory
 from risf_core.errors import ConfigError, RisfError
+from risf_core.evaluation import UNDEFINED
 from risf_core.files import write_json
 from risf_core.processes import Processes
 from risf_core.records import RecordSet
@@ -154,8 +155,8 @@ class RunInProgress:
                 self._log.write(done, progress.figures())
                 job.hooks.on_progress(progress)
         if _is_due(done, solver.evaluate_every, self.is_done) and job.held_out is not None:
-            self._best = _evaluate(self._own, job, self._log, iteration=done, best=self._best)
-            self._meter.restart()
+            with self._meter.paused():
+                self._best = _evaluate(self._own, job, self._log, iteration=done, best=self._best)
         if self._log is not None and _is_due(done, solver.checkpoint_every, self.is_done):
             save_state(job.folder, self._state(), job.description)
 
@@ -232,8 +233,10 @@ def _evaluate(model: Detector, job: Job, log: MetricsLog | None, *, iteration: i
         figures = held_out_metrics(model, job.held_out, settings)
         log.write(iteration, {f"held_out/{name}": value for name, value in figures.items()})
         job.hooks.on_evaluation(iteration, figures)
-        score = figures.get("nAP", figures["AP"]) if job.config.data.setting != "base" else figures["AP"]
-        if best is None or score > best:
+        score = figures.get("nAP", UNDEFINED) if job.config.data.setting != "base" else UNDEFINED
+        if score == UNDEFINED:  # no groups, or no box of a novel class among these images
+            score = figures["AP"]
+        if score != UNDEFINED and (best is None or score > best):
             best = score
             save_weights(job.folder / BEST, _weights(model), job.description)
     wait_for_all(job.processes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,12 +93,15 @@ class Meter:
             memory_bytes=torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None,
         )
         self._total = torch.zeros_like(self._total)
-        self.restart()
+        self._count, self.waited, self._start = 0, 0.0, time.perf_counter()
         return progress
 
-    def restart(self) -> None:
-        """Begin the count of time and iterations anew."""
-        self._count, self.waited, self._start = 0, 0.0, time.perf_counter()
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time within the block is none of training; losses and iterations that were counted stay."""
+        begin = time.perf_counter()
+        yield
+        self._start += time.perf_counter() - begin
 
 
 class _Waiting:

@@ -76,12 +76,14 @@ def step_plans(
     while True:
         groups: list[tuple[int, ...]] = []
         while len(groups) < groups_per_step:
-            kind = waiting[int(portrait[order.record_at(place)]) if portrait is not None else 0]
-            kind.append(place)
-            place += 1
-            if len(kind) == group_size:
-                groups.append(tuple(kind))
-                kind.clear()
+            # at once: a state of larger groups, of fewer processes, may have left enough waiting
+            full = next((kind for kind in waiting if len(kind) >= group_size), None)
+            if full is None:
+                waiting[int(portrait[order.record_at(place)]) if portrait is not None else 0].append(place)
+                place += 1
+            else:
+                groups.append(tuple(full[:group_size]))
+                del full[:group_size]
         yield StepPlan(tuple(groups), OrderState(place, (tuple(waiting[0]), tuple(waiting[1]))))
 
 

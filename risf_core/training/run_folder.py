@@ -12,7 +12,7 @@ from typing import Any
 from risf_core.config import FREE_KEYS, ConfigInForce
 from risf_core.detector.runs import RUN_FILE, RunDescription, write_run
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.files import read_json, sha256_of, write_text
+from risf_core.files import read_json, write_text
 from risf_core.training.metrics_log import METRICS_NAME, TENSORBOARD_NAME
 from risf_core.training.saving import BEST, FINAL, LAST
 
@@ -66,11 +66,6 @@ def config_text(config: ConfigInForce) -> str:
         for key, value in values.items():
             lines.append(f"  {key}: {json.dumps(value, ensure_ascii=False)}  # {config.origins[f'{section}.{key}']}")
     return "\n".join(lines) + "\n"
-
-
-def hashes_of(paths: Mapping[str, Path]) -> dict[str, str]:
-    """The SHA-256 of each file that is there."""
-    return {name: sha256_of(path) for name, path in paths.items() if path.is_file()}
 
 
 def _refuse_changes(folder: Path, record: RunRecord) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +12,9 @@ import torch
 from torch import Tensor
 
 from risf_core.detector.checkpoint import METADATA_KEY
+from risf_core.detector.checkpoint_writing import write_torch_file
 from risf_core.detector.runs import RunDescription
 from risf_core.errors import CheckpointError
-from risf_core.files import atomic_writer
 from risf_core.training.order import OrderState, order_state_of
 
 LAST, BEST, FINAL = "model_last.pth", "model_best.pth", "model_final.pth"
@@ -43,12 +42,12 @@ def save_state(folder: Path, state: TrainingState, description: RunDescription) 
         "order": state.order.to_json(),
         "best": state.best,
     }
-    _save(folder / LAST, {"model": dict(state.model), TRAINING_KEY: training, **_note(description)})
+    write_torch_file(folder / LAST, {"model": dict(state.model), TRAINING_KEY: training, **_note(description)})
 
 
 def save_weights(path: Path, model: Mapping[str, Tensor], description: RunDescription) -> None:
     """Write weights alone, whole or not at all."""
-    _save(path, {"model": dict(model), **_note(description)})
+    write_torch_file(path, {"model": dict(model), **_note(description)})
 
 
 def load_state(folder: Path) -> TrainingState:
@@ -73,10 +72,3 @@ def load_state(folder: Path) -> TrainingState:
 
 def _note(description: RunDescription) -> dict[str, str]:
     return {METADATA_KEY: json.dumps(description.to_json())}
-
-
-def _save(path: Path, content: Mapping[str, Any]) -> None:
-    buffer = io.BytesIO()
-    torch.save(dict(content), buffer)  # not to the file itself: torch's writer hides what a full disk says
-    with atomic_writer(path, "wb") as handle:
-        handle.write(buffer.getbuffer())

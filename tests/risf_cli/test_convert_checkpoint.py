@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,25 @@ def test_a_run_folder_is_written_whole(weights) -> None:
     assert run(weights, "--to", "run", "--out", "run").exit_code == 0
     assert sorted(path.name for path in Path("run").iterdir()) == ["model_final.pth", "run.json"]
     assert read_checkpoint(Path("run")).architecture == ARCHITECTURES["small"]
+
+
+@pytest.mark.parametrize("form", ["defrcn", "run", "detectron2", "msra", "safetensors"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(weights, form: str) -> None:
+    target, written = Path("out"), Path("out/model_final.pth") if form == "run" else Path("out")
+    written.parent.mkdir(exist_ok=True)
+    written.write_bytes(b"before")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # no file can grow beyond: writing fails
+        result = run(weights, "--to", form, "--out", target)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        f"error: {written}: File too large; the file that was there is unchanged; free some or write elsewhere"
+    )
+    assert written.read_bytes() == b"before"
+    assert [path.name for path in written.parent.iterdir() if path.name.endswith(".part")] == []
 
 
 def test_an_unknown_suffix_needs_the_form(weights) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,11 @@ import yaml
 from typer.testing import CliRunner
 
 from risf_cli.app import app
+from risf_cli.training_run import published_name
 from risf_core.config import published_config
+from risf_core.datasets import read_voc_dataset
+from risf_core.splits import SplitSettings, prepare_splits
+from risf_core.splits.manifest import Layout
 from risf_core.training.metrics_log import read_metrics
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 
@@ -172,6 +177,39 @@ def test_resume_and_force_exclude_each_other(call, tmp_path: Path) -> None:
 
 def test_published_configs_stand_where_the_command_looks_for_them() -> None:
     assert published_config("coco/gfsod").is_file()
+
+
+OWN_NAMES = "bird,bus,cow,motorbike,sofa"  # voc1's classes by their names
+
+
+@pytest.mark.parametrize("novel", ["voc1", OWN_NAMES, None])
+@pytest.mark.parametrize("file", ["box_1shot_bird_train.txt", "seed3/box_1shot_bird_train.txt"])
+def test_a_split_of_tfas_voc_lists_is_trained_as_voc(tmp_path: Path, novel: str | None, file: str) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("datasets/VOC2007/JPEGImages/000028.jpg\n")
+    assert published_name(tmp_path, novel, "fsod") == "voc/fsod"
+
+
+@pytest.mark.parametrize("novel", ["coco20", "voc1", None])
+def test_a_split_of_tfas_coco_files_is_trained_as_coco(tmp_path: Path, novel: str | None) -> None:
+    (tmp_path / "full_box_1shot_bird_trainval.json").write_text("{}")
+    assert published_name(tmp_path, novel, "gfsod") == "coco/gfsod"
+
+
+@pytest.mark.parametrize("layout", ["risf", "tfa"])
+def test_pascal_voc_is_trained_as_voc_with_novel_classes_of_ones_own_too(tmp_path: Path, layout: Layout) -> None:
+    with tarfile.open(Path(__file__).parents[1] / "data/expected_splits/voc_like.tar.gz") as packed:
+        packed.extractall(tmp_path / "voc", **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    dataset = read_voc_dataset(tmp_path / "voc")
+    for novel in ("voc2", "bird,bus"):
+        settings = SplitSettings(novel=novel, shots=(1,), seeds=(1,), layouts=(layout,))
+        prepare_splits(dataset, tmp_path / novel, settings=settings)
+        assert published_name(tmp_path / novel, None, "base") == "voc/base"
+
+
+def test_without_a_split_the_novel_set_says_what_is_trained(tmp_path: Path) -> None:
+    assert published_name(None, "voc3", "fsod") == published_name(tmp_path / "none", "voc3", "fsod") == "voc/fsod"
+    assert published_name(None, None, "fsod") == published_name(None, "coco20", "fsod") == "coco/fsod"
 
 
 def test_a_coco_file_that_is_named_beats_the_split_of_the_folder(folder: Path) -> None:

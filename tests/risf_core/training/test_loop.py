@@ -73,7 +73,9 @@ def test_mixed_precision_and_channels_last_train_to_about_the_same_loss(small, t
     assert [line["loss"] for line in other] == pytest.approx([line["loss"] for line in plain], rel=0.03)
 
 
-def test_evaluation_on_held_out_images_keeps_the_best_weights(small, scenes: Path, tmp_path: Path) -> None:
+def test_evaluations_on_held_out_images_stand_in_the_metrics_and_leave_weights(
+    small, scenes: Path, tmp_path: Path
+) -> None:
     seen = []
     config = small(
         "solver.evaluate_every=4", f"data.held_out={scenes}/instances.json", "data.held_out_images=3",
@@ -85,6 +87,22 @@ def test_evaluation_on_held_out_images_keeps_the_best_weights(small, scenes: Pat
     assert [(line["iteration"], line["held_out/AP"]) for line in lines] == seen
     best = torch.load(tmp_path / "run/model_best.pth", weights_only=True)["model"]
     assert best.keys() == torch.load(tmp_path / "run/model_final.pth", weights_only=True)["model"].keys()
+
+
+def test_a_line_after_an_evaluation_is_of_all_iterations_since_the_last_one(
+    small, scenes: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from risf_core.training import loop
+
+    monkeypatch.setattr(loop, "held_out_metrics", lambda *arguments: {"AP": 0.5})
+    held_out = ("solver.evaluate_every=4", f"data.held_out={scenes}/instances.json", "data.held_out_images=3")
+    train(small(*held_out), tmp_path / "each")
+    train(small(*held_out, "solver.log_every=3"), tmp_path / "third")
+    each, third = ([line for line in read_metrics(tmp_path / run) if "loss" in line] for run in ("each", "third"))
+    assert [line["iteration"] for line in third] == [3, 6]
+    for part in ("loss", *PARTS):
+        of_each = [line[part] for line in each]
+        assert [line[part] for line in third] == pytest.approx([sum(of_each[:3]) / 3, sum(of_each[3:]) / 3])
 
 
 def test_metrics_go_to_tensorboard_where_it_is_installed(small, tmp_path: Path, monkeypatch) -> None:

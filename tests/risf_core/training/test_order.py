@@ -50,6 +50,32 @@ def test_the_order_goes_on_from_any_state(after: int) -> None:
     assert list(islice(plans(state), 30 - after)) == whole[after:]
 
 
+@pytest.mark.parametrize(("before", "after"), [(4, 2), (4, 1), (5, 2), (2, 4), (1, 3)])
+def test_the_order_goes_on_with_groups_of_another_size_and_loses_no_image(before: int, after: int) -> None:
+    order = ShuffledOrder(10, seed=3)
+    for steps in range(1, 25):
+        first = list(islice(step_plans(order, portrait=PORTRAIT, group_size=before, groups_per_step=1), steps))
+        state = first[-1].state
+        then = list(islice(step_plans(order, portrait=PORTRAIT, group_size=after, groups_per_step=2, state=state), 40))
+        groups = [group for plan in then for group in plan.groups]
+        assert {len(group) for group in groups} == {after}
+        assert all(len({PORTRAIT[order.record_at(place)] for place in group}) == 1 for group in groups)
+        taken = [place for plan in first for group in plan.groups for place in group]
+        taken += [place for group in (*groups, *then[-1].state.waiting) for place in group]
+        assert sorted(taken) == list(range(then[-1].state.place))
+        assert max(map(len, then[-1].state.waiting)) < after  # nothing waits for ever
+
+
+def test_the_order_stays_what_it_was_when_checkpoints_were_written() -> None:
+    # written down before groups of another size could be resumed from: older runs go on with the same images
+    plans = islice(step_plans(ShuffledOrder(10, seed=3), portrait=PORTRAIT, group_size=3, groups_per_step=2), 3)
+    assert [(plan.groups, plan.state.place, plan.state.waiting) for plan in plans] == [
+        (((0, 1, 2), (3, 4, 5)), 6, ((), ())),
+        (((6, 7, 9), (8, 10, 12)), 13, ((11,), ())),
+        (((11, 13, 14), (16, 17, 19)), 20, ((), (15, 18))),
+    ]
+
+
 def test_draws_depend_on_seed_and_place_alone() -> None:
     assert look_generator(1, 2).random() == look_generator(1, 2).random()
     assert look_generator(1, 2).random() != look_generator(1, 3).random() != look_generator(2, 3).random()
