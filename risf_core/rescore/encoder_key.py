@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-CROPPING_VERSION = 1  # goes up when the same box gives other pixels, so that no cached embedding outlives that
+CROPPING_VERSION = 1  # goes up when crops.py makes other pixels of the same box: no cached embedding outlives that
 
 
 def encoder_key(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,19 @@ from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.rescore.evidence import EvidenceKind
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import fuse
+from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.fitting import fit_fusion
 from risf_core.tuning.labels import LabelledRows
 
-FOLDS = 5
-PAPER_ALPHA = 0.7  # RISF, section 3.3
+FOLDS = 5  # of the outer cross-validation
+PAPER_ALPHA = RescoreSettings.alpha
 ALPHAS = tuple(round(step / 10, 1) for step in range(11))  # 1 is the detector as it is
 ALPHA_IMAGES = 500  # that the best alpha is chosen by at most: eleven evaluations a fold
 FIGURES = ("AP", "AP50", "nAP")
 
 Interval = tuple[float, float]
 Scores = NDArray[np.float64]  # (N,)
-STREAMS = ("folds", "fits", "resamples")
+Purpose = Literal["folds", "fits", "resamples"]
 
 
 @dataclass(frozen=True)
@@ -130,9 +131,9 @@ def cross_validate(
     return CrossValidation(folds, methods, tuple(best_alphas), tuple(fold_gains))
 
 
-def stream(seed: int, what: Literal["folds", "fits", "resamples"], number: int = 0) -> np.random.Generator:
+def stream(seed: int, what: Purpose, number: int = 0) -> np.random.Generator:
     """Random numbers for one purpose, independent of those for another."""
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS.index(what), number)))
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(get_args(Purpose).index(what), number)))
 
 
 def formula(rows: LabelledRows, alpha: float, evidence: EvidenceKind) -> Scores:

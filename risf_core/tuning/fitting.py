@@ -68,9 +68,9 @@ def fit_fusion(
     """The fusion of the detector's score with what cross-validation over the images lets in.
 
     The voices that were asked for come in if they lower the held-out log-loss by more than half a standard error;
-    further terms one by one, the best first, if they lower it by more than two. With sparse labels a voice must lower it
-    by more than one, and no further terms come in. Where nothing comes in, the fusion keeps the detector's order. Deterministic:
-    `generator` alone deals the images to folds.
+    further terms one by one, the best first, if they lower it by more than two. With sparse labels a voice must lower
+    it by more than one, and no further terms come in. Where nothing comes in, the fusion keeps the detector's order.
+    Deterministic: `generator` alone deals the images to folds.
     """
     judged = rows[rows.judged]
     asked = _some_images(judged[_asked(judged)], generator)
