@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from risf_cli.app import app
 from risf_core.config import published_config
+from risf_core.splits.manifest import Manifest, write_manifest
 from risf_core.training.metrics_log import read_metrics
+from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 
 BARE_LINE = (
@@ -163,6 +165,61 @@ def test_what_is_missing_or_wrong_is_one_line(call, arguments: tuple[object, ...
     assert code == 1
     assert line.startswith(f"error: {message}")
     assert "\n" not in line
+
+
+@pytest.fixture
+def voc_splits(tmp_path: Path) -> Path:
+    """A working folder with splits of Pascal VOC's first two novel sets (their manifests: nothing is trained)."""
+    for name in ("voc1", "voc2"):
+        place = tmp_path / "datasets/risfsplit" / name
+        place.mkdir(parents=True)
+        base = [own for own in VOC_CLASSES if own not in NOVEL_SETS[name]]
+        manifest = Manifest(
+            benchmark="voc", novel_set=name, vocabulary=ClassVocabulary.from_names([*base, *NOVEL_SETS[name]])
+            .with_novel(NOVEL_SETS[name]), kind="voc", source_paths=(tmp_path / "datasets",), source_sha256=("",),
+            held_out=None, published=False, shots=(1,), seeds=(0,), layouts=("risf",), drawn_classes=VOC_CLASSES,
+            at_least=False, drop_images_with_novel=False,
+        )  # fmt: skip
+        write_manifest(place, manifest, at=place)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "split"),
+    [
+        ("", (), "voc1"),
+        ("", ("--novel", "voc2"), "voc2"),
+        ("", ("--novel=voc2",), "voc2"),
+        ("novel: voc1", ("--novel", "voc2"), "voc2"),
+        ("novel: voc2", (), "voc2"),
+        ("novel: voc2", ("--split", "datasets/risfsplit/voc2"), "voc2"),
+    ],
+)
+def test_finetune_takes_the_split_of_the_novel_set_in_force(
+    voc_splits: Path, call, monkeypatch: pytest.MonkeyPatch, settings: str, options: tuple[str, ...], split: str
+) -> None:
+    (voc_splits / "risf.yaml").write_text(settings)
+    trained = []
+    monkeypatch.setattr(
+        "risf_cli.commands.finetune.run_training", lambda config, folder, **_: trained.append(config.values.data)
+    )
+    assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
+    assert [data.split for data in trained] == [Path("datasets/risfsplit", split)]
+
+
+@pytest.mark.parametrize(
+    "options", [("--novel", "voc1"), ("--set", "data.novel=voc1"), ("--novel", "bird,bus,cow,motorbike,sofa")]
+)
+def test_a_novel_set_that_is_not_the_splits_is_refused(voc_splits: Path, call, options: tuple[str, ...]) -> None:
+    novel = options[1].removeprefix("data.novel=")
+    split = ("--split", "datasets/risfsplit/voc2")
+    code, line = call("finetune", "--shots", 1, "--weights", "base.pth", *split, *options)
+    assert code == 1
+    assert line == (
+        "error: datasets/risfsplit/voc2: its novel classes are voc2 (aeroplane, bottle, cow, horse, sofa), but --novel "
+        f"(or novel: in risf.yaml) says {novel}; leave that out, or pass --split with a split of {novel} "
+        f"(risf prepare-splits --novel {novel} draws one)"
+    )
 
 
 def test_resume_and_force_exclude_each_other(call, tmp_path: Path) -> None:
