@@ -46,6 +46,12 @@ def finetune(
         int | None,
         typer.Option(metavar="S", min=0, rich_help_panel="Data", help="Which shots of the split. (default: 0)"),
     ] = None,
+    run_seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="S", min=0, rich_help_panel="Run", help="What all else is drawn from: solver.seed. (default: 0)"
+        ),
+    ] = None,
     generalised: Annotated[
         bool,
         typer.Option(
@@ -99,7 +105,7 @@ def finetune(
     --generalised the rows of the classes that the weights know are kept by
     name. Iterations follow from the shots, between two published counts on
     the line through them; a smaller solver.batch scales learning rate and
-    iterations. --seed chooses the shots; all else random is solver.seed.
+    iterations. --seed chooses the shots, --run-seed all else that is random.
 
     Examples:
 
@@ -124,6 +130,7 @@ def finetune(
             "data.novel": ("--novel", novel),
             "model.weights": ("--weights", weights),
             "loss.preset": ("--loss", loss),
+            "solver.seed": ("--run-seed", run_seed),
             "solver.engine": ("--engine", engine),
             "solver.device": ("--device", device),
             "solver.precision": ("--precision", precision),

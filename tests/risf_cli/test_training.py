@@ -112,6 +112,60 @@ def test_the_script_of_all_shots_and_seeds_ends_in_figures_and_goes_on_where_it_
     assert run() == ["rescore", "evaluate", "evaluate"]
 
 
+def lines_of_script(folder: Path, **variables: str) -> list[list[str]]:
+    """The words of each `risf` line of configs/reproduce.sh; a shell function writes the files instead."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin/risf").write_text(
+        f"""#!/bin/sh
+        echo "$@" >> {folder}/lines
+        while [ $# -gt 1 ]; do [ "$1" = --out ] && out=$2; shift; done
+        case $out in
+        *.json) : > "$out" ;;
+        *) mkdir -p "$out" && : > "$out/model_final.pth" ;;
+        esac
+        """
+    )
+    (folder / "bin/risf").chmod(0o755)
+    environment = {**os.environ, **variables, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    script = Path(__file__).parents[2] / "configs/reproduce.sh"
+    subprocess.run([script], cwd=folder, env=environment, check=True, timeout=60)
+    return [line.split() for line in (folder / "lines").read_text().splitlines()]
+
+
+def values_of(words: list[str], *options: str) -> list[str | None]:
+    return [words[words.index(option) + 1] if option in words else None for option in options]
+
+
+@pytest.mark.parametrize("setting", ["fsod", "gfsod"])
+def test_the_script_asks_the_encoder_for_the_novel_classes_alone(tmp_path: Path, setting: str) -> None:
+    lines = lines_of_script(tmp_path, SETTINGS=setting, SHOTS="1", SEEDS="0 1", NOVEL="voc2")
+    rescored = [line for line in lines if line[0] == "rescore"]
+    assert [values_of(line, "--rescore-classes", "--novel") for line in rescored] == [["novel", "voc2"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "place", "seeds"),
+    [
+        # few-shot figures in papers: seed 0, trained several times; generalised ones: seeds 0 to 9
+        ({"SETTINGS": "fsod"}, "fsod", [["0", "0"], ["0", "1"], ["0", "2"]]),
+        ({"SETTINGS": "fsod", "FEW_SHOT": "seeds"}, "fsod-seeds", [["0", None], ["1", None], ["2", None]]),
+        ({"SETTINGS": "gfsod"}, "gfsod", [["0", None], ["1", None], ["2", None]]),
+        ({"SETTINGS": "gfsod", "FEW_SHOT": "seeds"}, "gfsod", [["0", None], ["1", None], ["2", None]]),
+    ],
+)
+def test_the_script_averages_as_the_literature_does_or_over_the_shots(
+    tmp_path: Path, variables: dict[str, str], place: str, seeds: list[list[str | None]]
+) -> None:
+    lines = lines_of_script(tmp_path, SHOTS="5", SEEDS="0 1 2", **variables)
+    trained = [line for line in lines if line[0] == "finetune"]
+    runs = [f"runs/coco20/{place}/5shot/seed{number}" for number in range(3)]
+    assert [values_of(line, "--seed", "--run-seed") for line in trained] == seeds
+    assert [values_of(line, "--out") for line in trained] == [[run] for run in runs]
+    evaluated = [line for line in lines if line[0] == "evaluate"]
+    assert evaluated[0][1:4] == [f"{run}/detections.json" for run in runs]
+    assert values_of(evaluated[1], "--out") == [f"runs/coco20/{place}/5shot/rescored.json"]
+
+
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Calls `risf ...` in this process in an empty folder; returns its exit code and its error line."""
@@ -205,6 +259,19 @@ def test_finetune_takes_the_split_of_the_novel_set_in_force(
     )
     assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
     assert [data.split for data in trained] == [Path("datasets/risfsplit", split)]
+
+
+def test_the_run_seed_is_what_all_but_the_shots_is_drawn_from(
+    voc_splits: Path, call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+    monkeypatch.setattr(
+        "risf_cli.commands.finetune.run_training",
+        lambda config, folder, **_: seeds.append((config.values.data.seed, config.values.solver.seed)),
+    )
+    for options in ((), ("--run-seed", 3), ("--seed", 2, "--run-seed", 3), ("--seed", 2)):
+        assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
+    assert seeds == [(0, 0), (0, 3), (2, 3), (2, 0)]
 
 
 @pytest.mark.parametrize(
