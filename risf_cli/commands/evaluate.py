@@ -103,6 +103,10 @@ def evaluate(
         raise ConfigError("--aggregate is about runs and --bootstrap about images; choose one")
     if protocol == "voc" and max_dets is not None:
         raise ConfigError("--max-dets is COCO's; the voc protocol counts all detections")
+    if str(csv) == STANDARD_STREAM:
+        raise ConfigError(
+            "--csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)"
+        )
     annotations = required(annotations, "annotations", "evaluate")
     _check_outputs({"--out": out, "--csv": csv}, inputs=[*detections, annotations, novel])
     caps = _max_detections(max_dets or "100")

@@ -376,6 +376,16 @@ def test_an_output_that_cannot_be_written_is_told_before_the_work(evaluate, fold
     assert (done.returncode, done.stderr) == (1, "error: taken: is a folder; name a file in it\n")
 
 
+@pytest.mark.parametrize("more", [(), ("--json",), ("--aggregate",)])
+def test_csv_needs_the_name_of_a_file(evaluate, folder, more):
+    done = evaluate("both.json", "--annotations", "gt.json", "--csv", "-", *more)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: --csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)\n"
+    )
+    assert not (folder / "-").exists()
+
+
 def test_two_outputs_need_two_names(evaluate, folder):
     done = evaluate("both.json", "--annotations", "gt.json", "--out", "x", "--csv", "./x")
     assert done.stderr == "error: --out and --csv name the same file, x; choose two names\n"
