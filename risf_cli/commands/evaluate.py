@@ -90,6 +90,7 @@ def evaluate(
     from risf_core.evaluation import aggregate as aggregate_of
     from risf_core.evaluation import bootstrap as intervals_of
     from risf_core.evaluation import evaluate as metrics_of
+    from risf_core.evaluation.compare import LEVEL
     from risf_core.evaluation.results import write_aggregate_csv, write_class_csv
     from risf_core.files import STANDARD_STREAM, display_name, write_json
     from risf_core.vocabulary import novel_names
@@ -135,7 +136,7 @@ def evaluate(
     if protocol == "coco":
         content["max_dets"] = caps
     if bootstrap:
-        content["bootstrap"] = {"resamples": bootstrap, "seed": seed, "level": 0.95}
+        content["bootstrap"] = {"resamples": bootstrap, "seed": seed, "level": LEVEL}
     content |= comparison_json(results, truth)
     if runs is not None:
         content["aggregate"] = runs.to_json()
