@@ -3,7 +3,13 @@
 #
 #     configs/reproduce.sh                                COCO, 20 novel classes
 #     NOVEL=voc1 configs/reproduce.sh                     Pascal VOC, novel set 1 (voc2, voc3)
-#     SHOTS=10 SEEDS=0 SETTINGS=fsod configs/reproduce.sh one run of each
+#     SHOTS=10 SEEDS=0 SETTINGS=fsod configs/reproduce.sh one run
+#     SETTINGS=fsod FEW_SHOT=seeds configs/reproduce.sh   few-shot figures over drawn shots
+#
+# Averaged as in the literature: generalised figures over the shots of SEEDS 0..9; few-shot figures over ten runs on the
+# shots of seed 0, SEEDS being what all else is drawn from (runs/NOVEL/fsod). FEW_SHOT=seeds takes the shots of SEEDS for
+# those too (runs/NOVEL/fsod-seeds), which says more: the spread is then that of the shots.
+# The encoder is asked for the novel classes alone, in both settings.
 #
 # Every finished run is left alone and an interrupted one goes on, so the script may be started again. LAUNCH="torchrun
 # --nproc-per-node 8 -m risf_cli" trains on eight GPUs. Words in FINETUNE (such as --loss cross-entropy, DeFRCN's loss) go
@@ -13,9 +19,18 @@ set -euo pipefail
 NOVEL=${NOVEL:-coco20}
 SEEDS=${SEEDS:-0 1 2 3 4 5 6 7 8 9}
 SETTINGS=${SETTINGS:-fsod gfsod}
+FEW_SHOT=${FEW_SHOT:-repeats}
 LAUNCH=${LAUNCH:-risf}
 read -r -a FINETUNE <<< "${FINETUNE:-}"
 read -r -a RESCORE <<< "${RESCORE:-}"
+case "$FEW_SHOT" in
+repeats | seeds) ;;
+*)
+    echo "error: FEW_SHOT=$FEW_SHOT is unknown; give repeats (runs on the shots of seed 0) or seeds (the shots of SEEDS)" >&2
+    exit 2
+    ;;
+esac
+rows=(--rescore-classes novel --novel "$NOVEL") # the names in the softmax: of the base classes none
 data=()
 evaluate=(--novel "$NOVEL" --aggregate)
 case "$NOVEL" in
@@ -37,21 +52,24 @@ root=runs/$NOVEL
 [ -e "$root/base/model_final.pth" ] || $LAUNCH base-train --config "$config/base" --split "$split" --out "$root/base" --resume
 
 for setting in $SETTINGS; do
-    generalised=() rows=()
+    generalised=() name=$setting
     if [ "$setting" = gfsod ]; then
         generalised=(--generalised)
-        rows=(--rescore-classes novel --novel "$NOVEL") # in the generalised setting only novel classes are re-scored
+    elif [ "$FEW_SHOT" = seeds ]; then
+        name=$setting-seeds
     fi
     for shots in $SHOTS; do
-        place=$root/$setting/${shots}shot
+        place=$root/$name/${shots}shot
         for seed in $SEEDS; do
             run=$place/seed$seed
+            seeds=(--seed "$seed")
+            [ "$name" != fsod ] || seeds=(--seed 0 --run-seed "$seed")
             [ -e "$run/model_final.pth" ] || $LAUNCH finetune --config "$config/$setting" --split "$split" \
-                --shots "$shots" --seed "$seed" ${generalised[@]+"${generalised[@]}"} --weights "$root/base" --out "$run" \
+                --shots "$shots" "${seeds[@]}" ${generalised[@]+"${generalised[@]}"} --weights "$root/base" --out "$run" \
                 --resume ${FINETUNE[@]+"${FINETUNE[@]}"}
             [ -e "$run/detections.json" ] || $LAUNCH predict --weights "$run" ${data[@]+"${data[@]}"} --out "$run/detections.json"
             [ -e "$run/rescored.json" ] || $LAUNCH rescore "$run/detections.json" ${data[@]+"${data[@]}"} \
-                ${rows[@]+"${rows[@]}"} --out "$run/rescored.json" ${RESCORE[@]+"${RESCORE[@]}"}
+                "${rows[@]}" --out "$run/rescored.json" ${RESCORE[@]+"${RESCORE[@]}"}
         done
         risf evaluate "$place"/seed*/detections.json "${evaluate[@]}" --no-per-class --out "$place/detector.json"
         risf evaluate "$place"/seed*/rescored.json "${evaluate[@]}" --no-per-class --out "$place/rescored.json"

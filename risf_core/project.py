@@ -103,14 +103,20 @@ class Project:
         rivals = {name: {name, *_RIVALS.get(name, ())} for name in found}
         return {name: value for name, value in found.items() if rivals[name].isdisjoint(given)}
 
+    def default_split(self, command: str, *, novel: str | None = None) -> Path | None:
+        """The split that the published layout has for a novel set (default: the one that risf.yaml states)."""
+        shown = self._data_root()
+        places = [shown / place for place in self._split_places(novel or self._novel_of(command))]
+        return next((place for place in places if os.path.exists(self.folder / place)), None)
+
     def _layout(self, command: str) -> dict[str, Value]:
-        shown = Path(str(self.settings.get("data_root") or DATA_ROOT)).expanduser()
+        shown = self._data_root()
         found: dict[str, Value] = {}
         for option, places in PUBLISHED_LAYOUT.items():
             if (command, option) == ("tune", "annotations"):
                 continue  # the published annotations are the test set, which nothing may be fitted to
-            if option == "split" and (own := f"{SPLIT_ROOT}/{self.settings.get('novel')}") in places:
-                places = (own,)  # never the split of another novel set than the one in force
+            if option == "split":
+                places = self._split_places(self._novel_of(command))
             present = [str(shown / place) for place in places if os.path.exists(self.folder / shown / place)]
             if present:
                 found[option] = present if option == "images" else present[0]
@@ -125,6 +131,19 @@ class Project:
             if runs:
                 found[option] = runs[0]
         return found
+
+    def _data_root(self) -> Path:
+        return Path(str(self.settings.get("data_root") or DATA_ROOT)).expanduser()
+
+    def _novel_of(self, command: str) -> Value:
+        section = self.settings.get(_option(command))
+        return (section.get("novel") if isinstance(section, dict) else None) or self.settings.get("novel")
+
+    def _split_places(self, novel: Value) -> tuple[str, ...]:
+        """Where a split may lie: never that of another novel set than the one in force."""
+        places = PUBLISHED_LAYOUT["split"]
+        own = f"{SPLIT_ROOT}/{novel}"
+        return (own,) if own in places else places
 
     def _unknown_keys(self, command: str, options: Collection[str], commands: Sequence[str]) -> Iterator[str]:
         known = ("data_root", *SHARED_KEYS)

@@ -51,7 +51,6 @@ def dataset_records(
     *,
     image_folders: Sequence[Path],
     form: RecordForm = "image",
-    keep_empty: bool = False,
 ) -> RecordSet:
     """The records of a dataset's usable boxes (no crowd, none without area), in the order of the boxes.
 
@@ -60,7 +59,6 @@ def dataset_records(
         form: "image" makes one record an image; "box" one a box, in which the other boxes of the image are background
             (how the literature trains few-shot VOC). A box that stands twice is one box in the first form, two records
             in the second.
-        keep_empty: also makes records of images without boxes, in the order of the images (a test set needs them).
 
     Raises ImageError where images are missing.
     """
@@ -71,10 +69,6 @@ def dataset_records(
     else:
         _, first = np.unique(dataset.annotation_ids[rows], return_index=True)
         positions, groups = _by_image(dataset, rows[np.sort(first)])
-        if keep_empty:
-            found = dict(zip(positions, groups, strict=True))
-            positions = list(range(len(dataset.images)))
-            groups = [found.get(position, rows[:0]) for position in positions]
     needed = sorted(set(positions))
     located = locate_images([dataset.images[p] for p in needed], image_folders, among=dataset.images)
     paths = dict(zip(needed, located, strict=True))

@@ -51,9 +51,16 @@ def convert_checkpoint(
         raise ConfigError(f"--out {out} does not show the form; pass --to defrcn, detectron2, msra, safetensors or run")
 
     from risf_core.detector.checkpoint import read_checkpoint
-    from risf_core.detector.checkpoint_writing import write_checkpoint
+    from risf_core.detector.checkpoint_writing import RUN_WEIGHTS, write_checkpoint
+    from risf_core.detector.runs import RUN_FILE
+    from risf_core.files import check_not_read, check_writable
 
+    targets = [out / RUN_WEIGHTS, out / RUN_FILE] if form == "run" else [out]
+    for target in targets:
+        check_writable(target)
     checkpoint = read_checkpoint(source, allow_pickle=allow_pickle)
+    for target in targets:
+        check_not_read(target, [checkpoint.source, checkpoint.source.parent / RUN_FILE])
     written = write_checkpoint(checkpoint, out, form=form)  # type: ignore[arg-type]  # one of the forms, checked above
     summary = {
         "source": {"path": str(checkpoint.source), "form": checkpoint.form},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -89,6 +90,7 @@ def evaluate(
     from risf_core.evaluation import aggregate as aggregate_of
     from risf_core.evaluation import bootstrap as intervals_of
     from risf_core.evaluation import evaluate as metrics_of
+    from risf_core.evaluation.compare import LEVEL
     from risf_core.evaluation.results import write_aggregate_csv, write_class_csv
     from risf_core.files import STANDARD_STREAM, display_name, write_json
     from risf_core.vocabulary import novel_names
@@ -102,7 +104,12 @@ def evaluate(
         raise ConfigError("--aggregate is about runs and --bootstrap about images; choose one")
     if protocol == "voc" and max_dets is not None:
         raise ConfigError("--max-dets is COCO's; the voc protocol counts all detections")
+    if str(csv) == STANDARD_STREAM:
+        raise ConfigError(
+            "--csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)"
+        )
     annotations = required(annotations, "annotations", "evaluate")
+    _check_outputs({"--out": out, "--csv": csv}, inputs=[*detections, annotations, novel])
     caps = _max_detections(max_dets or "100")
     truth = read_ground_truth(annotations)
     if novel is not None:
@@ -129,7 +136,7 @@ def evaluate(
     if protocol == "coco":
         content["max_dets"] = caps
     if bootstrap:
-        content["bootstrap"] = {"resamples": bootstrap, "seed": seed, "level": 0.95}
+        content["bootstrap"] = {"resamples": bootstrap, "seed": seed, "level": LEVEL}
     content |= comparison_json(results, truth)
     if runs is not None:
         content["aggregate"] = runs.to_json()
@@ -143,6 +150,23 @@ def evaluate(
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         _print_tables(results, runs, truth, per_class=per_class, resamples=bootstrap)
+
+
+def _check_outputs(outputs: Mapping[str, Path | None], *, inputs: Sequence[Path | str | None]) -> None:
+    """Refuse, before the work, what cannot be written, what is read here, and one file for two outputs."""
+    from risf_core.files import check_not_read, check_writable, is_stream
+
+    # a list of novel names may be too long for a file's name; os.path takes it for none
+    files = [path for path in inputs if path is not None and os.path.isfile(path)]
+    named = {option: path for option, path in outputs.items() if path is not None and not is_stream(path)}
+    for option, path in named.items():
+        try:
+            check_not_read(path, files)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace("--out", option, 1)) from None
+        check_writable(path)
+    if len(named) > len({path.resolve() for path in named.values()}):
+        raise ConfigError(f"{' and '.join(named)} name the same file, {next(iter(named.values()))}; choose two names")
 
 
 def _max_detections(text: str) -> list[int]:

@@ -26,9 +26,11 @@ from risf_cli.training_run import (
     run_training,
 )
 from risf_core.errors import ConfigError
+from risf_core.project import load_project
 
 
 def finetune(
+    context: typer.Context,
     *,
     shots: Annotated[
         int | None,
@@ -43,6 +45,12 @@ def finetune(
     seed: Annotated[
         int | None,
         typer.Option(metavar="S", min=0, rich_help_panel="Data", help="Which shots of the split. (default: 0)"),
+    ] = None,
+    run_seed: Annotated[
+        int | None,
+        typer.Option(
+            metavar="S", min=0, rich_help_panel="Run", help="What all else is drawn from: solver.seed. (default: 0)"
+        ),
     ] = None,
     generalised: Annotated[
         bool,
@@ -97,7 +105,7 @@ def finetune(
     --generalised the rows of the classes that the weights know are kept by
     name. Iterations follow from the shots, between two published counts on
     the line through them; a smaller solver.batch scales learning rate and
-    iterations. --seed chooses the shots; all else random is solver.seed.
+    iterations. --seed chooses the shots, --run-seed all else that is random.
 
     Examples:
 
@@ -107,7 +115,7 @@ def finetune(
 
       risf finetune --coco mine.json --images photos --weights coco_c4.pkl
     """
-    split = None if coco else split
+    split = None if coco else _split_in_force(context, split, novel)
     found = config_in_force(
         config or published_name(split, novel, "gfsod" if generalised else "fsod"),
         set_ or [],
@@ -122,6 +130,7 @@ def finetune(
             "data.novel": ("--novel", novel),
             "model.weights": ("--weights", weights),
             "loss.preset": ("--loss", loss),
+            "solver.seed": ("--run-seed", run_seed),
             "solver.engine": ("--engine", engine),
             "solver.device": ("--device", device),
             "solver.precision": ("--precision", precision),
@@ -138,5 +147,21 @@ def finetune(
             "risf finetune needs --weights RUN|FILE, what to start from; run risf base-train first (its run in "
             "runs/base is found by itself), or name a checkpoint"
         )
+    if values.data.split is not None and not values.data.coco:
+        from risf_core.splits.reading import check_novel_choice
+
+        check_novel_choice(values.data.split, values.data.novel)
     folder = out or Path("runs", "gfsod" if values.data.setting == "generalised" else "fsod")
     run_training(found, folder, resume=resume, force=force, json_=json_, quiet=quiet)
+
+
+def _split_in_force(context: typer.Context, split: Path | None, novel: str | None) -> Path | None:
+    """The split; where it is the published layout's and --novel is typed, that of the typed set."""
+    typed = {
+        name: (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+        for name in ("novel", "split")
+    }
+    project = load_project()
+    if typed["split"] or not typed["novel"] or split != project.default_split("finetune"):
+        return split
+    return project.default_split("finetune", novel=novel)

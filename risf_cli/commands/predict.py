@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,8 +98,9 @@ def predict(
     """
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.detector.prediction_inputs import read_prediction_inputs
+    from risf_core.detector.runs import RUN_FILE, WEIGHT_NAMES
     from risf_core.devices import choose_device
-    from risf_core.files import STANDARD_STREAM
+    from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, is_stream
     from risf_core.formats.coco import DetectionsFile, write_detections
     from risf_core.processes import started_processes
 
@@ -112,6 +114,11 @@ def predict(
             "risf predict needs --weights RUN|FILE; pass it, or write `predict: {weights: ...}` into risf.yaml "
             "(the runs of `risf finetune` and `risf base-train` in runs/ are found by themselves)"
         )
+    if not is_stream(out):
+        of_run = (weights / name for name in (RUN_FILE, *WEIGHT_NAMES))
+        novel_file = novel if novel is not None and os.path.isfile(novel) else None  # else names or a published set
+        check_not_read(out, [annotations, classes, novel_file, weights, *of_run])
+        check_writable(Path(out))  # now, and not when the work is done
     given = read_prediction_inputs(
         annotations=None if str(annotations) in ("none", "None") else annotations,
         images=images or [],

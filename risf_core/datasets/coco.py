@@ -118,11 +118,20 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
         labels=labels[kept],
         boxes_xywh=_boxes(joined.annotations, files)[kept],
         crowd=np.array([bool(row.get("iscrowd", 0)) for row in joined.annotations], dtype=bool)[kept],
-        difficult=np.array([bool(row.get("difficult", 0)) for row in joined.annotations], dtype=bool)[kept],
+        difficult=difficult_of(joined.annotations)[kept],
         file_rows=np.flatnonzero(kept),
         source=source,
         notes=notes,
     )
+
+
+def difficult_of(annotations: Sequence[Row]) -> NDArray[np.bool_]:
+    """Which annotations are Pascal VOC's difficult boxes (M,): VOC in COCO's form says `difficult`, or `ignore`.
+
+    Only VOC's protocol asks for it. COCO's knows crowds alone: pycocotools writes `iscrowd` over a file's own `ignore`
+    (COCOeval._prepare).
+    """
+    return np.array([bool(row.get("difficult") or row.get("ignore")) for row in annotations], dtype=bool)
 
 
 def without_mask(row: dict[str, Any]) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from risf_core.vocabulary import ClassVocabulary
 
 Labelled = tuple[int, tuple[float, float, float, float]]  # class number; centre x, centre y, width, height in 0..1
 
+_PART = "train"  # of data.yaml: what shots are drawn from
 
-def read_yolo_dataset(
-    path: Path, *, part: str = "train", on_progress: Callable[[int, int], None] | None = None
-) -> AnnotatedDataset:
-    """The boxes of a YOLO data set: `path` is its data.yaml or the folder that holds it.
+
+def read_yolo_dataset(path: Path, *, on_progress: Callable[[int, int], None] | None = None) -> AnnotatedDataset:
+    """The boxes of a YOLO data set's training images; `path` is its data.yaml or the folder that holds it.
 
     A label file lies where the image lies, with the last folder `images` of its path read as `labels`; an image
     without one has no boxes. Lines of polygons count as the boxes around them. Category ids are YOLO's class numbers
@@ -35,7 +35,7 @@ def read_yolo_dataset(
     content = _read_settings(file)
     vocabulary = distinct_classes(_vocabulary(content, file), name=str(file))
     root = _root(content, file)
-    images = _images(content, part, root=root, file=file)
+    images = _images(content, root=root, file=file)
     from risf_core.images import upright_size  # here alone a dataset needs its photos: the labels state no sizes
 
     digest = hashlib.sha256(file.read_bytes())
@@ -107,14 +107,14 @@ def _root(content: dict[str, Any], file: Path) -> Path:
     return file.parent  # exported sets often state the folder of the machine that exported them
 
 
-def _images(content: dict[str, Any], part: str, *, root: Path, file: Path) -> list[Path]:
-    stated = content.get(part)
+def _images(content: dict[str, Any], *, root: Path, file: Path) -> list[Path]:
+    stated = content.get(_PART)
     if stated is None:
-        raise DataError(f"{file}: has no {part!r}; write {part}: images/{part}")
+        raise DataError(f"{file}: has no {_PART!r}; write {_PART}: images/{_PART}")
     places = [str(place) for place in (stated if isinstance(stated, list) else [stated])]
     images = [image for place in places for image in _images_of(place, root=root, file=file)]
     if not images:
-        raise DataError(f"{file}: {part}: {listing(places)} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{file}: {_PART}: {listing(places)} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
     return images
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from risf_core.detector.architecture import ARCHITECTURES, Architecture
 
-NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 AFFINES = ("affine_rpn.weight", "affine_rpn.bias", "affine_rcnn.weight", "affine_rcnn.bias")
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
 

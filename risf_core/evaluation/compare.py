@@ -20,8 +20,8 @@ Interval = tuple[float, float]
 # figures over groups of classes (B, 1) and of each class (B, C), by name
 _Named = tuple[Mapping[str, NDArray[np.float64]], Mapping[str, NDArray[np.float64]]]
 
-LEVEL = 0.95
-_DEVIATIONS = 1.959963984540054  # of a normal distribution that hold 95 % of it to both sides
+LEVEL = 0.95  # of the intervals
+_DEVIATIONS = 1.959963984540054  # of a normal distribution that hold LEVEL of it to both sides
 PER_CLASS_FIGURES = ("AP", "AP50", "AP75")
 LEAST_IMAGES = 5  # with boxes of a class: the scatter of resamples of fewer says next to nothing
 

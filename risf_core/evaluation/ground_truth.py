@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.datasets import AnnotatedDataset, ImageInfo, index_of, read_coco_document, read_voc_test
-from risf_core.datasets.coco import without_mask
+from risf_core.datasets.coco import difficult_of, without_mask
 from risf_core.detections import ImageId, image_id_array
 from risf_core.errors import DataError, excerpt
 from risf_core.vocabulary import ClassVocabulary
@@ -33,7 +33,7 @@ class GroundTruth:
     areas: NDArray[np.float64]  # (M,) square pixels as the file states them (of the mask, in COCO), else width x height
     labels: NDArray[np.int64]  # (M,) positions in the vocabulary
     crowd: NDArray[np.bool_]  # (M,) regions of many objects (`iscrowd`): matches there count neither way
-    difficult: NDArray[np.bool_]  # (M,) Pascal VOC's difficult boxes (`difficult` or `ignore`)
+    difficult: NDArray[np.bool_]  # (M,) Pascal VOC's difficult boxes; COCO's protocol counts them
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -113,7 +113,7 @@ def read_ground_truth(path: Path | str) -> GroundTruth:
         areas=np.where(np.isfinite(areas), areas, boxes[:, 2] * boxes[:, 3]),
         labels=np.array([label_by_id[row["category_id"]] for row in annotations], dtype=np.int64),
         crowd=np.array([bool(row.get("iscrowd")) for row in annotations], dtype=bool),
-        difficult=np.array([bool(row.get("difficult") or row.get("ignore")) for row in annotations], dtype=bool),
+        difficult=difficult_of(annotations),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 from risf_core.detections import Detections
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps, evaluate_coco
@@ -18,7 +18,6 @@ from risf_core.formats.image_ids import fit_image_ids
 from risf_core.vocabulary import ClassVocabulary
 
 Protocol = Literal["coco", "voc"]
-PROTOCOLS: tuple[str, ...] = get_args(Protocol)
 
 _log = logging.getLogger(__name__)
 

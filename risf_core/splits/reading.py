@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from risf_core.datasets import (
@@ -16,13 +16,14 @@ from risf_core.datasets import (
 )
 from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
-from risf_core.errors import DataError, listing
+from risf_core.errors import ConfigError, DataError, listing
 from risf_core.splits.base import base_dataset
-from risf_core.splits.classes import NovelChoice
+from risf_core.splits.classes import ALL_NOVEL, OWN, NovelChoice
 from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
 from risf_core.splits.split import SeedShots
 from risf_core.splits.tables import read_base_file, read_seed_file
 from risf_core.splits.tfa_reading import read_tfa_split
+from risf_core.vocabulary import NOVEL_SETS, novel_names
 
 BASE_NAME = "base.json"
 
@@ -37,7 +38,8 @@ def read_split(path: Path, *, seed: int = 0, novel: NovelChoice = None, voc_root
 
     Args:
         path: a folder that `risf prepare-splits` wrote (or the file of one seed in it), or a folder in TFA's layout.
-        novel: the novel classes, for a folder in TFA's layout that risf did not write.
+        novel: the novel classes, for a folder in TFA's layout that risf did not write; what risf wrote says its own
+            (`check_novel_choice` compares them).
         voc_root: where VOC2007 and VOC2012 lie, for TFA's VOC lists, which hold no boxes.
 
     Raises DataError where there is no such split or seed, or a file is damaged.
@@ -53,6 +55,29 @@ def read_split(path: Path, *, seed: int = 0, novel: NovelChoice = None, voc_root
         return read_seed_file(path / seed_name(seed))
     root = manifest.source_paths[0] if manifest.kind == "voc" else None
     return read_tfa_split(path, seed=seed, classes=(manifest.vocabulary, manifest.novel_set), voc_root=voc_root or root)
+
+
+def check_novel_choice(folder: Path, novel: str | None) -> None:
+    """Refuse a choice of novel classes that are not those of a folder which `risf prepare-splits` wrote.
+
+    Raises ConfigError that names both; a folder in TFA's layout alone does not say its novel classes.
+    """
+    if novel is None or not (folder / MANIFEST_NAME).is_file():
+        return
+    manifest = read_manifest(folder)
+    names = manifest.vocabulary.names
+    if novel == ALL_NOVEL and ALL_NOVEL not in names:
+        chosen: Collection[str] = names
+    else:
+        chosen = NOVEL_SETS.get(novel) or novel_names(novel, manifest.vocabulary)
+    if frozenset(chosen) == manifest.vocabulary.novel:
+        return
+    stated = sorted(manifest.vocabulary.novel)
+    own = listing(stated, most=5) if manifest.novel_set == OWN else f"{manifest.novel_set} ({listing(stated, most=5)})"
+    raise ConfigError(
+        f"{folder}: its novel classes are {own}, but --novel (or novel: in risf.yaml) says {novel}; leave that out, or "
+        f"pass --split with a split of {novel} (risf prepare-splits --novel {novel} draws one)"
+    )
 
 
 def read_base(path: Path) -> AnnotatedDataset:

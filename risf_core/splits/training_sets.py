@@ -38,16 +38,12 @@ def generalised_records(
     return _records(shots, "all", count=count, image_folders=image_folders, form=form)
 
 
-def base_records(
-    dataset: AnnotatedDataset, *, image_folders: Sequence[Path], drop_images_with_novel: bool = False
-) -> RecordSet:
+def base_records(dataset: AnnotatedDataset, *, image_folders: Sequence[Path]) -> RecordSet:
     """All training images with their base boxes alone; labels count the base classes.
 
     `dataset` is a whole dataset under a vocabulary with novel classes, or the base set that `read_base` returns.
     """
-    return dataset_records(
-        base_dataset(dataset, drop_images_with_novel=drop_images_with_novel), image_folders=image_folders
-    )
+    return dataset_records(base_dataset(dataset), image_folders=image_folders)
 
 
 def _records(

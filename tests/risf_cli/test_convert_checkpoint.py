@@ -78,3 +78,30 @@ def test_an_unknown_suffix_needs_the_form(weights) -> None:
     assert result.stderr == (
         "error: --out w.bin does not show the form; pass --to defrcn, detectron2, msra, safetensors or run\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "form", "out", "lost"),
+    [
+        ("w.pth", "msra", "w.pth", "w.pth"),
+        ("w.pth", "defrcn", "link.pth", "link.pth"),
+        ("run", "run", "run", "run/model_final.pth"),
+        ("run/model_final.pth", "run", "run", "run/model_final.pth"),
+        ("run", "safetensors", "run/model_final.pth", "run/model_final.pth"),
+        ("run", "safetensors", "run/run.json", "run/run.json"),
+    ],
+)
+def test_a_checkpoint_is_never_written_over_the_one_that_is_read(weights, source, form, out, lost) -> None:
+    Path("link.pth").symlink_to("w.pth")
+    assert run(weights, "--to", "run", "--out", "run").exit_code == 0
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    result = run(source, "--to", form, "--out", out)
+    assert result.exit_code == 1
+    assert result.stderr == f"error: --out {lost} is a file that is read here and would be lost; choose another name\n"
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
+def test_a_target_that_cannot_be_written_is_told_before_the_checkpoint_is_read(weights) -> None:
+    Path("folder.pth").mkdir()
+    result = run("missing.pth", "--out", "folder.pth")
+    assert (result.exit_code, result.stderr) == (1, "error: folder.pth: is a folder; name a file in it\n")

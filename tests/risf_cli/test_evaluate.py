@@ -355,3 +355,38 @@ def test_images_without_detections_are_told_where_they_are_the_most(risf, folder
         "was the detector run on them?\n"
     )
     assert risf("evaluate", "both.json", "--annotations", "more.json").stderr == ""
+
+
+@pytest.mark.parametrize("option", ["--out", "--csv"])
+@pytest.mark.parametrize("read", ["gt.json", "both.json", "link.json", "novel.txt"])
+def test_no_output_is_written_over_a_file_that_is_read(evaluate, folder, option, read):
+    (folder / "novel.txt").write_text("dog\n")
+    (folder / "link.json").symlink_to("gt.json")
+    before = (folder / read).read_bytes()
+    done = evaluate("half.json", "both.json", "--annotations", "gt.json", "--novel", "novel.txt", option, read)
+    assert done.returncode == 1
+    assert done.stderr == f"error: {option} {read} is a file that is read here and would be lost; choose another name\n"
+    assert (folder / read).read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--out", "--csv"])
+def test_an_output_that_cannot_be_written_is_told_before_the_work(evaluate, folder, option):
+    (folder / "taken").mkdir()
+    done = evaluate("missing.json", "--annotations", "gt.json", option, "taken")
+    assert (done.returncode, done.stderr) == (1, "error: taken: is a folder; name a file in it\n")
+
+
+@pytest.mark.parametrize("more", [(), ("--json",), ("--aggregate",)])
+def test_csv_needs_the_name_of_a_file(evaluate, folder, more):
+    done = evaluate("both.json", "--annotations", "gt.json", "--csv", "-", *more)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: --csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)\n"
+    )
+    assert not (folder / "-").exists()
+
+
+def test_two_outputs_need_two_names(evaluate, folder):
+    done = evaluate("both.json", "--annotations", "gt.json", "--out", "x", "--csv", "./x")
+    assert done.stderr == "error: --out and --csv name the same file, x; choose two names\n"
+    assert not (folder / "x").exists()

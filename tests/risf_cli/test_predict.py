@@ -418,3 +418,18 @@ def test_a_smaller_short_side_is_what_the_network_sees(run, monkeypatch) -> None
     monkeypatch.setattr(Detector, "detect", lambda self, batch: seen.append(batch.sizes[0]) or own(self, batch))
     assert run("--short-side", 80).exit_code == 0
     assert seen == [(80, 120), (92, 80), (80, 120), (60, 133)]  # 133 = 80 x 266 / 160 bounds the last one
+
+
+@pytest.mark.parametrize("read", ["gt.json", "names.txt", "run/model_final.pth", "run/run.json", "novel.txt"])
+def test_detections_are_never_written_over_a_file_that_is_read(run, folder, read) -> None:
+    (folder / "novel.txt").write_text("bottle\n")
+    before = (folder / read).read_bytes()
+    of = {"gt.json": (), "novel.txt": ("--novel", "novel.txt"), "names.txt": ("--classes", "names.txt")}.get(read, ())
+    result = run(*of, "--out", read, annotations=None if read == "names.txt" else "gt.json")
+    assert error_of(result) == f"--out {read} is a file that is read here and would be lost; choose another name"
+    assert (folder / read).read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written_is_told_before_the_work(run, folder) -> None:
+    result = run("--out", "photos", weights="missing.pth")
+    assert error_of(result) == "photos: is a folder; name a file in it"

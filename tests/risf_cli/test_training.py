@@ -19,8 +19,9 @@ from risf_cli.training_run import published_name
 from risf_core.config import published_config
 from risf_core.datasets import read_voc_dataset
 from risf_core.splits import SplitSettings, prepare_splits
-from risf_core.splits.manifest import Layout
+from risf_core.splits.manifest import Layout, Manifest, write_manifest
 from risf_core.training.metrics_log import read_metrics
+from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 
 BARE_LINE = (
@@ -115,6 +116,60 @@ def test_the_script_of_all_shots_and_seeds_ends_in_figures_and_goes_on_where_it_
     assert run() == ["rescore", "evaluate", "evaluate"]
 
 
+def lines_of_script(folder: Path, **variables: str) -> list[list[str]]:
+    """The words of each `risf` line of configs/reproduce.sh; a shell function writes the files instead."""
+    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin/risf").write_text(
+        f"""#!/bin/sh
+        echo "$@" >> {folder}/lines
+        while [ $# -gt 1 ]; do [ "$1" = --out ] && out=$2; shift; done
+        case $out in
+        *.json) : > "$out" ;;
+        *) mkdir -p "$out" && : > "$out/model_final.pth" ;;
+        esac
+        """
+    )
+    (folder / "bin/risf").chmod(0o755)
+    environment = {**os.environ, **variables, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    script = Path(__file__).parents[2] / "configs/reproduce.sh"
+    subprocess.run([script], cwd=folder, env=environment, check=True, timeout=60)
+    return [line.split() for line in (folder / "lines").read_text().splitlines()]
+
+
+def values_of(words: list[str], *options: str) -> list[str | None]:
+    return [words[words.index(option) + 1] if option in words else None for option in options]
+
+
+@pytest.mark.parametrize("setting", ["fsod", "gfsod"])
+def test_the_script_asks_the_encoder_for_the_novel_classes_alone(tmp_path: Path, setting: str) -> None:
+    lines = lines_of_script(tmp_path, SETTINGS=setting, SHOTS="1", SEEDS="0 1", NOVEL="voc2")
+    rescored = [line for line in lines if line[0] == "rescore"]
+    assert [values_of(line, "--rescore-classes", "--novel") for line in rescored] == [["novel", "voc2"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("variables", "place", "seeds"),
+    [
+        # few-shot figures in papers: seed 0, trained several times; generalised ones: seeds 0 to 9
+        ({"SETTINGS": "fsod"}, "fsod", [["0", "0"], ["0", "1"], ["0", "2"]]),
+        ({"SETTINGS": "fsod", "FEW_SHOT": "seeds"}, "fsod-seeds", [["0", None], ["1", None], ["2", None]]),
+        ({"SETTINGS": "gfsod"}, "gfsod", [["0", None], ["1", None], ["2", None]]),
+        ({"SETTINGS": "gfsod", "FEW_SHOT": "seeds"}, "gfsod", [["0", None], ["1", None], ["2", None]]),
+    ],
+)
+def test_the_script_averages_as_the_literature_does_or_over_the_shots(
+    tmp_path: Path, variables: dict[str, str], place: str, seeds: list[list[str | None]]
+) -> None:
+    lines = lines_of_script(tmp_path, SHOTS="5", SEEDS="0 1 2", **variables)
+    trained = [line for line in lines if line[0] == "finetune"]
+    runs = [f"runs/coco20/{place}/5shot/seed{number}" for number in range(3)]
+    assert [values_of(line, "--seed", "--run-seed") for line in trained] == seeds
+    assert [values_of(line, "--out") for line in trained] == [[run] for run in runs]
+    evaluated = [line for line in lines if line[0] == "evaluate"]
+    assert evaluated[0][1:4] == [f"{run}/detections.json" for run in runs]
+    assert values_of(evaluated[1], "--out") == [f"runs/coco20/{place}/5shot/rescored.json"]
+
+
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Calls `risf ...` in this process in an empty folder; returns its exit code and its error line."""
@@ -168,6 +223,74 @@ def test_what_is_missing_or_wrong_is_one_line(call, arguments: tuple[object, ...
     assert code == 1
     assert line.startswith(f"error: {message}")
     assert "\n" not in line
+
+
+@pytest.fixture
+def voc_splits(tmp_path: Path) -> Path:
+    """A working folder with splits of Pascal VOC's first two novel sets (their manifests: nothing is trained)."""
+    for name in ("voc1", "voc2"):
+        place = tmp_path / "datasets/risfsplit" / name
+        place.mkdir(parents=True)
+        base = [own for own in VOC_CLASSES if own not in NOVEL_SETS[name]]
+        manifest = Manifest(
+            benchmark="voc", novel_set=name, vocabulary=ClassVocabulary.from_names([*base, *NOVEL_SETS[name]])
+            .with_novel(NOVEL_SETS[name]), kind="voc", source_paths=(tmp_path / "datasets",), source_sha256=("",),
+            held_out=None, published=False, shots=(1,), seeds=(0,), layouts=("risf",), drawn_classes=VOC_CLASSES,
+            at_least=False, drop_images_with_novel=False,
+        )  # fmt: skip
+        write_manifest(place, manifest, at=place)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("settings", "options", "split"),
+    [
+        ("", (), "voc1"),
+        ("", ("--novel", "voc2"), "voc2"),
+        ("", ("--novel=voc2",), "voc2"),
+        ("novel: voc1", ("--novel", "voc2"), "voc2"),
+        ("novel: voc2", (), "voc2"),
+        ("novel: voc2", ("--split", "datasets/risfsplit/voc2"), "voc2"),
+    ],
+)
+def test_finetune_takes_the_split_of_the_novel_set_in_force(
+    voc_splits: Path, call, monkeypatch: pytest.MonkeyPatch, settings: str, options: tuple[str, ...], split: str
+) -> None:
+    (voc_splits / "risf.yaml").write_text(settings)
+    trained = []
+    monkeypatch.setattr(
+        "risf_cli.commands.finetune.run_training", lambda config, folder, **_: trained.append(config.values.data)
+    )
+    assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
+    assert [data.split for data in trained] == [Path("datasets/risfsplit", split)]
+
+
+def test_the_run_seed_is_what_all_but_the_shots_is_drawn_from(
+    voc_splits: Path, call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+    monkeypatch.setattr(
+        "risf_cli.commands.finetune.run_training",
+        lambda config, folder, **_: seeds.append((config.values.data.seed, config.values.solver.seed)),
+    )
+    for options in ((), ("--run-seed", 3), ("--seed", 2, "--run-seed", 3), ("--seed", 2)):
+        assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
+    assert seeds == [(0, 0), (0, 3), (2, 3), (2, 0)]
+
+
+@pytest.mark.parametrize(
+    "options", [("--novel", "voc1"), ("--set", "data.novel=voc1"), ("--novel", "bird,bus,cow,motorbike,sofa")]
+)
+def test_a_novel_set_that_is_not_the_splits_is_refused(voc_splits: Path, call, options: tuple[str, ...]) -> None:
+    novel = options[1].removeprefix("data.novel=")
+    split = ("--split", "datasets/risfsplit/voc2")
+    code, line = call("finetune", "--shots", 1, "--weights", "base.pth", *split, *options)
+    assert code == 1
+    assert line == (
+        "error: datasets/risfsplit/voc2: its novel classes are voc2 (aeroplane, bottle, cow, horse, sofa), but --novel "
+        f"(or novel: in risf.yaml) says {novel}; leave that out, or pass --split with a split of {novel} "
+        f"(risf prepare-splits --novel {novel} draws one)"
+    )
 
 
 def test_resume_and_force_exclude_each_other(call, tmp_path: Path) -> None:

@@ -61,13 +61,6 @@ def test_a_box_that_stands_twice_is_one_box_of_its_image_and_two_records_of_its_
     assert len(dataset_records(data, image_folders=[photos], form="box")) == 2
 
 
-def test_a_test_set_keeps_images_without_boxes(photos: Path) -> None:
-    found = dataset_records(dataset([2], [0]), image_folders=[photos], keep_empty=True)
-    assert [(record.image_id, record.boxes.shape) for record in found.records] == [
-        ("a", (0, 4)), ("b", (0, 4)), ("c", (1, 4)),
-    ]  # fmt: skip
-
-
 def test_missing_photos_are_counted_and_named(photos: Path) -> None:
     (photos / "a.jpg").unlink()
     with pytest.raises(ImageError) as caught:

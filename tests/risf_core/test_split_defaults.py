@@ -40,6 +40,17 @@ def test_a_novel_set_in_force_takes_no_split_of_another(tmp_path: Path) -> None:
     assert split_of(tmp_path) is None
 
 
+def test_the_default_split_follows_a_novel_set_that_is_asked_for(tmp_path: Path) -> None:
+    for name in ("voc1", "voc2"):
+        default_split_folder(tmp_path / "datasets", name).mkdir(parents=True)
+    project = load_project(tmp_path)
+    found = [project.default_split("finetune", novel=novel) for novel in (None, "voc2", "voc3", "cat,dog")]
+    assert found == [Path("datasets/risfsplit") / name if name else None for name in ("voc1", "voc2", None, "voc1")]
+    (tmp_path / "risf.yaml").write_text("novel: voc3\nfinetune:\n  novel: voc2\n")
+    assert split_of(tmp_path) == "datasets/risfsplit/voc2"
+    assert load_project(tmp_path).default_split("base-train") is None
+
+
 def test_the_split_of_risf_yaml_is_where_prepare_splits_writes(tmp_path: Path) -> None:
     (tmp_path / "risf.yaml").write_text("split: my/split\n")
     project = load_project(tmp_path)

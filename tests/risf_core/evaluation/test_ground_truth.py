@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
+from risf_core.datasets import read_coco_dataset
 from risf_core.errors import DataError
-from risf_core.evaluation import evaluate, read_detections_for, read_ground_truth
+from risf_core.evaluation import evaluate, match, read_detections_for, read_ground_truth
 
 IMAGES = [{"id": 7, "file_name": "a.jpg", "height": 60, "width": 80}]
 CATEGORIES = [{"id": 3, "name": "cat"}]
@@ -152,3 +155,40 @@ def test_detections_of_a_voc_folder_are_found_by_number_too(tmp_path):
 def test_a_voc_folder_without_a_test_list_is_taken_as_it_is(tmp_path):
     voc_folder(tmp_path, ["000004"], name="trainval")
     assert list(read_ground_truth(tmp_path).images) == ["000004"]
+
+
+MARKS = [{}, {"difficult": 1}, {"ignore": 1}, {"difficult": 0, "ignore": 1}, {"difficult": 0, "ignore": 0}]
+
+
+def test_every_reader_takes_the_same_boxes_for_difficult(write):
+    boxes = [{**BOX, "id": number, **marks} for number, marks in enumerate(MARKS, 1)]
+    path = write(images=IMAGES, categories=CATEGORIES, annotations=boxes)
+    assert read_ground_truth(path).difficult.tolist() == [False, True, True, True, False]
+    assert read_coco_dataset(Path(path)).difficult.tolist() == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("evaluator", ["ultrafast", "pycocotools"])
+def test_in_cocos_protocol_a_boxs_own_ignore_counts_for_nothing_as_in_pycocotools(write, evaluator):
+    """The file given to pycocotools as it stands, against ours: AP of three cats of which the second best is found."""
+    boxes = [
+        {**BOX, "id": number, "bbox": [20 * number, 2, 10, 20], "area": 200, "iscrowd": 0, **marks}
+        for number, marks in enumerate([{}, {"ignore": 1}, {"difficult": 1}], 1)
+    ]
+    found = [
+        {**BOX, "id": number, "bbox": box, "score": score, "area": 200, "iscrowd": 0}
+        for number, (box, score) in enumerate([([40, 2, 10, 20], 0.9), ([60, 40, 9, 9], 0.8)], 1)
+    ]
+    path = write(images=IMAGES, categories=CATEGORIES, annotations=boxes)
+    truth, table = COCO(path), COCO()
+    table.dataset = {**truth.dataset, "annotations": found}
+    table.createIndex()
+    reference = COCOeval(truth, table, "bbox")
+    reference.evaluate()
+    reference.accumulate()
+    reference.summarize()
+    Path("found.json").write_text(json.dumps(found))
+    ours = read_ground_truth(path)
+    detections = read_detections_for("found.json", ours)
+    metrics = evaluate(detections, ours, evaluator=evaluator).overall
+    assert [metrics[name] for name in ("AP", "AP50", "AP75")] == reference.stats[:3].tolist()
+    assert match(detections, ours).truth_counted[0].sum() == 3  # and so for the intervals

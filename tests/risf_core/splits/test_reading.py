@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
-from risf_core.errors import DataError
+from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, prepare_splits, read_base, read_manifest, read_split, read_training_data
+from risf_core.splits.reading import check_novel_choice
 from risf_core.splits.tfa_reading import stems_of_list, tfa_files, tfa_seeds
 from risf_core.vocabulary import VOC_CLASSES
 
@@ -168,3 +169,38 @@ def test_a_list_that_names_an_image_twice_lets_its_box_stand_twice(
         assert len(rows) == 10
         assert len(set(rows)) == min(10, len(boxes))  # a box stands twice only where there are too few
         assert (name in repeated) == (len(boxes) < 10)
+
+
+@pytest.fixture
+def cat_split(write_coco: WriteCoco, tmp_path: Path) -> Path:
+    settings = SplitSettings(novel="cat", shots=(1,), seeds=(1,))
+    prepare_splits(read_coco_dataset(write_coco(PAIRS)), tmp_path / "cat", settings=settings)
+    return tmp_path / "cat"
+
+
+def test_novel_classes_that_are_not_the_splits_own_are_refused(cat_split: Path) -> None:
+    check_novel_choice(cat_split, None)
+    check_novel_choice(cat_split, "cat")
+    for other in ("dog", "cat,dog", "all", "voc2"):
+        with pytest.raises(ConfigError) as caught:
+            check_novel_choice(cat_split, other)
+        assert str(caught.value) == (
+            f"{cat_split}: its novel classes are cat, but --novel (or novel: in risf.yaml) says {other}; leave that "
+            f"out, or pass --split with a split of {other} (risf prepare-splits --novel {other} draws one)"
+        )
+
+
+def test_a_published_set_is_the_same_by_its_name_and_by_its_classes(voc: AnnotatedDataset, tmp_path: Path) -> None:
+    settings = SplitSettings(novel="voc1", shots=(1,), seeds=(1,))
+    prepare_splits(voc, tmp_path / "voc1", settings=settings)
+    check_novel_choice(tmp_path / "voc1", "voc1")
+    check_novel_choice(tmp_path / "voc1", "cow, bird, bus, motorbike, sofa")
+    with pytest.raises(
+        ConfigError, match=r"its novel classes are voc1 \(bird, bus, cow, .*\), but --novel .* says voc2; "
+    ):
+        check_novel_choice(tmp_path / "voc1", "voc2")
+
+
+def test_a_folder_of_tfas_layout_does_not_say_its_novel_classes(tfa_only: Path, tmp_path: Path) -> None:
+    shutil.copytree(tfa_only / "seed4", tmp_path / "cocosplit/seed4")
+    check_novel_choice(tmp_path / "cocosplit", "dog")
