@@ -1,11 +1,14 @@
-"""Who may import whom: each module in a fresh process, and what it dragged in."""
+"""Who may import whom: the rooms by what their files say, heavy libraries by what a fresh process has loaded."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +41,35 @@ OWNERS = {
 DETECTRON2_ENGINE = "risf_core.engines.detectron2"  # loads only where detectron2 is, and only when asked for
 
 
+# Rooms: the packages and top modules of risf_core, and the command line. What a file imports at its top is of its own
+# room or of one in its row. Rows name only rooms above them, so there is no cycle. Imports inside functions do not
+# count: they load what only some calls need (datasets/yolo.py reads the sizes of photos with images).
+FOUNDATION = (  # each sees those left of it
+    "errors", "files", "config_values", "config", "project", "vocabulary", "detections", "devices", "processes",
+    "datasets", "images", "records", "formats", "splits",
+)  # fmt: skip
+NETWORK = (*FOUNDATION, "losses", "heads", "detector")
+SCORING = (*FOUNDATION, "evaluation", "rescore")
+ROOMS: dict[str, tuple[str, ...]] = {
+    **{room: FOUNDATION[:place] for place, room in enumerate(FOUNDATION)},
+    "losses": FOUNDATION,
+    "heads": FOUNDATION,
+    "detector": (*FOUNDATION, "losses", "heads"),
+    "evaluation": FOUNDATION,
+    "rescore": FOUNDATION,  # any detector's output: never the detector
+    "tuning": SCORING,
+    "report": SCORING,
+    # Training and detectron2's engine need each other. The door of the engines (engines/__init__.py) knows neither;
+    # training passes it and imports engines.detectron2 inside the functions that run that engine.
+    "engines": FOUNDATION,
+    "training": (*NETWORK, "evaluation", "engines"),
+    "engines.detectron2": (*NETWORK, "engines", "training"),
+    "doctor": (*FOUNDATION, "engines"),
+    "demo": (*NETWORK, *SCORING),  # runs the public commands; its own encoder and backbone are trained here
+}
+ROOMS["risf_cli"] = tuple(ROOMS)  # everything, and nothing sees it
+
+
 def modules_of(package) -> list[str]:
     found = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     names = [package.__name__, *(module.name for module in found if not module.name.endswith("__main__"))]
@@ -47,6 +79,41 @@ def modules_of(package) -> list[str]:
 
 
 ALL_MODULES = modules_of(risf_core) + modules_of(risf_cli)
+
+
+FILES = {  # module -> its file, also of engines that are not installed
+    ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for root in (Path(risf_core.__file__).parent, Path(risf_cli.__file__).parent)
+    for path in sorted(root.rglob("*.py"))
+}
+
+
+def imports_of(source: str, module: str, *, in_functions: bool = False) -> Iterator[str]:
+    """What of risf a file imports at its top, or anywhere: modules, or names in them."""
+    waiting: list[ast.AST] = [ast.parse(source)]
+    for node in waiting:  # grows on the way
+        if isinstance(node, ast.ImportFrom):
+            package = module if FILES.get(module, Path()).name == "__init__.py" else module.rpartition(".")[0]
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            found = [f"{origin}.{alias.name}" for alias in node.names]
+        else:
+            found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name for name in found if name.startswith("risf_"))
+        late = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if in_functions or not (late or for_types):
+            waiting += ast.iter_child_nodes(node)
+
+
+def room_of(module: str) -> str:
+    """The room of a module or of a name in it, the inmost one that has a row; "" for risf_core itself."""
+    words = module.removeprefix("risf_core").lstrip(".").split(".")
+    if words == [""]:
+        return ""
+    for count in range(len(words), 0, -1):
+        if (room := ".".join(words[:count])) in ROOMS:
+            return room
+    raise AssertionError(f"{module} is of no room: give it a row in ROOMS")
 
 
 def loaded_by(*statements: str) -> set[str]:
@@ -74,8 +141,52 @@ def test_modules_load_no_heavy_library_that_is_not_their_own(allowed: frozenset[
     assert loaded_by(*(f"import {module}" for module in modules)) & HEAVY <= allowed
 
 
-def test_core_never_imports_the_command_line() -> None:
-    assert "risf_cli" not in loaded_by(*(f"import {module}" for module in modules_of(risf_core)))
+def test_core_never_imports_the_command_line_not_even_inside_a_function() -> None:
+    for module, path in FILES.items():
+        imported = imports_of(path.read_text(encoding="utf-8"), module, in_functions=True)
+        assert module.startswith("risf_cli") or not [name for name in imported if name.startswith("risf_cli")], module
+
+
+def test_rooms_see_only_rooms_above_them() -> None:
+    above: set[str] = set()
+    for room, seen in ROOMS.items():
+        assert above.issuperset(seen), room
+        above.add(room)
+    assert {room_of(module) for module in FILES} == {"", *ROOMS}  # "": risf_core/__init__.py, which imports nothing
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_files_import_at_their_top_only_from_rooms_that_their_own_may_see(room: str) -> None:
+    unseen = [
+        f"{module} imports {name}"
+        for module, path in FILES.items()
+        if room_of(module) == room
+        for name in imports_of(path.read_text(encoding="utf-8"), module)
+        if room_of(name) not in (room, *ROOMS[room])
+    ]
+    assert unseen == []
+
+
+def test_imports_inside_functions_and_for_types_alone_are_told_from_those_at_the_top() -> None:
+    source = """
+from risf_core import losses
+from risf_core.engines import detectron2
+try:
+    import risf_core.heads
+except ImportError:
+    from .boxes import Box
+if TYPE_CHECKING:
+    from risf_core.training import job
+def late():
+    import risf_cli.app
+"""
+    top = {"risf_core.losses", "risf_core.engines.detectron2", "risf_core.heads", "risf_core.rescore.boxes.Box"}
+    assert set(imports_of(source, "risf_core.rescore.crops")) == top
+    late = {"risf_core.training.job", "risf_cli.app"}
+    assert set(imports_of(source, "risf_core.rescore.crops", in_functions=True)) == top | late
+    assert [room_of(name) for name in sorted(top)] == ["engines.detectron2", "heads", "losses", "rescore"]
+    with pytest.raises(AssertionError, match=r"risf_core\.attic\.box is of no room"):
+        room_of("risf_core.attic.box")
 
 
 def test_help_of_the_root_imports_neither_numpy_nor_torch_nor_any_command() -> None:
