@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from risf_cli.options import Json, Novel, Quiet
+from risf_cli.options import Json, Novel, Quiet, typed_options
 from risf_cli.training_run import (
     CocoFiles,
     ConfigFile,
@@ -157,11 +157,8 @@ def finetune(
 
 def _split_in_force(context: typer.Context, split: Path | None, novel: str | None) -> Path | None:
     """The split; where it is the published layout's and --novel is typed, that of the typed set."""
-    typed = {
-        name: (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
-        for name in ("novel", "split")
-    }
+    typed = typed_options(context)
     project = load_project()
-    if typed["split"] or not typed["novel"] or split != project.default_split("finetune"):
+    if "split" in typed or "novel" not in typed or split != project.default_split("finetune"):
         return split
     return project.default_split("finetune", novel=novel)

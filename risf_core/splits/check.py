@@ -13,7 +13,7 @@ from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.errors import DataError, RisfError, listing
 from risf_core.splits.classes import NovelChoice
 from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
-from risf_core.splits.reading import read_base, read_dataset, read_split
+from risf_core.splits.reading import check_novel_choice, read_base, read_dataset, read_split
 from risf_core.splits.split import SeedShots, marks_in_words
 from risf_core.splits.tfa_reading import read_tfa_split, tfa_seeds
 
@@ -70,8 +70,10 @@ def check_split(
         voc_root: where VOC2007 and VOC2012 lie, likewise.
         seeds: which seeds are checked; default all.
 
-    Raises DataError where the folder holds no split at all.
+    Raises DataError where the folder holds no split at all, ConfigError where `novel` is not what a split that risf
+    wrote says.
     """
+    check_novel_choice(folder, novel)
     found = _Findings()
     manifest = read_manifest(folder) if (folder / MANIFEST_NAME).is_file() else None
     present = manifest.seeds if manifest else tfa_seeds(folder)

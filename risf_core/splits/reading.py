@@ -57,7 +57,7 @@ def read_split(path: Path, *, seed: int = 0, novel: NovelChoice = None, voc_root
     return read_tfa_split(path, seed=seed, classes=(manifest.vocabulary, manifest.novel_set), voc_root=voc_root or root)
 
 
-def check_novel_choice(folder: Path, novel: str | None) -> None:
+def check_novel_choice(folder: Path, novel: NovelChoice) -> None:
     """Refuse a choice of novel classes that are not those of a folder which `risf prepare-splits` wrote.
 
     Raises ConfigError that names both; a folder in TFA's layout alone does not say its novel classes.
@@ -66,8 +66,11 @@ def check_novel_choice(folder: Path, novel: str | None) -> None:
         return
     manifest = read_manifest(folder)
     names = manifest.vocabulary.names
-    if novel == ALL_NOVEL and ALL_NOVEL not in names:
-        chosen: Collection[str] = names
+    chosen: Collection[str]
+    if not isinstance(novel, str):
+        chosen, novel = novel, ",".join(novel)
+    elif novel == ALL_NOVEL and ALL_NOVEL not in names:
+        chosen = names
     else:
         chosen = NOVEL_SETS.get(novel) or novel_names(novel, manifest.vocabulary)
     if frozenset(chosen) == manifest.vocabulary.novel:
@@ -76,7 +79,7 @@ def check_novel_choice(folder: Path, novel: str | None) -> None:
     own = listing(stated, most=5) if manifest.novel_set == OWN else f"{manifest.novel_set} ({listing(stated, most=5)})"
     raise ConfigError(
         f"{folder}: its novel classes are {own}, but --novel (or novel: in risf.yaml) says {novel}; leave that out, or "
-        f"pass --split with a split of {novel} (risf prepare-splits --novel {novel} draws one)"
+        f"name a split of {novel} (risf prepare-splits --novel {novel} draws one)"
     )
 
 

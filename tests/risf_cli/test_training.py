@@ -288,7 +288,7 @@ def test_a_novel_set_that_is_not_the_splits_is_refused(voc_splits: Path, call, o
     assert code == 1
     assert line == (
         "error: datasets/risfsplit/voc2: its novel classes are voc2 (aeroplane, bottle, cow, horse, sofa), but --novel "
-        f"(or novel: in risf.yaml) says {novel}; leave that out, or pass --split with a split of {novel} "
+        f"(or novel: in risf.yaml) says {novel}; leave that out, or name a split of {novel} "
         f"(risf prepare-splits --novel {novel} draws one)"
     )
 

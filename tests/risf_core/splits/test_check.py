@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_held_out
-from risf_core.errors import DataError
+from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, check_split, prepare_splits
 
 WriteCoco = Callable[..., Path]
@@ -35,6 +35,12 @@ def change(path: Path, edit: Callable[[Any], object]) -> None:
 def test_a_split_as_it_was_written_is_sound(split: Path) -> None:
     report = check_split(split)
     assert (report.faults, report.notes, report.seeds, report.shots) == ((), (), (1, 2), (1, 3))
+
+
+def test_novel_classes_that_the_split_does_not_have_are_refused(split: Path) -> None:
+    assert check_split(split, novel=["dog"]).faults == check_split(split, novel="dog").faults == ()
+    with pytest.raises(ConfigError, match=r"its novel classes are dog, but --novel .* says cat,dog; leave that out"):
+        check_split(split, novel=["cat", "dog"])
 
 
 def test_boxes_and_images_are_counted_by_class(split: Path) -> None:
