@@ -16,8 +16,14 @@ Value: TypeAlias = Any  # a YAML value, until its field's type has read it
 DEFAULT = "default"
 
 
-def _at_least(least: float, default: Any, *, most: float = float("inf")) -> Any:  # Any: dataclasses' field
-    return field(default=default, metadata={"least": least, "most": most})
+MOST_SEED = 1_000_000_000  # with an iteration and a process counted in, it is still one that torch takes
+MOST_SIDE = 10_000  # pixels; an image of that size is 300 MB
+
+
+def _at_least(
+    least: float, default: Any, *, most: float = float("inf"), fewest: int = 0
+) -> Any:  # Any: dataclasses' field
+    return field(default=default, metadata={"least": least, "most": most, "fewest": fewest})
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class DataConfig:
     records: Literal["image", "box"] = "image"  # VOC as published: one record a box
     held_out: Path | None = None  # COCO JSON to evaluate on; None: the split's own test images
     held_out_images: int | None = _at_least(1, None)  # evaluate on the first so many; None: on all
-    short_sides: tuple[int, ...] = _at_least(16, (640, 672, 704, 736, 768, 800))  # pixels, one drawn an image
+    # pixels, one drawn an image
+    short_sides: tuple[int, ...] = _at_least(16, (640, 672, 704, 736, 768, 800), most=MOST_SIDE, fewest=1)
     long_side: int = _at_least(16, 1333)  # pixels at most
     flip: float = _at_least(0, 0.5, most=1)  # how often an image is mirrored
     aspect_grouping: bool = True  # batches hold landscape or portrait images, not both
@@ -80,7 +87,7 @@ class SolverConfig:
     scale_schedule: bool = True  # False: rate and iterations are taken as they stand, whatever the batch
     images_per_step: int = _at_least(1, 2)  # images a process holds at once; the rest of the batch is accumulated
     engine: Literal["torchvision", "detectron2"] = "torchvision"  # who runs the network: the same weights and boxes
-    seed: int = _at_least(0, 0)  # of the order of images, flips, sizes, sampled boxes and fresh weights
+    seed: int = _at_least(0, 0, most=MOST_SEED)  # of the order of images, flips, sizes, sampled boxes and fresh weights
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
     channels_last: bool = False
@@ -216,7 +223,7 @@ def _read_yaml(path: Path) -> dict[str, Value]:
 
     try:
         content = yaml.safe_load(read_text(path, what="config"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date and is none
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict | None):
         raise ConfigError(f"{path}: holds {type(content).__name__}, not sections of keys and values")
@@ -261,7 +268,7 @@ def _yaml_value(text: str) -> Value:
 
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none
         return text
 
 

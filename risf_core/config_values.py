@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import types
 from pathlib import Path
@@ -17,10 +18,13 @@ class ValueFault(Exception):
     """Why a value is not one of its field; the caller names file and key."""
 
 
-def read_value(value: Value, hint: Hint, *, least: float = float("-inf"), most: float = float("inf")) -> Value:
+def read_value(
+    value: Value, hint: Hint, *, least: float = float("-inf"), most: float = float("inf"), fewest: int = 0
+) -> Value:
     """The value as the type `hint` says: bool, int, float, str, Path, Literal, tuple of one of them, or None too.
 
-    Raises ValueFault where it is none, or a number outside `least` to `most`.
+    Raises ValueFault where it is none, a number outside `least` to `most` or without end, or a list of less than
+    `fewest`.
     """
     origin: Hint = get_origin(hint)
     if origin in (Union, types.UnionType):
@@ -31,6 +35,8 @@ def read_value(value: Value, hint: Hint, *, least: float = float("-inf"), most: 
     if origin is tuple:
         inner = get_args(hint)[0]
         parts = value if isinstance(value, list) else _split(value) if inner is not str else [value]
+        if len(parts) < fewest:
+            raise ValueFault(f"{value!r} must hold at least {fewest}")
         return tuple(read_value(part, inner, least=least, most=most) for part in parts)
     if origin is Literal:
         return _word(value, get_args(hint))
@@ -40,6 +46,8 @@ def read_value(value: Value, hint: Hint, *, least: float = float("-inf"), most: 
         return _number(value, hint, least=least, most=most)
     if value is None or isinstance(value, dict | list):
         raise ValueFault(f"{value!r} is no text")
+    if "\0" in str(value):
+        raise ValueFault(f"{value!r} holds a null character")
     return Path(os.path.expanduser(str(value))) if hint is Path else str(value)
 
 
@@ -68,6 +76,8 @@ def _number(value: Value, hint: type, *, least: float, most: float) -> float:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise ValueFault(f"{value!r} is no {'whole number' if hint is int else 'number'}") from None
+    if math.isinf(number):
+        raise ValueFault(f"{value!r} must be finite")
     if not least <= number <= most:  # NaN is outside of everything
         bound = f"at least {least:g}" if most == float("inf") else f"in {least:g}..{most:g}"
         raise ValueFault(f"{value!r} must be {bound}")

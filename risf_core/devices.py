@@ -1,4 +1,4 @@
-"""Which device and which number format heavy work runs in; chosen from what the hardware supports, never by timing."""
+"""Which device, number format and cores heavy work runs on; chosen from what the hardware has, never by timing."""
 
 from __future__ import annotations
 
@@ -80,6 +80,12 @@ def cpu_has_bfloat16() -> bool:
 
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch's own test, where the release has it
     return bool(supported()) if supported is not None else False
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: more workers than these would only wait for each other."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux alone has it
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def is_out_of_memory(error: BaseException) -> bool:

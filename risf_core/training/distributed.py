@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -37,12 +39,19 @@ def with_shared_gradients(model: Detector, processes: Processes, device: torch.d
         return model
     # without any gradient into res4 its parameters have none, which DDP must be told to look for
     cut_off = model.rpn_gradient_scale == 0 and model.rcnn_gradient_scale == 0
+    no_buffers: dict[str, Any] = {_buffers_option(): False}  # Any: torch's keywords. They are frozen norms
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
-        broadcast_buffers=False,  # the only buffers are frozen norms
         find_unused_parameters=cut_off,
+        **no_buffers,
     )
+
+
+def _buffers_option() -> str:
+    """What DistributedDataParallel calls the broadcast of buffers before each step: newer releases warn of the old."""
+    known = inspect.signature(DistributedDataParallel).parameters
+    return "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
 
 
 def mean_over_processes(values: Tensor, processes: Processes) -> Tensor:

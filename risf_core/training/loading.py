@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from torch.utils.data import DataLoader, Dataset
 
 from risf_core.config import DataConfig
+from risf_core.devices import usable_cores
 from risf_core.errors import ImageError
 from risf_core.processes import Processes
 from risf_core.records import ImageRecord
@@ -54,7 +54,7 @@ def training_steps(
     loader = DataLoader(
         _Examples(records, data, seed),
         batch_sampler=own,
-        num_workers=min(data.workers, _cores()),
+        num_workers=min(data.workers, usable_cores()),
         collate_fn=_as_they_are,
         pin_memory=pin_memory,
     )
@@ -62,12 +62,6 @@ def training_steps(
     while True:
         first = next(groups)  # the plan is known once its first group has been asked for
         yield StepExamples(_with_first(first, groups, accumulation), own.states.popleft())
-
-
-def _cores() -> int:
-    """The cores that this process may use: more workers than these would only wait for each other."""
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux alone has it
-    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def _with_first(first: list[Example], others: Iterator[list[Example]], count: int) -> Iterator[list[Example]]:

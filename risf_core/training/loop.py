@@ -198,10 +198,10 @@ def _save_batch(fault: LossIsNoNumber, job: Job, *, iteration: int, rate: float)
     from PIL import Image
 
     folder = job.folder / f"bad_loss_iteration_{iteration}"
+    folder.mkdir(parents=True, exist_ok=True)
     images = []
     for number, example in enumerate(fault.examples):
         name = f"{number}_{example.path.stem}.png"
-        folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(example.pixels.flip(0).permute(1, 2, 0).contiguous().numpy()).save(folder / name)  # BGR to RGB
         target = {"boxes": example.target.boxes.tolist(), "labels": example.target.labels.tolist()}
         images.append({"saved_as": name, "path": str(example.path), **target})

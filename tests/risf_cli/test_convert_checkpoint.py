@@ -60,7 +60,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(weights, form: str) -
     written.write_bytes(b"before")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # no file can grow beyond: writing fails
+        resource.setrlimit(resource.RLIMIT_FSIZE, (307_200, before[1]))  # no file can grow beyond: writing fails
         result = run(weights, "--to", form, "--out", target)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

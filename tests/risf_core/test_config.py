@@ -100,6 +100,17 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
         ("solver: {learning_rate: null}", "[solver] learning_rate: None is no number"),
         ("data: {flip: 2}", "[data] flip: 2 must be in 0..1"),
         ("data: {short_sides: [640, x]}", "[data] short_sides: 'x' is no whole number"),
+        ("data: {short_sides: []}", "[data] short_sides: [] must hold at least 1"),
+        ("data: {short_sides: ''}", "[data] short_sides: '' must hold at least 1"),
+        ("data: {short_sides: [640, 20000]}", "[data] short_sides: 20000 must be in 16..10000"),
+        ("data: {long_side: 0}", "[data] long_side: 0 must be at least 16"),
+        ("solver: {seed: 99999999999999}", "[solver] seed: 99999999999999 must be in 0..1e+09"),
+        ("solver: {learning_rate: .inf}", "[solver] learning_rate: inf must be finite"),
+        ("solver: {learning_rate: 1e400}", "[solver] learning_rate: '1e400' must be finite"),
+        ("solver: {weight_decay: -.inf}", "[solver] weight_decay: -inf must be finite"),
+        ("loss: {gamma: .nan}", "[loss] gamma: nan must be at least 0"),
+        ('data: {coco: "a\\0b"}', "[data] coco: 'a\\x00b' holds a null character"),
+        ("solver: {batch: 2024-13-45}", "is not valid YAML: month must be in 1..12"),
         ("data: {split: {a: 1}}", "[data] split: {'a': 1} is no text"),
         ("data: 3", "[data] must hold keys and values, got 3"),
         ("extends: [a]", "extends: ['a'] is not the name of a file"),
@@ -113,6 +124,12 @@ def test_a_bad_config_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(Exception) as caught:
         read_config(tmp_path / "c.yaml")
     assert message in str(caught.value)
+
+
+def test_a_date_that_is_none_is_the_text_that_it_is_on_the_command_line() -> None:
+    assert read_config(overrides=["data.split=2024-13-45"]).values.data.split == Path("2024-13-45")
+    with pytest.raises(ConfigError, match=r"--set: \[solver\] batch: '2024-13-45' is no whole number"):
+        read_config(overrides=["solver.batch=2024-13-45"])
 
 
 def test_extending_goes_one_level(tmp_path: Path) -> None:

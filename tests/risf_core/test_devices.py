@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from risf_core import devices
-from risf_core.devices import choose_device, choose_precision, cpu_has_bfloat16
+from risf_core.devices import choose_device, choose_precision, cpu_has_bfloat16, usable_cores
 from risf_core.errors import ConfigError
 
 
@@ -103,3 +104,13 @@ def test_an_unknown_precision_is_named_with_the_nearest():
     with pytest.raises(ConfigError) as caught:
         choose_precision("bf61", "cpu")
     assert str(caught.value) == ("--precision 'bf61' is unknown (did you mean 'bf16'?); give auto, fp32, bf16, fp16")
+
+
+def test_cores_are_those_that_the_process_may_use_and_not_all_of_the_machine(monkeypatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 7}, raising=False)
+    assert usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS and Windows
+    assert usable_cores() == 64
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from risf_core.detector.architecture import ARCHITECTURES
+from risf_core.detector.model import build_detector
 from risf_core.errors import ConfigError
 from risf_core.processes import Processes
+from risf_core.training import distributed
 from risf_core.training.job import train
 from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
@@ -36,6 +40,7 @@ def test_two_processes_of_one_image_train_as_one_of_two(scenes: Path, small, tmp
             capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
+        assert "FutureWarning" not in done.stderr
         one, two = tmp_path / f"one-{batch}", tmp_path / f"two-{batch}"
         train(
             small(*same, f"solver.batch={batch}", "solver.images_per_step=2"), one, hooks=Hooks(sampler_of=first_ones)
@@ -46,6 +51,33 @@ def test_two_processes_of_one_image_train_as_one_of_two(scenes: Path, small, tmp
         weights, others = final_weights(one), final_weights(two)
         for name, value in weights.items():
             torch.testing.assert_close(others[name], value, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "option"),
+    [  # of torch 2.3 and of 2.15
+        (("module", "device_ids", "broadcast_buffers", "find_unused_parameters"), "broadcast_buffers"),
+        (("module", "broadcast_buffers", "find_unused_parameters", "forward_sync_buffers"), "forward_sync_buffers"),
+    ],
+)
+def test_buffers_are_never_sent_whatever_the_release_of_torch_calls_that(
+    monkeypatch, parameters: tuple[str, ...], option: str
+) -> None:
+    called: dict[str, object] = {}
+
+    class Parallel:
+        __signature__ = inspect.Signature(
+            [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in parameters]
+        )
+
+        def __init__(self, module, **options: object) -> None:
+            called.update(options)
+
+    monkeypatch.setattr(distributed, "DistributedDataParallel", Parallel)
+    model = build_detector(ARCHITECTURES["small"], class_count=2)
+    distributed.with_shared_gradients(model, Processes(0, 2), torch.device("cpu"))
+    assert called[option] is False
+    assert {name for name in called if "buffers" in name} == {option}
 
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(small, tmp_path: Path) -> None:

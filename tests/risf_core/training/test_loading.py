@@ -14,6 +14,7 @@ from risf_core.datasets import read_coco_dataset
 from risf_core.errors import ImageError
 from risf_core.processes import Processes
 from risf_core.records import ImageRecord, dataset_records
+from risf_core.training import loading
 from risf_core.training.loading import training_steps
 from risf_core.training.order import OrderState
 
@@ -77,3 +78,18 @@ def test_a_damaged_image_is_one_line_that_names_it(records, tmp_path: Path, work
         steps_of(broken, 3, data=replace(DATA, workers=workers))
     assert str(caught.value).startswith(f"{tmp_path}/bad.jpg: ")
     assert "\n" not in str(caught.value)
+
+
+def test_no_more_workers_are_started_than_there_are_cores(records, monkeypatch) -> None:
+    started = []
+
+    class Loader(loading.DataLoader):
+        def __init__(self, *arguments: object, num_workers: int, **options: object) -> None:
+            started.append(num_workers)
+            super().__init__(*arguments, num_workers=0, **options)
+
+    monkeypatch.setattr(loading, "DataLoader", Loader)
+    monkeypatch.setattr(loading, "usable_cores", lambda: 3)
+    for wanted in (2, 3, 8):
+        steps_of(records, 1, data=replace(DATA, workers=wanted))
+    assert started == [2, 3, 3]

@@ -94,6 +94,10 @@ def test_the_order_of_images_and_the_weights_follow_the_seed(small, tmp_path: Pa
         assert_same_weights(tmp_path / "a", tmp_path / "c")
 
 
+def test_the_largest_seed_trains(small, tmp_path: Path) -> None:
+    train(small("solver.iterations=1", "solver.steps=[]", "solver.seed=1000000000"), tmp_path / "run")
+
+
 def test_a_folder_that_holds_a_run_is_refused(small, tmp_path: Path) -> None:
     config = small("solver.iterations=1", "solver.steps=[]")
     train(config, tmp_path / "run")
