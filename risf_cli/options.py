@@ -192,7 +192,7 @@ Cache = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    _option(help="Threads that decode and cut. (default: 2, on a GPU up to 8)", metavar="N", panel=_RUN, min=0),
+    _option(help="Threads that decode and cut. (default: as many as cores, up to 8)", metavar="N", panel=_RUN, min=0),
 ]
 Device = Annotated[
     str,

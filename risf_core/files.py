@@ -59,13 +59,13 @@ def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             temporary.unlink(missing_ok=True)
 
 
-def check_not_read(out: Path | str, inputs: Iterable[Path | str | None]) -> None:
+def check_not_read(out: Path | str, inputs: Iterable[Path | str | None], *, option: str = "--out") -> None:
     """Refuse an output that is one of the files a command reads. Raises ConfigError."""
     target = Path(out)
     for source in inputs:
         there = source is not None and not is_stream(source) and target.exists() and Path(source).exists()
         if there and target.samefile(source or ""):
-            raise ConfigError(f"--out {out} is a file that is read here and would be lost; choose another name")
+            raise ConfigError(f"{option} {out} is a file that is read here and would be lost; choose another name")
 
 
 def check_writable(path: Path) -> None:

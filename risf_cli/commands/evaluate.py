@@ -85,7 +85,7 @@ def evaluate(
     """
     import numpy as np
 
-    from risf_cli.render import print_warnings, progress_of
+    from risf_cli.render import print_warnings, progress_of, say
     from risf_core.evaluation import EvaluatedFile, comparison_json, match, read_detections_for, read_ground_truth
     from risf_core.evaluation import aggregate as aggregate_of
     from risf_core.evaluation import bootstrap as intervals_of
@@ -93,6 +93,7 @@ def evaluate(
     from risf_core.evaluation.compare import LEVEL
     from risf_core.evaluation.results import write_aggregate_csv, write_class_csv
     from risf_core.files import STANDARD_STREAM, display_name, write_json
+    from risf_core.report.record import FITTED_TO_THESE, is_fitted_to
     from risf_core.vocabulary import novel_names
 
     print_warnings()
@@ -122,6 +123,8 @@ def evaluate(
         )
         metrics = metrics_of(table, truth, protocol=protocol, max_detections=caps, evaluator=evaluator)
         results.append(EvaluatedFile(display_name(file), len(table), metrics))
+        if is_fitted_to(file, annotations):
+            say(f"warning: {display_name(file)}: {FITTED_TO_THESE}")
         if bootstrap:
             matches.append(match(table, truth, protocol=protocol, max_detections=caps))
     if bootstrap:
@@ -160,10 +163,7 @@ def _check_outputs(outputs: Mapping[str, Path | None], *, inputs: Sequence[Path 
     files = [path for path in inputs if path is not None and os.path.isfile(path)]
     named = {option: path for option, path in outputs.items() if path is not None and not is_stream(path)}
     for option, path in named.items():
-        try:
-            check_not_read(path, files)
-        except ConfigError as error:
-            raise ConfigError(str(error).replace("--out", option, 1)) from None
+        check_not_read(path, files, option=option)
         check_writable(path)
     if len(named) > len({path.resolve() for path in named.values()}):
         raise ConfigError(f"{' and '.join(named)} name the same file, {next(iter(named.values()))}; choose two names")

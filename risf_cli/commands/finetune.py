@@ -147,10 +147,6 @@ def finetune(
             "risf finetune needs --weights RUN|FILE, what to start from; run risf base-train first (its run in "
             "runs/base is found by itself), or name a checkpoint"
         )
-    if values.data.split is not None and not values.data.coco:
-        from risf_core.splits.reading import check_novel_choice
-
-        check_novel_choice(values.data.split, values.data.novel)
     folder = out or Path("runs", "gfsod" if values.data.setting == "generalised" else "fsod")
     run_training(found, folder, resume=resume, force=force, json_=json_, quiet=quiet)
 

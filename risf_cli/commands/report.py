@@ -93,6 +93,7 @@ def report(
     from risf_core.evaluation import read_detections_for, read_ground_truth
     from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, open_output
     from risf_core.report import compare_files, gallery_of, page_of, read_record
+    from risf_core.report.record import fitted_to
     from risf_core.vocabulary import novel_names
 
     print_warnings()
@@ -136,7 +137,13 @@ def report(
         "bootstrap": bootstrap, "seed": seed, "pictures of each kind": pictures,
     }  # fmt: skip
     page = page_of(
-        comparison, gallery, annotations=str(annotations), record=record, own_settings=own_settings, notes=notes
+        comparison,
+        gallery,
+        annotations=str(annotations),
+        record=record,
+        own_settings=own_settings,
+        notes=notes,
+        flattered=record is not None and fitted_to(record, annotations) is True,
     )
     with open_output(out) as handle:
         handle.write(page)
@@ -175,7 +182,7 @@ def _encoder_place(
 def _notes(record: Record, before: str, after: str, annotations: Path) -> list[str]:
     """What the record says that a reader of the figures must not miss."""
     from risf_core.files import display_name
-    from risf_core.report.record import fitted_to, names_other_input
+    from risf_core.report.record import FITTED_TO_THESE, fitted_to, names_other_input
 
     notes = []
     if names_other_input(record, before):
@@ -185,10 +192,7 @@ def _notes(record: Record, before: str, after: str, annotations: Path) -> list[s
         )
     same = fitted_to(record, annotations)
     if same:
-        notes.append(
-            "The fusion was fitted to these very annotations, so the figures flatter it; the table of risf tune, from "
-            "cross-validation, does not."
-        )
+        notes.append(f"{FITTED_TO_THESE[0].upper()}{FITTED_TO_THESE[1:]}.")
     elif same is None:
         notes.append("The fusion was fitted to labelled images; figures on those images would flatter it.")
     return notes

@@ -22,8 +22,12 @@ def page_of(
     record: Record | None,
     own_settings: Mapping[str, object],
     notes: Sequence[str] = (),
+    flattered: bool = False,
 ) -> str:
-    """The whole page. `notes` are sentences that a reader must not miss; `own_settings` are those of the report."""
+    """The whole page. `notes` are sentences that a reader must not miss; `own_settings` are those of the report.
+
+    `flattered`: AFTER's scores were fitted to these very images, so that they cannot show that it is better.
+    """
     import jinja2
     from markupsafe import Markup
 
@@ -35,7 +39,7 @@ def page_of(
         loader=jinja2.PackageLoader("risf_core.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     context = {
-        **_head(comparison, annotations=annotations, notes=notes),
+        **_head(comparison, annotations=annotations, notes=notes, flattered=flattered),
         "summary": summary_of(comparison),
         "interval_note": _interval_note(comparison),
         "class_rows": rows,
@@ -55,7 +59,7 @@ def page_of(
     return environment.get_template("report.html.jinja").render(context)
 
 
-def _head(comparison: Comparison, *, annotations: str, notes: Sequence[str]) -> dict[str, Any]:
+def _head(comparison: Comparison, *, annotations: str, notes: Sequence[str], flattered: bool) -> dict[str, Any]:
     truth = comparison.truth
     boxes = int(truth.boxes_per_class().sum())
     rows = [file.evaluated.rows for file in comparison.files]
@@ -65,7 +69,7 @@ def _head(comparison: Comparison, *, annotations: str, notes: Sequence[str]) -> 
         "after": _shown_name(comparison.after.name),
         "annotations": _shown_name(annotations),
         "facts": f"{found}, {len(truth.images):,} images with {boxes:,} boxes of {len(truth.vocabulary):,} classes",
-        "verdict": verdict_of(comparison),
+        "verdict": verdict_of(comparison, flattered=flattered),
         "notes": list(notes),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ _SECTIONS = (
     ("inputs", "Files"),
     ("counts", "Rows"),
     ("versions", "Versions"),
+)
+FITTED_TO_THESE = (
+    "the fusion was fitted to these very annotations, so the figures flatter it; the table of risf tune, from "
+    "cross-validation, does not"
 )
 _MOST_ITEMS = 12  # of a list that a cell shows
 
@@ -43,6 +48,14 @@ def names_other_input(record: Record, before: Path | str) -> bool:
     if not isinstance(stated, str) or str(before) == STANDARD_STREAM or not Path(before).is_file():
         return False
     return stated != sha256_of(Path(before))
+
+
+def is_fitted_to(after: Path | str, annotations: Path) -> bool:
+    """Whether a file's record says for certain that its scores come from a fusion fitted to these annotations."""
+    with contextlib.suppress(DataError):  # a broken record says nothing
+        record = read_record(after)
+        return record is not None and fitted_to(record, annotations) is True
+    return False
 
 
 def fitted_to(record: Record, annotations: Path) -> bool | None:

@@ -94,8 +94,8 @@ def class_rows(comparison: Comparison) -> list[FigureRow]:
     return sorted(rows, key=lambda row: -moves[row.name])
 
 
-def verdict_of(comparison: Comparison) -> Verdict:
-    """Whether AFTER is better, in words."""
+def verdict_of(comparison: Comparison, *, flattered: bool = False) -> Verdict:
+    """Whether AFTER is better, in words; `flattered`: its scores were fitted to these very images."""
     before, after = (file.evaluated.metrics.flat() for file in comparison.files)
     intervals = _figure_intervals(comparison)
     shown = ["AP", *(["nAP"] if "nAP" in before else [])]
@@ -105,7 +105,8 @@ def verdict_of(comparison: Comparison) -> Verdict:
         if UNDEFINED in (before[name], after[name]):
             sentences.append(f"{titles[name]} is undefined: there are no boxes to measure against.")
             continue
-        sentence, tone = _verdict(titles[name], before[name], after[name], intervals.get(name), bool(intervals))
+        own = (before[name], after[name], intervals.get(name))
+        sentence, tone = _verdict(titles[name], *own, bootstrapped=bool(intervals), flattered=flattered)
         sentences.append(sentence)
         tones.append(tone)
     tone = tones[0] if tones and len(set(tones)) == 1 else ""
@@ -181,7 +182,9 @@ def _change(change: float | None, interval: Interval | None) -> Change:
     return Change(f"{signed(change)} ± {100 * reach:.2f}", tone)
 
 
-def _verdict(title: str, before: float, after: float, interval: Interval | None, bootstrapped: bool) -> tuple[str, str]:
+def _verdict(
+    title: str, before: float, after: float, interval: Interval | None, *, bootstrapped: bool, flattered: bool
+) -> tuple[str, str]:
     change = after - before
     figures = f"{title}: {percent(before)} before, {percent(after)} after ({signed(change)}"
     if interval is None:
@@ -189,6 +192,8 @@ def _verdict(title: str, before: float, after: float, interval: Interval | None,
         return f"{figures}; {why}, so chance cannot be told from effect).", ""
     bounds = f"{figures}; 95 % interval {signed(interval[0])} to {signed(interval[1])})"
     if interval[0] > 0:
+        if flattered:
+            return f"{bounds}: AFTER is better on the images that it was fitted to, which tells nothing of others.", ""
         return f"{bounds}: AFTER is better, beyond chance.", "up"
     if interval[1] < 0:
         return f"{bounds}: AFTER is worse, beyond chance; keep the scores of BEFORE.", "down"

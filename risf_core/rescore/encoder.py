@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from risf_core.devices import Precision
+from risf_core.devices import Precision, usable_cores
 from risf_core.errors import ConfigError
 from risf_core.files import sha256_of
 from risf_core.images import decode_rgb
@@ -68,7 +67,7 @@ class OpenClipEncoder:
         self.device = device
         self.precision = precision
         self.batch_size = batch_size or (32 if device == "cpu" else 256)
-        self.workers = _default_workers() if workers is None else workers
+        self.workers = min(8, usable_cores()) if workers is None else workers
         self.compat_released = compat_released
         self.preprocessing = preprocessing_of(source, "released" if compat_released else crop)
 
@@ -241,7 +240,3 @@ def _hand_out(embeddings: torch.Tensor, shares: Sequence[_Share]) -> None:
     for share in shares:
         share.gathered.parts.append(rows[start : start + share.count])
         start += share.count
-
-
-def _default_workers() -> int:
-    return min(8, os.cpu_count() or 2)

@@ -16,7 +16,15 @@ from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import sha256_of
 from risf_core.records import RecordSet, dataset_records
 from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
-from risf_core.splits.reading import BASE_NAME, image_folders_of, read_base, read_split, read_test_data, seed_name
+from risf_core.splits.reading import (
+    BASE_NAME,
+    check_novel_choice,
+    image_folders_of,
+    read_base,
+    read_split,
+    read_test_data,
+    seed_name,
+)
 from risf_core.splits.split import SeedShots
 from risf_core.splits.tfa_reading import tfa_files
 from risf_core.splits.training_sets import base_records, few_shot_records, generalised_records
@@ -69,6 +77,7 @@ def _of_split(data: DataConfig, split: Path) -> TrainingData:
                 f"{split}: lists images alone; name the folder that holds VOC2007 and VOC2012 with --images, for their "
                 "boxes"
             )
+        check_novel_choice(split, data.novel)
         shots = read_split(split, seed=data.seed, novel=data.novel, voc_root=voc_root)
         inputs = _shot_inputs(split, manifest, shots, seed=data.seed)
         whole = shots.boxes.vocabulary

@@ -253,6 +253,8 @@ def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(folder, rescored):
 
     (folder / "others.json").write_text("{}")
     assert "was fitted to these very annotations, so the figures flatter it" in notes("gt.json")
+    told = CliRunner().invoke(app, ["evaluate", "before.json", "after.json", "--annotations", "gt.json", "--quiet"])
+    assert told.stderr.startswith("warning: after.json: the fusion was fitted to these very annotations, so the")
     assert notes("others.json") == ""
     assert "figures on those images would flatter it" in notes("gt.json", "gone.json")
     (folder / "fusion.json").write_text(json.dumps({"inputs": {"annotations": {"path": "voc"}}}))  # a folder: no hash

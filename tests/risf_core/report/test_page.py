@@ -16,6 +16,7 @@ from risf_core.detections import Detections
 from risf_core.report import EncoderPlace, compare_files, gallery_of, page_of
 from risf_core.report.page_charts import MOST_BARS, script_json
 from risf_core.report.pictures import SIDE, picture_of, region_of
+from risf_core.report.verdicts import TRUE
 from risf_core.vocabulary import ClassVocabulary
 
 EVIL = "<script>alert('x')</script>&\"</style>"
@@ -71,6 +72,20 @@ def photos_of(truth, folder: Path, *, but: tuple[int, ...] = ()) -> Path:
             pixels = generator.integers(0, 256, (info.height, info.width, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / Path(info.file_name).name, quality=40)
     return folder
+
+
+def test_a_gain_on_the_images_that_a_fusion_was_fitted_to_shows_nothing(made):
+    truth, before, _ = made(images=30)
+    right = compare_files(before, before, truth, names=("a", "b"), resamples=0).before.verdicts == TRUE
+    better = before.with_scores(np.where(right, 0.9, 0.1))
+    words = "AFTER is better on the images that it was fitted to, which tells nothing of others."
+    shown, flattered = page(truth, before, better), page(truth, before, better, flattered=True)
+    assert "AFTER is better, beyond chance." in shown.text
+    assert words not in shown.text
+    assert words in flattered.text
+    assert "beyond chance" not in flattered.text
+    for read, tone in ((shown, "verdict up"), (flattered, "verdict ")):
+        assert [own["class"] for own in read.all("p") if own.get("class", "").startswith("verdict")] == [tone]
 
 
 def test_the_page_holds_the_figures_and_loads_nothing(made):
