@@ -20,7 +20,8 @@ def lines_before(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: Resc
 
     found = inputs.found
     yield f"read {len(inputs.file.detections)} detections of {len(inputs.vocabulary)} classes"
-    yield f"found {len(found.photos)} photos by {' and '.join(found.ways) or 'nothing'}"
+    if found.photos:
+        yield f"found {len(found.photos)} photos by {' and '.join(found.ways)}"
     tag = f":{encoder.source.tag}" if encoder.source.tag else ""
     yield f"encoder {encoder.source.name}{tag} ({encoder.source.weights}), {encoder.precision} on {encoder.device}"
     given = encoder.preprocessing

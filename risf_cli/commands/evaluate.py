@@ -183,6 +183,7 @@ def _print_tables(
 ) -> None:
     from risf_cli.metrics_tables import aggregate_class_table, aggregate_table, class_tables, overall_tables
     from risf_cli.render import console, print_table
+    from risf_core.evaluation.compare import LEAST_IMAGES
 
     width = console().width
     groups: list[Group] = ["novel", "base"] if truth.vocabulary.novel else ["all"]
@@ -200,8 +201,20 @@ def _print_tables(
             print_table(*table)
     else:
         print_table(*aggregate_table(runs))
-        typer.echo(f"mean ± 95 % interval of the mean over {runs.runs} runs (1.96 s / sqrt(n))")
+        over = f"{runs.runs} runs (1.96 s / sqrt(n))" if runs.runs > 1 else "1 run: none, it takes two"
+        typer.echo(f"mean ± 95 % interval of the mean over {over}")
     if resamples:
         typer.echo(f"± 95 % interval: paired bootstrap over {len(truth.images)} images, {resamples} resamples")
         if len(results) > 1:
             typer.echo("* the interval of the difference is without 0")
+        if per_class and _without_interval(results[0], truth):
+            typer.echo(f"± - a class with boxes in fewer than {LEAST_IMAGES} images has no interval")
+
+
+def _without_interval(file: EvaluatedFile, truth: GroundTruth) -> bool:
+    """Whether a class of the table, one that has boxes, has no interval."""
+    from risf_core.evaluation.metrics import distinct_names
+
+    own = file.bootstrapped.own.per_class if file.bootstrapped else {}
+    counts = zip(distinct_names(truth.vocabulary), truth.boxes_per_class().tolist(), strict=True)
+    return any(count and None in own[name].values() for name, count in counts)

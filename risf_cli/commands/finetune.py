@@ -141,7 +141,8 @@ def finetune(
     if values.data.setting == "base":
         raise ConfigError("the config is of the base setting; risf base-train runs that")
     if values.data.shots is None and not values.data.coco:
-        raise ConfigError("risf finetune needs --shots K, one of the counts that the split holds")
+        held = _shots_of(values.data.split)
+        raise ConfigError(f"risf finetune needs --shots K, one of the counts that the split holds{held}")
     if values.model.weights is None:
         raise ConfigError(
             "risf finetune needs --weights RUN|FILE, what to start from; run risf base-train first (its run in "
@@ -158,3 +159,12 @@ def _split_in_force(context: typer.Context, split: Path | None, novel: str | Non
     if "split" in typed or "novel" not in typed or split != project.default_split("finetune"):
         return split
     return project.default_split("finetune", novel=novel)
+
+
+def _shots_of(split: Path | None) -> str:
+    """The counts of shots of a split that says them, for a message."""
+    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+
+    if split is None or not (split / MANIFEST_NAME).is_file():
+        return ""
+    return f": {', '.join(map(str, read_manifest(split).shots))}"

@@ -274,11 +274,16 @@ def test_bootstrap_gives_each_figure_and_each_difference_an_interval(evaluate, c
     assert "difference_intervals" not in first
     assert evaluate(*arguments, "--json", "--quiet").stdout == done.stdout
     assert evaluate(*arguments, "--json", "--quiet", "--seed", "1").stdout != done.stdout
+    truth = json.loads((crowded_folder / "gt.json").read_text())
+    few = {**truth, "annotations": truth["annotations"][:3]}
+    (crowded_folder / "few.json").write_text(json.dumps(few))
     lines = evaluate(*arguments).stdout.splitlines()
     assert lines[-2:] == [
         "± 95 % interval: paired bootstrap over 12 images, 200 resamples",
         "* the interval of the difference is without 0",
     ]
+    few = evaluate("half.json", "--annotations", "few.json", "--bootstrap", "20").stdout.splitlines()
+    assert few[-1] == "± - a class with boxes in fewer than 5 images has no interval"
     # by hand: hit k of half.json has precision k / (2 k - 1) and recall k / 12; 9, 8, 9, 8, 8, 9 thresholds lie between
     half = (9 * 1 + 8 * 2 / 3 + 9 * 3 / 5 + 8 * 4 / 7 + 8 * 5 / 9 + 9 * 6 / 11) / 101
     shown = next(line.split() for line in lines if line.split()[:1] == ["AP75"])
@@ -300,6 +305,8 @@ def test_aggregate_takes_files_as_runs(evaluate, crowded_folder):
     lines = evaluate(*arguments).stdout.splitlines()
     assert ["AP", "50.00", "±", "98.00"] in [line.split() for line in lines]
     assert lines[-1] == "mean ± 95 % interval of the mean over 2 runs (1.96 s / sqrt(n))"
+    alone = evaluate("all.json", "--annotations", "gt.json", "--aggregate").stdout.splitlines()
+    assert alone[-1] == "mean ± 95 % interval of the mean over 1 run: none, it takes two"
 
 
 def test_csv_of_files_has_a_row_for_each_file_and_class(evaluate, crowded_folder):
