@@ -72,7 +72,8 @@ def _number(value: Value, hint: type, *, least: float, most: float) -> float:
         if isinstance(value, bool):
             raise ValueError
         number = hint(value)
-        if hint is int and number != float(value):
+        exact = float(value)  # no number that is larger than any of these
+        if hint is int and not isinstance(value, int) and number != exact:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise ValueFault(f"{value!r} is no {'whole number' if hint is int else 'number'}") from None

@@ -105,6 +105,7 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
         ("data: {short_sides: [640, 20000]}", "[data] short_sides: 20000 must be in 16..10000"),
         ("data: {long_side: 0}", "[data] long_side: 0 must be at least 16"),
         ("solver: {seed: 99999999999999}", "[solver] seed: 99999999999999 must be in 0..1e+09"),
+        ("solver: {seed: 99999999999999999999}", "[solver] seed: 99999999999999999999 must be in 0..1e+09"),
         ("solver: {learning_rate: .inf}", "[solver] learning_rate: inf must be finite"),
         ("solver: {learning_rate: 1e400}", "[solver] learning_rate: '1e400' must be finite"),
         ("solver: {weight_decay: -.inf}", "[solver] weight_decay: -inf must be finite"),
