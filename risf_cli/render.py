@@ -169,15 +169,25 @@ class _TenthLines:
 
 
 def print_warnings() -> None:
-    """From now on, warnings of the core are lines on stderr: ``warning: ...``."""
+    """From now on, what the core logs are lines on stderr: ``warning: ...``, and ``note: ...`` of lesser weight."""
     logger = logging.getLogger("risf_core")
-    if not any(isinstance(handler, _WarningLines) for handler in logger.handlers):
-        logger.addHandler(_WarningLines(logging.WARNING))
+    if not any(isinstance(handler, _LogLines) for handler in logger.handlers):
+        logger.addHandler(_LogLines(logging.INFO))
+        logger.setLevel(logging.INFO)
 
 
-class _WarningLines(logging.Handler):
+class _LogLines(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._notes: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"warning: {record.getMessage()}")
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            say(f"warning: {message}")
+        elif message not in self._notes:  # a folder that is read twice is told of once
+            self._notes.add(message)
+            say(f"note: {message}")
 
 
 def _cell(text: str, column: Column) -> Text:

@@ -34,7 +34,7 @@ from risf_core.splits.training_sets import base_records, few_shot_records, gener
 from risf_core.training.held_out import HeldOutSet, held_out_set
 from risf_core.vocabulary import ClassVocabulary
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ def _of_coco(data: DataConfig) -> TrainingData:
         raise DataError(f"{listing(data.coco)}: {error}; label some") from None
     if started_processes().is_first:
         for note in dataset.notes[len(stated.notes) :]:
-            _LOG.warning("%s: %s", listing(data.coco), note)
+            _log.warning("%s: %s", listing(data.coco), note)
     folders = data.images or tuple(dict.fromkeys(path.parent for path in data.coco))
     records = dataset_records(dataset, image_folders=folders, form=data.records)
 
