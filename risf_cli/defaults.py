@@ -9,6 +9,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from risf_cli.help_text import plain_fault
 from risf_core.errors import ConfigError
 from risf_core.project import load_project
 
@@ -53,7 +54,7 @@ def _reader(parameter: Any, context: typer.Context) -> Callable[[Any], Any]:
         try:
             parameter.process_value(context, typed)
         except typer.BadParameter as error:
-            raise ConfigError(f"{value!r} does not fit: {error.message.rstrip('.')}") from None
+            raise ConfigError(f"{value!r} does not fit: {plain_fault(error.message).rstrip('.')}") from None
         return typed
 
     return read

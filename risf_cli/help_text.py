@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 _MARGIN = 2  # columns around the text that typer leaves free
@@ -20,6 +21,14 @@ class Command(TyperCommand):
         """The parameters; flags and arguments show no type, which says nothing that their names do not."""
         return without_plain_types(super().get_params(ctx))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Click's own; what is wrong is said without the name of an exception."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = plain_fault(error.message)
+            raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, its text laid out for the terminal's width."""
         text = self.help
@@ -28,6 +37,11 @@ class Command(TyperCommand):
             super().format_help(ctx, formatter)
         finally:
             self.help = text
+
+
+def plain_fault(message: str) -> str:
+    """What is wrong with an option's value, without what the library that read it puts before its own words."""
+    return message.removeprefix("Value error, ")
 
 
 def without_plain_types(parameters: list[Any]) -> list[Any]:

@@ -16,10 +16,13 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
 )
 from rich.table import Table
 from rich.text import Text
+
+_SCREENS_WITH_BAR: list[Console] = []  # where a bar stands now, which lines of talk must not run into
 
 
 @dataclass(frozen=True)
@@ -72,13 +75,17 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(line: str) -> None:
-    """One line of talk on stderr."""
-    console(stderr=True).print(line, markup=False, soft_wrap=True)
+    """One line of talk on stderr, above the bar that stands there."""
+    screen = _SCREENS_WITH_BAR[-1] if _SCREENS_WITH_BAR else console(stderr=True)
+    screen.print(line, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def progress_of(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A function (done, total) that shows progress on stderr: a bar on a terminal, a line each tenth elsewhere."""
+    """A function (done, total) that shows progress on stderr: a bar on a terminal, a line each tenth elsewhere.
+
+    Nothing is shown before the first call.
+    """
     if quiet:
         yield lambda done, total: None
         return
@@ -86,32 +93,22 @@ def progress_of(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callab
     if not screen.is_terminal:
         yield _TenthLines(what, unit)
         return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        _RateColumn(unit),
-        console=screen,
-    ) as progress:
-        task = progress.add_task(what, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with contextlib.closing(_Bar(what, unit, screen)) as bar:
+        yield bar
 
 
 @contextlib.contextmanager
 def training_lines(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     """A function (line, done, total) that shows how a run stands: over a bar on a terminal, else as a line."""
-    if quiet:
-        yield lambda line, done, total: None
-        return
-    screen = console(stderr=True)
-    if not screen.is_terminal:
-        yield lambda line, done, total: say(line)
-        return
-    with Progress(TextColumn("training"), BarColumn(), _RateColumn("iterations"), console=screen) as progress:
-        task = progress.add_task("training", total=None)
+    with contextlib.ExitStack() as stack:
+        terminal = not quiet and console(stderr=True).is_terminal
+        bar = stack.enter_context(progress_of("training", "iterations")) if terminal else None
 
         def show(line: str, done: int, total: int) -> None:
-            progress.console.print(line, markup=False, soft_wrap=True)
-            progress.update(task, completed=done, total=total)
+            if not quiet:
+                say(line)
+            if bar is not None:
+                bar(done, total)
 
         yield show
 
@@ -131,21 +128,43 @@ def phases_of(*, quiet: bool = False) -> Iterator[Callable[[str, str, int, int],
         yield report
 
 
+class _Bar:
+    """Progress as a bar, which is drawn from its first figures on."""
+
+    def __init__(self, what: str, unit: str, screen: Console) -> None:
+        self._what, self._screen = what, screen
+        width = min(40, max(8, screen.width - 66))  # the figures need up to that, and stay on one line
+        bar = BarColumn(bar_width=width)
+        self._progress = Progress(TextColumn("{task.description}"), bar, _RateColumn(unit), console=screen)
+        self._task: TaskID | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._task is None:
+            self._task = self._progress.add_task(self._what, total=total, completed=done, first=done)
+            self._progress.start()
+            _SCREENS_WITH_BAR.append(self._screen)
+        self._progress.update(self._task, completed=done, total=total)
+
+    def close(self) -> None:
+        if self._task is not None:
+            self._progress.stop()
+            _SCREENS_WITH_BAR.remove(self._screen)
+
+
 class _RateColumn(ProgressColumn):
-    """Done of all, units a second and time left, by the average since the start: the first batches come in bursts."""
+    """Done of all, units a second and time left, by the average since the first figure: batches come in bursts."""
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
         super().__init__()
 
     def render(self, task: Task) -> Text:
-        total = "?" if task.total is None else f"{task.total:.0f}"
-        text = f"{task.completed:.0f}/{total} {self._unit}"
-        if task.completed and task.elapsed:
-            rate = task.completed / task.elapsed
-            text += f"  {rate:.1f} {self._unit}/s"
-            if task.total is not None:
-                text += f"  {timedelta(seconds=round((task.total - task.completed) / rate))} left"
+        text = f"{task.completed:.0f}/{task.total or 0:.0f} {self._unit}"
+        more = task.completed - task.fields["first"]
+        if more and task.elapsed:
+            rate = more / task.elapsed
+            left = timedelta(seconds=round(((task.total or 0) - task.completed) / rate))
+            text += f"  {_number(rate)} {self._unit}/s  {left} left"
         return Text(text)
 
 
@@ -154,30 +173,50 @@ class _TenthLines:
 
     def __init__(self, what: str, unit: str) -> None:
         self._what, self._unit = what, unit
-        self._start = self._last = time.monotonic()
+        self._first: tuple[float, int] | None = None  # when the first figure came, and what it was
+        self._last = time.monotonic()
         self._tenth = 0
 
     def __call__(self, done: int, total: int) -> None:
         tenth = 10 * done // total if total else 10
         now = time.monotonic()
+        if self._first is None:
+            self._first = now, done
         if tenth == self._tenth or (now - self._last < 2 and done < total):
             return
         self._tenth, self._last = tenth, now
-        rate = done / max(now - self._start, 1e-9)
-        left = (total - done) / rate if rate else 0.0
-        say(f"{self._what}: {done}/{total} {self._unit}, {rate:.1f} {self._unit}/s, {left:.0f} s left")
+        began, before = self._first
+        line = f"{self._what}: {done}/{total} {self._unit}"
+        if done > before and now > began:
+            rate = (done - before) / (now - began)
+            line += f", {_number(rate)} {self._unit}/s, {(total - done) / rate:.0f} s left"
+        say(line)
+
+
+def _number(rate: float) -> str:
+    return f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"
 
 
 def print_warnings() -> None:
-    """From now on, warnings of the core are lines on stderr: ``warning: ...``."""
+    """From now on, what the core logs are lines on stderr: ``warning: ...``, and ``note: ...`` of lesser weight."""
     logger = logging.getLogger("risf_core")
-    if not any(isinstance(handler, _WarningLines) for handler in logger.handlers):
-        logger.addHandler(_WarningLines(logging.WARNING))
+    if not any(isinstance(handler, _LogLines) for handler in logger.handlers):
+        logger.addHandler(_LogLines(logging.INFO))
+        logger.setLevel(logging.INFO)
 
 
-class _WarningLines(logging.Handler):
+class _LogLines(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._notes: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(f"warning: {record.getMessage()}")
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            say(f"warning: {message}")
+        elif message not in self._notes:  # a folder that is read twice is told of once
+            self._notes.add(message)
+            say(f"note: {message}")
 
 
 def _cell(text: str, column: Column) -> Text:

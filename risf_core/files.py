@@ -132,6 +132,8 @@ def read_text(path: Path | str, *, what: str) -> str:
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such {what}; check the path") from None
     except OSError as error:
+        if os.path.isdir(path):
+            raise DataError(f"{name}: is a folder; name a file in it") from None
         raise DataError(f"{name}: the {what} cannot be read: {error.strerror or error}") from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
         raise DataError(f"{name}: is UTF-16 text, as Windows writes it; save the {what} as UTF-8")

@@ -52,11 +52,12 @@ def find_photos(image_ids: Iterable[ImageId], *, index: DatasetIndex | None, fol
     A file name that is not below a folder as it is stated is looked for without its folders, then by its stem, as far
     as the annotations have no other image of that name or stem. Without a file name an image's photo has the id for a
     stem: as it is, with leading zeros, or either behind a prefix (COCO_val2014_000000000139). Folders are searched in
-    order, with their subfolders. Raises DataError where a folder is missing or two photos answer to the same id.
+    order, with their subfolders. Raises DataError where a folder is missing or two photos answer to the same id,
+    ImageError where the folders hold no photo at all.
     """
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder of images; check --images")
+            raise DataError(f"{folder}: there is no such folder of images; check --images, or `images` in risf.yaml")
     stems = _Stems(folders)
     stated = _StatedNames(index)
     photos: dict[ImageId, Photo] = {}
@@ -74,16 +75,18 @@ def find_photos(image_ids: Iterable[ImageId], *, index: DatasetIndex | None, fol
             continue
         photos[image_id] = Photo(path, info.size if info is not None else None)
         ways[way] += 1
+    if missing and folders and not photos and stems.is_empty:
+        raise ImageError(f"{_no_photo_in(folders)}; name the folder that holds them with --images")
     return FoundPhotos(photos, missing, unknown, dict(ways))
 
 
 def list_photos(folder: Path) -> list[Path]:
     """Every photo below a folder, sorted by path. Raises DataError where there is none."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder of images; check --images")
+        raise DataError(f"{folder}: there is no such folder of images; check --images, or `images` in risf.yaml")
     found = sorted(_walk(folder))
     if not found:
-        raise DataError(f"{folder}: holds no photo ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(_no_photo_in([folder]))
     return found
 
 
@@ -113,6 +116,11 @@ def is_turned(path: Path, expected_size: tuple[int, int] | None = None) -> bool:
     with _opened(path) as opened:
         orientation = _orientation(opened)
         return _should_turn(_stored_size(opened), orientation, expected_size, path) and orientation != 1
+
+
+def _no_photo_in(folders: Sequence[Path]) -> str:
+    names = listing([str(folder) for folder in folders])
+    return f"{names}: {'holds' if len(folders) == 1 else 'hold'} no photo ({', '.join(sorted(IMAGE_SUFFIXES))})"
 
 
 def _find(
@@ -170,6 +178,10 @@ class _Stems:
         self._folders = folders
         self._by_stem: dict[str, list[Path]] | None = None
         self._by_number: dict[str, list[Path]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._listed()
 
     def get(self, stem: str) -> Path | None:
         return self._only(self._listed().get(stem, []), stem)

@@ -94,10 +94,12 @@ def locate_images(
     if found.missing:
         stated = [index.images[image_id].file_name for image_id in found.missing]
         names = listing([name or f"id {i}" for name, i in zip(stated, found.missing, strict=True)], most=2)
-        where = listing([str(folder) for folder in folders], most=3) or "no folder, for none was named"
+        where = f"not in {listing([str(folder) for folder in folders], most=3)}"
+        if not folders:
+            where = "nowhere to be found, for no folder was named"
         raise ImageError(
-            f"{len(found.missing)} of {len(images)} images are not in {where}: {names}; name the folder that holds "
-            "them with --images"
+            f"{len(found.missing)} of {len(images)} images are {where}: {names}; name the folder that holds them with "
+            "--images"
         )
     return [found.photos[info.image_id].path for info in images]
 

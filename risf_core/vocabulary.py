@@ -157,6 +157,12 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
     unknown = [name for name in chosen if name not in vocabulary.names]
     if len(chosen) == 1 and unknown and ("/" in choice or Path(choice).suffix in (".txt", ".yaml", ".yml")):
         raise ConfigError(f"--novel {choice}: there is no such file; check the path")
+    mixed = [name for name in unknown if name in NOVEL_SETS]
+    if mixed and len(chosen) > 1:
+        raise ConfigError(
+            f"--novel: {mixed[0]!r} is a published set, which cannot be mixed with names; give the set alone, or the "
+            "names of all novel classes"
+        )
     if unknown:
         sets = f"; published sets are {', '.join(NOVEL_SETS)}" if len(chosen) == 1 else ""
         raise ConfigError(

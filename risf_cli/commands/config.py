@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import os
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -44,10 +47,14 @@ def config(
       risf config
     """
     from risf_cli.render import say
+    from risf_core.project import FILE_NAME
 
     note = None
     if file is None:
         rows = _rows_of_folder()
+        if not os.path.isfile(FILE_NAME):
+            layout = ", and of the published layout what is shown" if rows else ""
+            note = f"there is no {FILE_NAME} here: the options' own defaults hold{layout}"
     else:
         from risf_core.config import find_config, read_config
         from risf_core.training.schedule import with_published_schedule
@@ -79,10 +86,22 @@ def _rows_of_folder() -> list[Row]:
     for command in COMMANDS:
         section = settings.get(command.replace("-", "_"))
         stated = {*settings, *(section if isinstance(section, dict) else ())}
-        for name, value in defaults_of(load_command(command), arguments=(), commands=list(COMMANDS)).items():
+        found = defaults_of(load_command(command), arguments=(), commands=list(COMMANDS))
+        for name, value in found.items():
             written = {name.rstrip("_")} | ({"split"} if (command, name) == ("prepare-splits", "out") else set())
-            rows.append((f"{command} --{name.replace('_', '-')}", value, FILE_NAME if written & stated else "layout"))
+            origin = FILE_NAME if written & stated else "layout"
+            rows.append((f"{command} --{name.replace('_', '-')}", _as_number(value), origin))
     return rows
+
+
+def _as_number(value: Any) -> Any:
+    """The number that a word of the command line is, where it is written as YAML and JSON write it."""
+    for kind in (int, float):
+        with contextlib.suppress(TypeError, ValueError):
+            number = kind(value)
+            if isinstance(value, str) and str(number) == value and math.isfinite(number):
+                return number
+    return value
 
 
 def _lines(rows: list[Row]) -> Iterator[str]:

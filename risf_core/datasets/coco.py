@@ -107,9 +107,11 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
             f"{len(strangers)} annotations are of images or categories that are not listed (ids "
             f"{listing(strangers, most=3)}): left out",
         )
-    ids, renumbered = _distinct_ids([row.get("id") for row in joined.annotations])
-    if renumbered:
-        notes += (f"{renumbered} annotations had no whole-numbered id of their own: numbered anew",)
+    ids, taken, unnumbered = _distinct_ids([row.get("id") for row in joined.annotations])
+    if taken:
+        notes += (f"{taken} annotations had an id that was taken: renumbered",)
+    if unnumbered:
+        notes += (f"{unnumbered} annotations had no whole-numbered id: numbered anew",)
     return AnnotatedDataset(
         vocabulary=vocabulary,
         images=tuple(_info(image_id, image) for image_id, image in joined.images.items()),
@@ -204,18 +206,20 @@ def _info(image_id: ImageId, image: Row) -> ImageInfo:
     return ImageInfo(image_id, stated.file_name, stated.height, stated.width)
 
 
-def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int]:  # Any: ids as the files have them
-    """The ids, those that are missing, taken or no whole number replaced by free ones; and how many were."""
+def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int, int]:  # Any: ids as the files have them
+    """The ids with free ones for those that were taken and those that were no whole number; how many these were."""
     free = max((i for i in stated if type(i) is int and i < 2**62), default=0) + 1
     seen: set[int] = set()
     ids = []
-    renumbered = 0
+    taken = unnumbered = 0
     for annotation_id in stated:
-        if type(annotation_id) is not int or annotation_id in seen or not -(2**63) <= annotation_id < 2**63:
-            annotation_id, free, renumbered = free, free + 1, renumbered + 1
+        is_number = type(annotation_id) is int and -(2**63) <= annotation_id < 2**63
+        if not is_number or annotation_id in seen:
+            taken, unnumbered = taken + is_number, unnumbered + (not is_number)
+            annotation_id, free = free, free + 1
         seen.add(annotation_id)
         ids.append(annotation_id)
-    return np.array(ids, dtype=np.int64), renumbered
+    return np.array(ids, dtype=np.int64), taken, unnumbered
 
 
 def _boxes(annotations: Sequence[Row], files: Sequence[Path]) -> NDArray[np.float64]:

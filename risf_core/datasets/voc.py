@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,12 @@ from risf_core.errors import DataError, did_you_mean, listing
 from risf_core.files import read_text
 from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary
 
+_log = logging.getLogger(__name__)
+
 ImageSet = tuple[str, str]  # folder, name of the list in ImageSets/Main
 VOC_TRAINVAL: tuple[ImageSet, ...] = (("VOC2007", "trainval"), ("VOC2012", "trainval"))  # in TFA's order
 VOC_TEST: tuple[ImageSet, ...] = (("VOC2007", "test"),)
+VOC_VALIDATION: tuple[ImageSet, ...] = (("VOC2007", "val"), ("VOC2012", "val"))
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,34 @@ def read_voc_dataset(
     Raises DataError, in one line, where a folder, a list or an XML file is missing, broken or lacks an image size.
     """
     files = _listed_files(root, stems) if stems is not None else _files_of_sets(root, image_sets)
+    return _read(files, root=root, on_progress=on_progress)
+
+
+def read_voc_test(root: Path) -> AnnotatedDataset:
+    """The boxes to test on: of the test list, without one of the val list, without either of all that is there.
+
+    Of a folder that holds VOC2007 and VOC2012 these are VOC2007's test list, else the val lists of both years. Which
+    lists were chosen is logged.
+    """
+    single = root if (root / "Annotations").is_dir() else None
+    for image_sets in ((("", "test"),), (("", "val"),)) if single else (VOC_TEST, VOC_VALIDATION):
+        lists = [(folder, _list_file(root / folder, name)) for folder, name in image_sets]
+        lists = [(folder, path) for folder, path in lists if path.is_file()]
+        if lists:
+            stems = [(folder, stem) for folder, path in lists for stem in _stems_of_list(path)]
+            _log_lists(root, [path for _, path in lists], len(stems))
+            if single:
+                return _read(_listed_files(root, [stem for _, stem in stems]), root=root)
+            return _read([(root / f, root / f / "Annotations" / f"{stem}.xml") for f, stem in stems], root=root)
+    folders = [single] if single else [root / folder for folder, _ in VOC_TRAINVAL]
+    found = [(folder, path) for folder in folders for path in sorted((folder / "Annotations").glob("*.xml"))]
+    return _read(found, root=root) if found else read_voc_dataset(root)  # which says what is missing
+
+
+def _read(
+    files: Sequence[tuple[Path, Path]], *, root: Path, on_progress: Callable[[int, int], None] | None = None
+) -> AnnotatedDataset:
+    """The table of (folder, XML file) of each image."""
     digest = hashlib.sha256()
     annotations = []
     for count, (folder, path) in enumerate(files):
@@ -74,16 +106,6 @@ def read_voc_dataset(
     return _table(annotations, vocabulary, Source("voc", (root,), (digest.hexdigest(),)))
 
 
-def read_voc_test(root: Path) -> AnnotatedDataset:
-    """The boxes to test on: of VOC2007's test list, of a single folder's ``test.txt``, or else of all that is there."""
-    single_test_list = root / "ImageSets" / "Main" / "test.txt"
-    if voc_test_list(root).is_file():
-        return read_voc_dataset(root, image_sets=VOC_TEST)
-    if single_test_list.is_file():
-        return read_voc_dataset(root, stems=_stems_of_list(single_test_list))
-    return read_voc_dataset(root)
-
-
 def voc_annotation_file(root: Path, stem: str) -> Path:
     """Where the annotation of an image lies: of Pascal VOC, the year follows from "_" in the stem."""
     if (root / "Annotations").is_dir():
@@ -94,7 +116,16 @@ def voc_annotation_file(root: Path, stem: str) -> Path:
 def voc_test_list(root: Path) -> Path:
     """The list of VOC2007's test images below a folder, whether it is there or not."""
     folder, name = VOC_TEST[0]
-    return root / folder / "ImageSets" / "Main" / f"{name}.txt"
+    return _list_file(root / folder, name)
+
+
+def _list_file(folder: Path, name: str) -> Path:
+    return folder / "ImageSets" / "Main" / f"{name}.txt"
+
+
+def _log_lists(root: Path, lists: Sequence[Path], images: int) -> None:
+    names = listing([path.relative_to(root).as_posix() for path in lists])
+    _log.info("%s: read by its list %s, %d images", root, names, images)
 
 
 def _table(annotations: Sequence[_Annotation], vocabulary: ClassVocabulary, source: Source) -> AnnotatedDataset:
@@ -131,16 +162,17 @@ def _files_of_sets(root: Path, image_sets: Sequence[ImageSet] | None) -> list[tu
         )
     files = []
     for folder, name in image_sets:
-        for stem in _stems_of_list(root / folder / "ImageSets" / "Main" / f"{name}.txt"):
+        for stem in _stems_of_list(_list_file(root / folder, name)):
             files.append((root / folder, root / folder / "Annotations" / f"{stem}.xml"))
     return files
 
 
 def _stems_of_single_folder(root: Path) -> list[str]:
-    lists = root / "ImageSets" / "Main"
-    for name in ("trainval", "train"):
-        if (lists / f"{name}.txt").is_file():
-            return _stems_of_list(lists / f"{name}.txt")
+    for path in (_list_file(root, "trainval"), _list_file(root, "train")):
+        if path.is_file():
+            stems = _stems_of_list(path)
+            _log_lists(root, [path], len(stems))
+            return stems
     stems = sorted(path.stem for path in (root / "Annotations").glob("*.xml"))
     if not stems:
         raise DataError(f"{root / 'Annotations'}: holds no XML file; put one an image there")

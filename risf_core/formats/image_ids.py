@@ -65,7 +65,7 @@ def fit_image_ids(
     known = image_ids_by_file_id(images, convention)
     codes, present = factorize(detections.image_ids)
     strangers = [image_id for image_id in present if image_id not in known]
-    cause = _likely_cause(present, images, convention) if strangers else ""
+    cause = _likely_cause(present, strangers, images, convention) if strangers else ""
     if cause or (strangers and on_unmatched == "error"):
         raise DataError(_unmatched(strangers, present, images, cause, name, on_unmatched=on_unmatched))
     taken = [image_id for image_id in strangers if image_id in images]
@@ -84,9 +84,19 @@ def fit_image_ids(
 
 
 def _likely_cause(
-    present: Sequence[ImageId], images: Mapping[ImageId, ImageInfo], convention: ImageIdConvention
+    present: Sequence[ImageId],
+    strangers: Sequence[ImageId],
+    images: Mapping[ImageId, ImageInfo],
+    convention: ImageIdConvention,
 ) -> str:
-    """What ids that all fit another convention look like and the way out, as a clause; else nothing."""
+    """What ids that all fit another convention look like and the way out, as a clause; else nothing.
+
+    Where most ids fit as they are they are taken for the dataset's own, unless the only stranger is the one by which
+    positions from 0 differ from ids from 1, or the other way round.
+    """
+    mostly_fitting = 2 * len(strangers) < len(present)
+    if mostly_fitting and strangers not in ([0], [len(images)]):
+        return ""
     for other, cause in _CAUSES.items() if convention == "dataset" else ():
         if set(present) <= image_ids_by_file_id(images, other).keys():
             return f"{cause}: pass --image-ids {other}"

@@ -28,21 +28,32 @@ def with_novel_classes(dataset: AnnotatedDataset, novel: NovelChoice) -> tuple[A
     DataError where a novel class that was named has no box.
     """
     vocabulary, novel_set = novel_vocabulary(dataset.vocabulary, novel, alphabetical=dataset.source.kind == "voc")
-    counts = dict(zip(dataset.vocabulary.names, dataset.boxes_per_class().tolist(), strict=True))
-    empty = [name for name in vocabulary.names if not counts[name]]
-    if len(empty) == len(counts):
-        raise DataError("the training images hold no box of any class (crowd and boxes of no area do not count)")
-    if not empty:
-        return dataset.with_vocabulary(vocabulary), novel_set
-    wanted = [repr(name) for name in empty if name in vocabulary.novel]
+    kept = without_empty_classes(dataset.with_vocabulary(vocabulary))
+    wanted = [repr(n) for n in vocabulary.names if n in vocabulary.novel and n not in kept.vocabulary.names]
     if wanted and (novel not in (None, ALL_NOVEL) or novel_set != OWN):  # "all" are all that can be drawn
         raise DataError(
             f"--novel: {listing(wanted)} has no box to draw in the training images; label some or leave it out"
         )
-    kept = [name for name in vocabulary.names if name not in empty]
+    return kept, novel_set
+
+
+def without_empty_classes(dataset: AnnotatedDataset) -> AnnotatedDataset:
+    """The dataset without the classes that have no usable box, with a note that names them where there are any.
+
+    Exports state such classes as a matter of course: a supercategory, or a class that was never drawn. Raises
+    DataError where no class has a box.
+    """
+    vocabulary = dataset.vocabulary
+    counts = dict(zip(vocabulary.names, dataset.boxes_per_class().tolist(), strict=True))
+    empty = [name for name, count in counts.items() if not count]
+    if len(empty) == len(counts):
+        raise DataError("the training images hold no box of any class (crowd and boxes of no area do not count)")
+    if not empty:
+        return dataset
+    kept = _chosen(vocabulary, [name for name in vocabulary.names if name not in empty])
     note = f"{len(empty)} of {len(counts)} classes have no box and are left out: {listing(empty)}"
-    vocabulary = _chosen(vocabulary, kept).with_novel(vocabulary.novel.difference(empty))
-    return replace(dataset.with_vocabulary(vocabulary), notes=(*dataset.notes, note)), novel_set
+    kept = kept.with_novel(vocabulary.novel.difference(empty))
+    return replace(dataset.with_vocabulary(kept), notes=(*dataset.notes, note))
 
 
 def novel_vocabulary(

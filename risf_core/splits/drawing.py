@@ -28,6 +28,7 @@ def draw_seed(
     seed: int,
     shots: Sequence[int],
     at_least: bool = False,
+    distinct: bool = False,
     published: Mapping[int, ClassShots] | None = None,
 ) -> dict[int, ClassShots]:
     """Label -> the shots of each class that has boxes, drawn by TFA's rule for COCO or for VOC.
@@ -38,6 +39,8 @@ def draw_seed(
     a class of few images, the boxes hang together with which counts are asked for.
 
     Args:
+        distinct: no box stands twice. TFA's draw for VOC repeats boxes where it takes an image twice; that is kept for
+            the published sets alone.
         published: label -> shots that were published for this seed; they stand in for what is drawn. Given, even
             empty, the shots that are drawn are marked as not the published ones.
     """
@@ -48,7 +51,7 @@ def draw_seed(
             if rule == "coco":
                 ladder = _draw_coco_class(pool, generator=generator, seed=seed, shots=shots, at_least=at_least)
             else:
-                ladder = _draw_voc_class(pool, generator=generator, seed=seed)
+                ladder = _draw_voc_class(pool, generator=generator, seed=seed, distinct=distinct)
             if published is not None:
                 ladder = _with_published(ladder, published.get(label))
             drawn[label] = fill_between(
@@ -179,10 +182,11 @@ def _whole_images(pool: ClassPool, climb: Climb, *, marks: tuple[MarkKind, ...] 
     return ClassShots(rows, {k: pool.images[list(climb.taken[:end])] for k, end in climb.ends.items()}, of_count)
 
 
-def _draw_voc_class(pool: PoolPair, *, generator: Random, seed: int) -> ClassShots:
+def _draw_voc_class(pool: PoolPair, *, generator: Random, seed: int, distinct: bool) -> ClassShots:
     climb = climb_in_steps(pool.everything.counts, ladder=VOC_LADDER, generator=generator)
     images = pool.everything.images[list(climb.taken)]
-    return freeze_lists({shots: images[:end] for shots, end in climb.ends.items()}, pool.usable, seed=seed, fill=True)
+    lists = {shots: images[:end] for shots, end in climb.ends.items()}
+    return freeze_lists(lists, pool.usable, seed=seed, fill=True, distinct=distinct)
 
 
 def _marks_of(drawn: Mapping[int, ClassShots], names: Sequence[str], *, shots: Sequence[int]) -> tuple[Mark, ...]:

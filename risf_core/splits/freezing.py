@@ -11,14 +11,17 @@ from risf_core.splits.pools import ClassPool
 from risf_core.splits.split import ClassShots, MarkKind, Rows
 
 
-def freeze_lists(lists: Mapping[int, Rows], pool: ClassPool, *, seed: int, fill: bool) -> ClassShots:
+def freeze_lists(
+    lists: Mapping[int, Rows], pool: ClassPool, *, seed: int, fill: bool, distinct: bool = False
+) -> ClassShots:
     """The boxes that lists of images stand for: shots -> positions of images, as TFA's VOC files hold them.
 
     The ancestors draw K boxes of the listed images anew in every process. Here they are drawn once: where a list
     begins with the next shorter one, that one's boxes stay and the rest come from the images it adds, by a stream
     that depends on the seed, the class and the count alone. Where these hold too few boxes, the rest comes from the
-    other listed images; in a list that names an image twice boxes may then stand twice; and with `fill` at last from
-    any image of the class. Counts for which there are too few boxes are missing.
+    other listed images; in a list that names an image twice boxes may then stand twice (unless `distinct`, which
+    reads every image of a list once); and with `fill` at last from any image of the class. Counts for which there are
+    too few boxes are missing.
     """
     rows: dict[int, Rows] = {}
     listed: dict[int, Rows] = {}
@@ -36,20 +39,23 @@ def freeze_lists(lists: Mapping[int, Rows], pool: ClassPool, *, seed: int, fill:
             old, new, chosen = listed[below].tolist(), new[len(lists[below]) :], rows[below].tolist()
         generator = own_generator(seed, pool.name, f"boxes {shots}")
         mark: tuple[MarkKind, ...] = ()
+        repeats = len(set(lists[shots].tolist())) < len(lists[shots])
         candidates = rows_in(new), rows_in(old)
         for group in candidates:
             chosen += _sample(generator, group, without=chosen, most=shots - len(chosen))
         images = old + new
-        if len(chosen) < shots and len(set(images)) < len(images) and any(candidates):
+        if len(chosen) < shots and repeats and not distinct and any(candidates):
             chosen += generator.choices(candidates[0] or candidates[1], k=shots - len(chosen))
         if len(chosen) < shots:
-            mark = ("filled",)
+            mark = ("once",) if distinct and repeats else ("filled",)
             more = _sample(generator, pool.all_rows.tolist() if fill else [], without=chosen, most=shots - len(chosen))
             if len(chosen) + len(more) < shots:
                 continue
             image_of = pool.image_of
             images += [image_of[row] for row in more]
             chosen += more
+        if distinct:
+            images = list(dict.fromkeys(images))
         rows[shots], listed[shots] = np.array(chosen, dtype=np.int64), np.array(images, dtype=np.int64)
         marks[shots] = (*mark, *repeated_mark(rows[shots]))
         below = shots

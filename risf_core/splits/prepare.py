@@ -81,7 +81,7 @@ def prepare_splits(
     labels = _labels(settings.only, dataset.vocabulary)
     asked = _shot_counts(settings.shots, _rule(dataset))
     published = _published(dataset, novel_set, settings)
-    drawn = _draw(dataset, asked, published=published, settings=settings, on_progress=on_progress)
+    drawn = _draw(dataset, asked, novel_set=novel_set, published=published, settings=settings, on_progress=on_progress)
     shots, notes = _drawable(asked, drawn, dataset, labels=labels, settings=settings)
     base = None
     if len(dataset.vocabulary.labels("base")):
@@ -141,6 +141,7 @@ def _draw(
     dataset: AnnotatedDataset,
     shots: Sequence[int],
     *,
+    novel_set: str,
     published: Mapping[int, ClassShots] | None,
     settings: SplitSettings,
     on_progress: OnProgress | None,
@@ -156,6 +157,7 @@ def _draw(
             seed=seed,
             shots=shots,
             at_least=settings.at_least,
+            distinct=benchmark_of(dataset, novel_set) == "own",
             published=published if seed == PUBLISHED_SEED else None,
         )
         if on_progress is not None:

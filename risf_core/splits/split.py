@@ -16,7 +16,7 @@ Benchmark = Literal["coco", "voc", "own"]
 Setting = Literal["base", "few-shot", "generalised"]
 MarkKind = Literal[
     "not-published", "published", "outside-ladder", "cut", "combination", "at-least", "no-area", "few-images",
-    "repeated", "filled",
+    "repeated", "filled", "once",
 ]  # fmt: skip
 Rows = NDArray[np.int64]  # positions in a dataset's table
 
@@ -33,6 +33,8 @@ MARK_TEXTS: Mapping[MarkKind, str] = {
     "few-images": "fewer images than TFA's script needs: drawn from all there are",
     "repeated": "the list names an image twice, so one of its boxes stands twice, as published",
     "filled": "the listed images hold too few boxes that can be trained on: the rest is drawn from the class's others",
+    "once": "TFA's draw takes an image twice and has no further box in it: every box stands once, the rest is drawn "
+    "from the class's others",
 }
 
 

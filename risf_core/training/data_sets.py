@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from risf_core.config import DataConfig
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import sha256_of
+from risf_core.processes import started_processes
 from risf_core.records import RecordSet, dataset_records
+from risf_core.splits.classes import without_empty_classes
 from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
 from risf_core.splits.reading import (
     BASE_NAME,
@@ -31,13 +34,15 @@ from risf_core.splits.training_sets import base_records, few_shot_records, gener
 from risf_core.training.held_out import HeldOutSet, held_out_set
 from risf_core.vocabulary import ClassVocabulary
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
     """The records of a run, the classes that its weights may be of, and what it stands on."""
 
     records: RecordSet
-    whole: ClassVocabulary  # of the split: base and novel
+    whole: ClassVocabulary  # of the split: base and novel; of COCO files: also the classes without a box
     held_out: Callable[[int | None], HeldOutSet | None]  # read only when it is evaluated on
     inputs: dict[str, str]  # what was read for the records -> its SHA-256
 
@@ -124,14 +129,14 @@ def _digest_of(files: Sequence[Path]) -> str:
 
 
 def _of_coco(data: DataConfig) -> TrainingData:
-    dataset = read_coco_dataset(data.coco)
-    counts = dataset.boxes_per_class()
-    empty = [name for name, count in zip(dataset.vocabulary.names, counts.tolist(), strict=True) if not count]
-    if empty:
-        raise DataError(
-            f"{listing(data.coco)}: {len(empty)} of {len(counts)} classes have no box to train on "
-            f"({listing(empty, most=3)}); label some, or take the classes out of the file"
-        )
+    stated = read_coco_dataset(data.coco)
+    try:
+        dataset = without_empty_classes(stated)
+    except DataError as error:
+        raise DataError(f"{listing(data.coco)}: {error}; label some") from None
+    if started_processes().is_first:
+        for note in dataset.notes[len(stated.notes) :]:
+            _log.warning("%s: %s", listing(data.coco), note)
     folders = data.images or tuple(dict.fromkeys(path.parent for path in data.coco))
     records = dataset_records(dataset, image_folders=folders, form=data.records)
 
@@ -141,7 +146,7 @@ def _of_coco(data: DataConfig) -> TrainingData:
         return _held_out(read_coco_dataset(data.held_out), records.vocabulary, folders, most)
 
     inputs = {f"coco{number}" if number else "coco": digest for number, digest in enumerate(dataset.source.sha256)}
-    return TrainingData(records, dataset.vocabulary, held_out, inputs)
+    return TrainingData(records, stated.vocabulary, held_out, inputs)
 
 
 def _held_out(

@@ -181,7 +181,7 @@ def test_a_fault_of_the_user_is_one_line_on_stderr_and_exits_with_one(call):
         (["prob"], "No such command 'prob'. Did you mean 'probe'?"),
         (["probe", "--aplha", "1"], "No such option: --aplha"),
         (["probe", "--workers", "many"], "Invalid value for '--workers'"),
-        (["probe", "--precision", "fp64"], "Invalid value for '--precision'"),
+        (["probe", "--precision", "fp64"], "Invalid value for '--precision': 'fp64' is not one of 'auto', 'fp32'."),
     ],
 )
 def test_wrong_usage_is_named_on_stderr_and_exits_with_two(call, arguments, complaint):
@@ -301,7 +301,7 @@ def test_every_fault_of_risf_yaml_is_in_one_error(call):
         "[probe] has no option 'alfa' (did you mean 'alpha'?); workers: 'many' does not fit: "
     )
     assert "; [probe] plain: 'often' is not true or false; [probe] alpha: ['x', {}] is no value of an option; " in line
-    assert "; [probe] precision: 'fp64' does not fit: " in line
+    assert "; [probe] precision: 'fp64' does not fit: 'fp64' is not one of 'auto', 'fp32'" in line
     assert line.count("\n") == 1
 
 

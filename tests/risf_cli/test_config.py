@@ -54,7 +54,28 @@ def test_without_a_file_the_options_of_this_folder_are_shown(risf: Run, tmp_path
     done = risf("config")
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load(done.stdout)["evaluate"] == {
-        "annotations": "datasets/cocosplit/datasplit/5k.json", "novel": "coco20", "max-dets": "300",
+        "annotations": "datasets/cocosplit/datasplit/5k.json", "novel": "coco20", "max-dets": 300,
     }  # fmt: skip
     lines = [line for line in done.stdout.split("evaluate:")[1].splitlines() if line.startswith("  ")]
     assert [line.split("# ")[1] for line in lines[:3]] == ["layout", "risf.yaml", "risf.yaml"]
+
+
+def test_numbers_of_a_folder_are_shown_as_numbers(risf: Run, tmp_path: Path) -> None:
+    (tmp_path / "risf.yaml").write_text("rescore: {alpha: 0.6, min_score: 0, crop: pad}\nworkers: 3\n")
+    done = risf("config")
+    assert done.stderr == ""
+    stated = {"alpha": 0.6, "min-score": 0, "crop": "pad", "workers": 3}
+    assert yaml.safe_load(done.stdout)["rescore"] == stated
+    assert "  alpha: 0.6 " in done.stdout
+    found = json.loads(risf("config", "--json").stdout)
+    assert found["rescore --alpha"] == {"value": 0.6, "from": "risf.yaml"}
+
+
+def test_a_folder_without_settings_says_so(risf: Run, tmp_path: Path) -> None:
+    done = risf("config")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "note: there is no risf.yaml here: the options' own defaults hold\n"
+    (tmp_path / "detections.json").write_text("[]")
+    done = risf("config")
+    assert "detections" in done.stdout
+    assert done.stderr.endswith("the options' own defaults hold, and of the published layout what is shown\n")

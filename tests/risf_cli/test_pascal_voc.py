@@ -66,3 +66,15 @@ def test_predict_rescore_and_evaluate_on_its_test_images(folder: Path, tiny: tup
     figures = json.loads(risf("evaluate", "detections.json", "after.json", *voc, "--protocol", "voc", "--json"))
     assert [result["detections"] for result in figures["results"]] == ["detections.json", "after.json"]
     assert (figures["images"], figures["boxes"]) == (2, 2)
+
+
+def test_which_list_of_a_voc_folder_is_evaluated_on_is_said_once(folder: Path, risf) -> None:
+    voc = folder / "datasets/VOC2007"
+    (folder / "found.json").write_text(
+        json.dumps([{"image_id": "000006", "category_id": 12, "bbox": [30, 20, 70, 60], "score": 0.9}])
+    )
+    (voc / "ImageSets/Main/test.txt").rename(voc / "ImageSets/Main/val.txt")
+    done = risf("evaluate", "found.json", "--annotations", voc, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[0] == f"note: {voc}: read by its list ImageSets/Main/val.txt, 2 images"
+    assert done.stderr.count("note:") == 1

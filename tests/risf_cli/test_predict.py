@@ -373,7 +373,7 @@ def test_a_folder_without_photos_is_refused(run, folder) -> None:
     (folder / "empty").mkdir()
     assert error_of(run(annotations=None, images="empty")).startswith("empty: holds no photo (")
     assert error_of(run(annotations=None, images="nowhere")) == (
-        "nowhere: there is no such folder of images; check --images"
+        "nowhere: there is no such folder of images; check --images, or `images` in risf.yaml"
     )
 
 

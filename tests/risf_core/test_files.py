@@ -328,7 +328,7 @@ def test_files_that_cannot_be_read_are_named(folder):
     assert refusal(read_text, "gone.txt", what="class list") == (
         "gone.txt: there is no such class list; check the path"
     )
-    assert refusal(read_text, "sub", what="class list") == "sub: the class list cannot be read: Is a directory"
+    assert refusal(read_text, "sub", what="class list") == "sub: is a folder; name a file in it"
     assert refusal(read_text, "file/x", what="class list") == "file/x: the class list cannot be read: Not a directory"
 
 

@@ -209,3 +209,15 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
         find_photos([1], index=None, folders=[tmp_path / "nowhere"])
     with pytest.raises(DataError, match="holds no photo"):
         list_photos(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
+    for folders, said in (
+        ([tmp_path], f"{tmp_path}: holds no photo ("),
+        ([tmp_path, tmp_path / "empty"], f"{tmp_path}, {tmp_path / 'empty'}: hold no photo ("),
+    ):
+        with pytest.raises(ImageError) as caught:
+            find_photos([1, 2], index=index_of_names("a.jpg", "b.jpg"), folders=folders)
+        assert str(caught.value).startswith(said)
+        assert str(caught.value).endswith("; name the folder that holds them with --images")
+    (tmp_path / "other.jpg").touch()
+    assert find_photos([1], index=index_of_names("a.jpg"), folders=[tmp_path]).missing == [1]

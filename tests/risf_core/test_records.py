@@ -70,4 +70,7 @@ def test_missing_photos_are_counted_and_named(photos: Path) -> None:
     )
     with pytest.raises(ImageError) as caught:
         dataset_records(dataset([0], [0]), image_folders=[])
-    assert "no folder, for none was named" in str(caught.value)
+    assert str(caught.value) == (
+        "1 of 1 images are nowhere to be found, for no folder was named: a.jpg; name the folder that holds them with "
+        "--images"
+    )

@@ -185,6 +185,8 @@ def test_a_list_of_names_longer_than_any_file_name_is_a_list():
         ("dog,dog", "--novel names 'dog' twice; keep one"),
         ("dgo", "--novel: 'dgo' not among the 3 classes (did you mean 'dog'?); published sets are coco20, voc1, voc2, "
             "voc3"),
+        ("coco20,dog", "--novel: 'coco20' is a published set, which cannot be mixed with names; give the set alone, or "
+            "the names of all novel classes"),
         ("dog,hrose,xyz", "--novel: 'hrose', 'xyz' not among the 3 classes (did you mean 'horse'?)"),
         ("coco2", "--novel: 'coco2' not among the 3 classes (did you mean 'coco20' or 'voc2'?); published sets are "
             "coco20, voc1, voc2, voc3"),

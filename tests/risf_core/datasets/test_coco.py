@@ -47,7 +47,10 @@ def test_annotations_without_ids_are_numbered(write_json: WriteJson) -> None:
     content = document([1], [(4, 1, 7, [0, 0, 1, 1]), (None, 1, 7, [0, 0, 1, 1]), (4, 1, 2, [0, 0, 1, 1])])
     data = read_coco_dataset(write_json("a.json", content))
     assert data.annotation_ids.tolist() == [4, 5, 6]
-    assert data.notes == ("2 annotations had no whole-numbered id of their own: numbered anew",)
+    assert data.notes == (
+        "1 annotations had an id that was taken: renumbered",
+        "1 annotations had no whole-numbered id: numbered anew",
+    )
 
 
 def test_joined_files_keep_their_order_and_clashing_ids_are_renumbered(write_json: WriteJson) -> None:
@@ -64,7 +67,7 @@ def test_joined_files_keep_their_order_and_clashing_ids_are_renumbered(write_jso
     assert data.annotation_ids.tolist() == [1, 2, 3, 4]
     assert data.notes == (
         "1 images of the joined files had an id that was taken: renumbered",
-        "2 annotations had no whole-numbered id of their own: numbered anew",
+        "2 annotations had an id that was taken: renumbered",
     )
     assert len(data.source.sha256) == 2
 

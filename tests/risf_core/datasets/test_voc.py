@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_one_folder_of_own_data_is_read_with_or_without_lists(voc_folder: Path) 
         ("000012", "JPEGImages/000012.jpg"),
     ]
     assert data.vocabulary.names == ("cat", "dog", "zebra")
+
+
+def test_one_folder_of_own_data_is_trained_on_by_its_training_lists(
+    voc_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="risf_core")
+    own = voc_folder / "VOC2007"
+    lists = own / "ImageSets/Main"
+    shutil.copy(own / "Annotations/000012.xml", own / "Annotations/000013.xml")
+    (lists / "trainval.txt").unlink()
+    for name, stem in (("test", "000012"), ("val", "000012"), ("train", "000013")):
+        (lists / f"{name}.txt").write_text(f"{stem}\n")
+    assert [info.image_id for info in read_voc_dataset(own).images] == ["000013"]
+    assert caplog.messages == [f"{own}: read by its list ImageSets/Main/train.txt, 1 images"]
 
 
 def test_the_test_list_is_read_on_request(voc_folder: Path) -> None:

@@ -154,7 +154,7 @@ def test_detections_of_a_voc_folder_are_found_by_number_too(tmp_path):
 
 def test_a_voc_folder_without_a_test_list_is_taken_as_it_is(tmp_path):
     voc_folder(tmp_path, ["000004"], name="trainval")
-    assert list(read_ground_truth(tmp_path).images) == ["000004"]
+    assert list(read_ground_truth(tmp_path).images) == ["000004", "000009"]
 
 
 MARKS = [{}, {"difficult": 1}, {"ignore": 1}, {"difficult": 0, "ignore": 1}, {"difficult": 0, "ignore": 0}]
@@ -192,3 +192,33 @@ def test_in_cocos_protocol_a_boxs_own_ignore_counts_for_nothing_as_in_pycocotool
     metrics = evaluate(detections, ours, evaluator=evaluator).overall
     assert [metrics[name] for name in ("AP", "AP50", "AP75")] == reference.stats[:3].tolist()
     assert match(detections, ours).truth_counted[0].sum() == 3  # and so for the intervals
+
+
+def other_list(root: Path, name: str, listed: Sequence[str]) -> None:
+    (root / "ImageSets/Main" / f"{name}.txt").write_text("".join(f"{stem}\n" for stem in listed))
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_voc_folder_is_never_ground_truth_by_its_training_list_alone(tmp_path, single, caplog):
+    caplog.set_level("INFO", logger="risf_core")
+    folder = tmp_path / "VOC2007"
+    root = folder if single else tmp_path
+    voc_folder(folder, ["000004"], name="train")
+    other_list(folder, "trainval", ["000004"])
+    assert list(read_ground_truth(root).images) == ["000004", "000009"]  # all that is there
+    assert caplog.messages == []
+    other_list(folder, "val", ["000009"])
+    assert list(read_ground_truth(root).images) == ["000009"]
+    other_list(folder, "test", ["000009", "000004"])
+    assert list(read_ground_truth(root).images) == ["000009", "000004"]
+    place = "" if single else "VOC2007/"
+    assert caplog.messages == [
+        f"{root}: read by its list {place}ImageSets/Main/val.txt, 1 images",
+        f"{root}: read by its list {place}ImageSets/Main/test.txt, 2 images",
+    ]
+
+
+def test_both_years_of_voc_are_validated_on_where_there_is_no_test_list(tmp_path):
+    for year, stem in (("VOC2007", "000004"), ("VOC2012", "000009")):
+        voc_folder(tmp_path / year, [stem], name="val")
+    assert list(read_ground_truth(tmp_path).images) == ["000004", "000009"]

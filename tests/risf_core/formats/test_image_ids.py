@@ -61,6 +61,24 @@ def test_ids_of_another_dataset_are_named_with_those_of_the_annotations():
     )
 
 
+def test_ids_of_which_most_fit_are_not_taken_for_positions():
+    images = {image_id: ImageInfo(image_id, f"{image_id}.jpg") for image_id in (0, 2, 3, 5, 7, 9, *range(20, 40))}
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(*range(10)), images, name="dets.json")
+    assert str(caught.value) == (
+        "dets.json: image_id 1, 4, 6, 8 not among the 26 images of the annotations (0, 2, 3, 5, 7 and 21 more); 6 of "
+        "the 10 ids fit: pass the annotations the detector ran on, or --on-unmatched skip to pass over such rows"
+    )
+
+
+@pytest.mark.parametrize(("ids", "first", "convention"), [((1, 5), 0, "positions"), ((0, 4), 1, "positions-from-1")])
+def test_ids_that_are_off_by_one_are_taken_for_positions_though_most_fit(ids, first, convention):
+    images = {image_id: ImageInfo(image_id) for image_id in range(ids[0], ids[1] + 1)}
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(*range(first, first + len(images))), images)
+    assert str(caught.value).endswith(f"pass --image-ids {convention}")
+
+
 def test_rows_of_other_images_are_left_out_on_demand():
     assert fit_image_ids(table(10, 990, 40), IMAGES, on_unmatched="drop") == table(10, 40)
     positions = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="drop")

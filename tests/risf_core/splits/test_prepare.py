@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pytest
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset
 from risf_core.errors import DataError, OutputError, RisfError
 from risf_core.splits import SplitSettings, prepare_splits, read_base, read_manifest, read_split, read_test_data
-from risf_core.vocabulary import COCO_NOVEL
+from risf_core.vocabulary import COCO_NOVEL, VOC_CLASSES
 
 WriteCoco = Callable[..., Path]
 PETS = (
@@ -237,6 +237,51 @@ def test_shots_outside_the_ladder_of_voc_are_exact_and_nested(voc: AnnotatedData
     listed = (tmp_path / "s/seed1/box_4shot_cow_train.txt").read_text().split()
     three = (tmp_path / "s/seed1/box_3shot_cow_train.txt").read_text().split()
     assert listed[:-1] == three
+
+
+def write_own_voc(root: Path, *, images: int, names: Sequence[str] = ("cup",)) -> Path:
+    """A Pascal VOC folder of one's own: a box of each class in each image, and a second one in every third."""
+    (root / "Annotations").mkdir(parents=True)
+    for number in range(images):
+        boxes = "".join(
+            f"<object><name>{name}</name><bndbox><xmin>{10 * place + 1}</xmin><ymin>1</ymin>"
+            f"<xmax>{10 * place + 9}</xmax><ymax>9</ymax></bndbox></object>"
+            for name in names
+            for place in range(2 if number % 3 == 0 else 1)
+        )
+        (root / "Annotations" / f"p{number}.xml").write_text(
+            f"<annotation><filename>p{number}.jpg</filename><size><width>60</width><height>40</height></size>{boxes}"
+            "</annotation>"
+        )
+    return root
+
+
+@pytest.mark.parametrize("layout", ["risf", "tfa"])
+def test_voc_data_of_ones_own_give_k_distinct_boxes_in_both_layouts(tmp_path: Path, layout: str) -> None:
+    data = read_voc_dataset(write_own_voc(tmp_path / "voc", images=5))
+    settings = SplitSettings(shots=(1, 2, 3, 4, 5), seeds=tuple(range(20)), layouts=(layout,))
+    prepared = prepare_splits(data, tmp_path / "s", settings=settings)
+    assert {shots.benchmark for shots in prepared.seeds.values()} == {"own"}
+    kinds = {mark.kind for shots in prepared.seeds.values() for mark in shots.marks}
+    assert "once" in kinds  # TFA's draw took an image twice in one of the 20 seeds
+    assert "repeated" not in kinds
+    for seed in settings.seeds:
+        read = read_split(tmp_path / "s", seed=seed)
+        for count in settings.shots:
+            assert len(set(read.rows[count][0].tolist())) == count
+    for path in (tmp_path / "s").glob("seed*/box_[1235]shot_*.txt"):
+        lines = path.read_text().split()
+        assert len(set(lines)) == len(lines)
+
+
+def test_the_published_sets_of_voc_keep_the_boxes_that_tfas_draw_repeats(tmp_path: Path) -> None:
+    data = read_voc_dataset(write_own_voc(tmp_path / "voc", images=5, names=VOC_CLASSES))
+    kinds = {}
+    for novel in ("voc1", "bird"):  # a published set, and novel classes of one's own
+        settings = SplitSettings(novel=novel, shots=(1, 2, 3), seeds=tuple(range(1, 6)))
+        prepared = prepare_splits(data, tmp_path / novel, settings=settings)
+        kinds[novel] = {mark.kind for shots in prepared.seeds.values() for mark in shots.marks}
+    assert kinds == {"voc1": {"repeated"}, "bird": {"once"}}
 
 
 def test_a_cut_image_is_marked_and_at_least_takes_it_whole(write_coco: WriteCoco, tmp_path: Path) -> None:

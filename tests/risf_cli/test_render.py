@@ -1,0 +1,66 @@
+"""What a terminal shows of progress, and the lines beside it."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+
+import pytest
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What a terminal of 80 columns is sent, from now on."""
+    from rich.console import Console
+
+    from risf_cli import render
+
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        render, "console", lambda **options: Console(file=screen, force_terminal=True, width=80, color_system=None)
+    )
+    return screen
+
+
+def test_a_bar_without_figures_is_never_drawn(monkeypatch):
+    from risf_cli.render import phases_of, progress_of, training_lines
+
+    screen = terminal(monkeypatch)
+    with progress_of("shots", "crops"), training_lines(), phases_of():
+        time.sleep(0.2)  # rich draws ten times a second
+    assert screen.getvalue() == ""
+
+
+def test_lines_that_are_said_before_and_beside_a_bar_stand_alone(monkeypatch):
+    from risf_cli.render import say, training_lines
+
+    screen = terminal(monkeypatch)
+    with training_lines() as show:
+        say("15 boxes in 15 records of 3 classes")
+        show("5/20  loss 0.527", 5, 20)
+        say("iteration 5, held-out images: AP 12.3")
+        show("10/20  loss 0.355", 10, 20)
+        time.sleep(0.2)
+    lines = [re.sub(r"\x1b\[[0-9?]*[a-zA-Z]|\r", "", line) for line in screen.getvalue().splitlines()][:-1]
+    assert lines[:2] == ["15 boxes in 15 records of 3 classes", "5/20  loss 0.527"]
+    assert "iteration 5, held-out images: AP 12.3" in lines
+    assert re.fullmatch(r"training ━+╸?━* +10/20 iterations  \d+\.?\d* iterations/s  0:00:00 left *", lines[-1])
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_rates_count_from_the_first_figure_and_are_whole_above_100(capsys, monkeypatch):
+    from risf_cli.render import progress_of
+
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with progress_of("training", "iterations") as progress:
+        for seconds, done in ((0, 400), (2, 500), (4, 1000)):  # a run that goes on at 400
+            now[0] = seconds
+            progress(done, 1000)
+    with progress_of("drawing", "seeds") as progress:
+        progress(1, 1)
+    assert capsys.readouterr().err.splitlines() == [
+        "training: 500/1000 iterations, 50.0 iterations/s, 10 s left",
+        "training: 1000/1000 iterations, 150 iterations/s, 0 s left",
+        "drawing: 1/1 seeds",
+    ]
