@@ -197,12 +197,12 @@ def _number(rate: float) -> str:
     return f"{rate:.1f}" if rate < 100 else f"{rate:.0f}"
 
 
-def print_warnings() -> None:
-    """From now on, what the core logs are lines on stderr: ``warning: ...``, and ``note: ...`` of lesser weight."""
+def print_warnings(*, quiet: bool = False) -> None:
+    """From now on, what the core logs are lines on stderr: ``warning: ...``, and unless quiet ``note: ...``."""
     logger = logging.getLogger("risf_core")
     if not any(isinstance(handler, _LogLines) for handler in logger.handlers):
         logger.addHandler(_LogLines(logging.INFO))
-        logger.setLevel(logging.INFO)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
 
 
 class _LogLines(logging.Handler):

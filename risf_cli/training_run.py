@@ -127,7 +127,7 @@ def run_training(config: ConfigInForce, out: Path, *, resume: bool, force: bool,
     from risf_cli.training_output import evaluation_line, progress_line
     from risf_core.processes import started_processes
 
-    print_warnings()
+    print_warnings(quiet=quiet)
     if resume and force:
         raise ConfigError("--resume goes on with a run and --force replaces it; give one of them")
     processes = started_processes()

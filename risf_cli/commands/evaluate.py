@@ -96,7 +96,7 @@ def evaluate(
     from risf_core.report.record import FITTED_TO_THESE, is_fitted_to
     from risf_core.vocabulary import novel_names
 
-    print_warnings()
+    print_warnings(quiet=quiet)
     if not detections:
         raise ConfigError("risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)")
     if detections.count(STANDARD_STREAM) > 1:

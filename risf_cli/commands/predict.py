@@ -106,7 +106,7 @@ def predict(
 
     processes = started_processes()
     quiet = quiet or not processes.is_first
-    print_warnings()
+    print_warnings(quiet=quiet)
     if json_ and out == STANDARD_STREAM:
         raise ConfigError("--json prints a summary to stdout, where the detections go too; pass --out FILE")
     if weights is None:

@@ -155,7 +155,7 @@ def prepare_splits(
     """
     from risf_cli.render import print_warnings
 
-    print_warnings()
+    print_warnings(quiet=quiet)
     chosen = None if seeds is None else number_list(seeds, option="seeds", least=0)
     if check is not None:
         typed = typed_options(context)

@@ -96,7 +96,7 @@ def report(
     from risf_core.report.record import fitted_to
     from risf_core.vocabulary import novel_names
 
-    print_warnings()
+    print_warnings(quiet=quiet)
     if before is None or after is None:
         raise ConfigError("risf report needs two detections files: risf report before.json after.json")
     if before == after == STANDARD_STREAM:

@@ -152,7 +152,7 @@ def rescore(
     from risf_core.rescore.settings import prompts_of
     from risf_core.rescore.shards import merge_shares, rows_of_share
 
-    print_warnings()
+    print_warnings(quiet=quiet)
     out = STANDARD_STREAM if out in _STDOUT_BY_NAME else out
     if json_ and out == STANDARD_STREAM:
         raise ConfigError("--json prints the record to stdout, where the detections go too; pass --out FILE")

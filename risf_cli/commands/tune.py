@@ -140,7 +140,7 @@ def tune(
     from risf_core.rescore.settings import prompts_of
     from risf_core.tuning import fusion_content, read_labels, tune
 
-    print_warnings()
+    print_warnings(quiet=quiet)
     if str(out) == STANDARD_STREAM:
         raise ConfigError("--out - is no file, and risf rescore --fusion reads one; name a file")
     check_not_read(out, [detections, annotations, support, clip_config, clip_weights])
