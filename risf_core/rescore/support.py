@@ -28,7 +28,6 @@ class Shots:
 
     boxes: AnnotatedDataset
     folders: tuple[Path, ...]  # where the split says that its photos lie
-    from_split: bool  # K boxes a class: other objects of the photos are not labelled
 
 
 def is_split(path: Path) -> bool:
@@ -49,14 +48,14 @@ def read_shots(path: Path, *, shots: int | None = None, seed: int = 0, novel: st
         novel: the novel classes, for a folder in TFA's layout.
     """
     if not is_split(path):
-        return Shots(read_coco_dataset(path), (), from_split=False)
+        return Shots(read_coco_dataset(path), ())
     manifest = read_manifest(path) if (path / MANIFEST_NAME).is_file() else None
     split = read_split(path, seed=seed, novel=novel)
     if not split.rows:
         raise DataError(f"{path}: holds no shots; draw some with risf prepare-splits --shots K")
     by_label = split.rows_of(max(split.rows) if shots is None else shots)
     table = split.boxes.select(np.unique(np.concatenate(by_label)))
-    return Shots(table, image_folders_of(manifest) if manifest is not None else (), from_split=True)
+    return Shots(table, image_folders_of(manifest) if manifest is not None else ())
 
 
 def under_vocabulary(boxes: AnnotatedDataset, vocabulary: ClassVocabulary, *, name: str) -> AnnotatedDataset:

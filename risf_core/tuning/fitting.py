@@ -63,7 +63,6 @@ def fit_fusion(
     *,
     evidence: EvidenceKind,
     generator: np.random.Generator,
-    more_terms: Sequence[str] = MORE_TERMS,
 ) -> Fit:
     """The fusion of the detector's score with what cross-validation over the images lets in.
 
@@ -86,7 +85,7 @@ def fit_fusion(
         else:
             candidate = Admission(terms, candidate.gain, candidate.error, admitted=False)
         admissions.append(candidate)
-    waiting = [name for name in more_terms if admitted and not rows.sparse and _varies(asked, name)]
+    waiting = [name for name in MORE_TERMS if admitted and not rows.sparse and _varies(asked, name)]
     while waiting:
         tried = [_candidate(asked, admitted, (name,), folds, images, losses, errors=MORE_ERRORS) for name in waiting]
         candidate, own = max(tried, key=lambda pair: pair[0].gain)
