@@ -7,8 +7,8 @@
 #     SETTINGS=fsod FEW_SHOT=seeds configs/reproduce.sh   few-shot figures over drawn shots
 #
 # Averaged as in the literature: generalised figures over the shots of SEEDS 0..9; few-shot figures over ten runs on the
-# shots of seed 0, SEEDS being what all else is drawn from (runs/NOVEL/fsod). FEW_SHOT=seeds takes the shots of SEEDS for
-# those too (runs/NOVEL/fsod-seeds), which says more: the spread is then that of the shots.
+# shots of seed 0, SEEDS being what all else is drawn from (runs/NOVEL/fsod-repeats). FEW_SHOT=seeds takes the shots of
+# SEEDS for those too (runs/NOVEL/fsod), which says more: the spread is then that of the shots.
 # The encoder is asked for the novel classes alone, in both settings.
 #
 # Every finished run is left alone and an interrupted one goes on, so the script may be started again. LAUNCH="torchrun
@@ -55,15 +55,15 @@ for setting in $SETTINGS; do
     generalised=() name=$setting
     if [ "$setting" = gfsod ]; then
         generalised=(--generalised)
-    elif [ "$FEW_SHOT" = seeds ]; then
-        name=$setting-seeds
+    elif [ "$FEW_SHOT" = repeats ]; then
+        name=$setting-repeats # a folder of its own: fsod holds the shots of SEEDS
     fi
     for shots in $SHOTS; do
         place=$root/$name/${shots}shot
         for seed in $SEEDS; do
             run=$place/seed$seed
             seeds=(--seed "$seed")
-            [ "$name" != fsod ] || seeds=(--seed 0 --run-seed "$seed")
+            [ "$name" != fsod-repeats ] || seeds=(--seed 0 --run-seed "$seed")
             [ -e "$run/model_final.pth" ] || $LAUNCH finetune --config "$config/$setting" --split "$split" \
                 --shots "$shots" "${seeds[@]}" ${generalised[@]+"${generalised[@]}"} --weights "$root/base" --out "$run" \
                 --resume ${FINETUNE[@]+"${FINETUNE[@]}"}

@@ -52,8 +52,7 @@ def find_photos(image_ids: Iterable[ImageId], *, index: DatasetIndex | None, fol
     A file name that is not below a folder as it is stated is looked for without its folders, then by its stem, as far
     as the annotations have no other image of that name or stem. Without a file name an image's photo has the id for a
     stem: as it is, with leading zeros, or either behind a prefix (COCO_val2014_000000000139). Folders are searched in
-    order, with their subfolders. Raises DataError where a folder is missing or two photos answer to the same id,
-    ImageError where the folders hold no photo at all.
+    order, with their subfolders. Raises DataError where a folder is missing or two photos answer to the same id.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -75,9 +74,13 @@ def find_photos(image_ids: Iterable[ImageId], *, index: DatasetIndex | None, fol
             continue
         photos[image_id] = Photo(path, info.size if info is not None else None)
         ways[way] += 1
-    if missing and folders and not photos and stems.is_empty:
-        raise ImageError(f"{_no_photo_in(folders)}; name the folder that holds them with --images")
     return FoundPhotos(photos, missing, unknown, dict(ways))
+
+
+def refuse_empty(folders: Sequence[Path]) -> None:
+    """Raises ImageError where none of the folders holds any photo; to be asked before missing ones are named."""
+    if folders and not any(True for folder in folders for _ in _walk(folder)):
+        raise ImageError(f"{_no_photo_in(folders)}; name the folder that holds them with --images")
 
 
 def list_photos(folder: Path) -> list[Path]:
@@ -178,10 +181,6 @@ class _Stems:
         self._folders = folders
         self._by_stem: dict[str, list[Path]] | None = None
         self._by_number: dict[str, list[Path]] = {}
-
-    @property
-    def is_empty(self) -> bool:
-        return not self._listed()
 
     def get(self, stem: str) -> Path | None:
         return self._only(self._listed().get(stem, []), stem)

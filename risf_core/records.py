@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from risf_core.datasets import AnnotatedDataset, DatasetIndex, ImageInfo
 from risf_core.detections import ImageId
 from risf_core.errors import ImageError, listing
-from risf_core.images import find_photos
+from risf_core.images import find_photos, refuse_empty
 from risf_core.vocabulary import ClassVocabulary
 
 RecordForm = Literal["image", "box"]
@@ -92,6 +92,7 @@ def locate_images(
     index = DatasetIndex(ClassVocabulary((), ()), {info.image_id: info for info in among or images})
     found = find_photos([info.image_id for info in images], index=index, folders=folders)
     if found.missing:
+        refuse_empty(folders)
         stated = [index.images[image_id].file_name for image_id in found.missing]
         names = listing([name or f"id {i}" for name, i in zip(stated, found.missing, strict=True)], most=2)
         where = f"not in {listing([str(folder) for folder in folders], most=3)}"

@@ -76,14 +76,16 @@ def read_voc_test(root: Path) -> AnnotatedDataset:
     for image_sets in ((("", "test"),), (("", "val"),)) if single else (VOC_TEST, VOC_VALIDATION):
         lists = [(folder, _list_file(root / folder, name)) for folder, name in image_sets]
         lists = [(folder, path) for folder, path in lists if path.is_file()]
-        if lists:
-            stems = [(folder, stem) for folder, path in lists for stem in _stems_of_list(path)]
+        stems = [(folder, stem) for folder, path in lists for stem in _stems_of_list(path)]
+        if stems:  # a list that is empty is none
             _log_lists(root, [path for _, path in lists], len(stems))
             if single:
                 return _read(_listed_files(root, [stem for _, stem in stems]), root=root)
             return _read([(root / f, root / f / "Annotations" / f"{stem}.xml") for f, stem in stems], root=root)
     folders = [single] if single else [root / folder for folder, _ in VOC_TRAINVAL]
     found = [(folder, path) for folder in folders for path in sorted((folder / "Annotations").glob("*.xml"))]
+    if any(True for folder in folders for _ in (folder / "ImageSets" / "Main").glob("*.txt")):
+        _log.info("%s: has no list of test or val images; read whole, %d images", root, len(found))
     return _read(found, root=root) if found else read_voc_dataset(root)  # which says what is missing
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from risf_core.datasets import read_dataset_index
 from risf_core.detections import ImageId
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.images import Photo, find_photos, list_photos
+from risf_core.images import Photo, find_photos, list_photos, refuse_empty
 from risf_core.vocabulary import ClassVocabulary, novel_names, read_classes
 
 
@@ -58,6 +58,7 @@ def read_prediction_inputs(
         if not index.images:
             raise DataError(f"{annotations}: lists no images, so there is nothing to predict on")
         if missing and not (skip_unreadable and photos):
+            refuse_empty(images)
             raise DataError(
                 f"{len(missing)} of {len(index.images)} images of {annotations} have no photo in {listing(images)}: "
                 f"image_id {listing([repr(image_id) for image_id in missing])}; pass every folder with --images, "

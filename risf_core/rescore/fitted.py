@@ -87,7 +87,8 @@ class FittedFusion:
 
     def _ends(self) -> tuple[float, float]:
         """Between which probabilities the re-scored rows lie."""
-        low, high = sigmoid(self.alone.at(log_odds_of(np.array([self.min_score, self.max_score])))).tolist()
+        ends = self.alone.at(log_odds_of(np.array([self.min_score, self.max_score])))
+        low, high = sigmoid(_below_one(ends)).tolist()
         return (low if self.min_score > 0 else 0.0), (high if self.max_score < 1 else 1.0)
 
 

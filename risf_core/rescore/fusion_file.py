@@ -30,12 +30,12 @@ _WAYS_OUT: Mapping[str, str] = {
     "classes": "use the annotations or classes it was fitted with",
     "category ids": "use the annotations or classes it was fitted with",
     "re-scored classes": "pass --rescore-classes and --novel as they were",
+    "evidence": "pass --evidence and --support as they were",  # before prompts, which shots alone have none of
     "prompts": "pass --template, --alias, --background and --softmax-over as they were",
     "temperature": "pass --temperature as it was",
     "names in the softmax": "pass --softmax-over as it was",
     "novel classes": "pass --novel as it was",
     "score range": "pass --min-score and --max-score as they were",
-    "evidence": "pass --evidence and --support as they were",
     "support": "pass --support (and --shots, --support-seed) as it was",
 }
 

@@ -16,7 +16,7 @@ from risf_core.files import display_name
 from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
 from risf_core.formats.conventions import BoxConvention, CategoryConvention
 from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids
-from risf_core.images import FoundPhotos, Photo, find_photos, upright_size
+from risf_core.images import FoundPhotos, Photo, find_photos, refuse_empty, upright_size
 from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_list, read_classes
 
 _log = logging.getLogger(__name__)
@@ -205,6 +205,7 @@ def _report_missing(found: FoundPhotos, folders: Sequence[Path], on_unmatched: L
         f"image_id {listing([repr(image_id) for image_id in found.missing])}"
     )
     if on_unmatched == "error":
+        refuse_empty(folders)
         raise DataError(
             f"{message}; pass every folder with --images, or --on-unmatched skip to leave their rows as they are"
         )

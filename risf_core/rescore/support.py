@@ -13,7 +13,7 @@ from risf_core.datasets import AnnotatedDataset, DatasetIndex, read_coco_dataset
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.files import read_json
-from risf_core.images import Photo, find_photos
+from risf_core.images import Photo, find_photos, refuse_empty
 from risf_core.splits import read_manifest, read_split
 from risf_core.splits.manifest import MANIFEST_NAME
 from risf_core.splits.reading import image_folders_of
@@ -78,6 +78,7 @@ def photos_of(boxes: AnnotatedDataset, folders: Sequence[Path], *, name: str) ->
     index = DatasetIndex(boxes.vocabulary, {info.image_id: info for info in boxes.images})
     found = find_photos([info.image_id for info in boxes.images], index=index, folders=folders)
     if found.missing:
+        refuse_empty(folders)
         raise DataError(
             f"{name}: {len(found.missing)} of {len(boxes.images)} images have no photo in {listing(folders)}: "
             f"image_id {listing([repr(image_id) for image_id in found.missing])}; pass their folder with --images"

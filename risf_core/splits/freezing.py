@@ -44,7 +44,7 @@ def freeze_lists(
         for group in candidates:
             chosen += _sample(generator, group, without=chosen, most=shots - len(chosen))
         images = old + new
-        if len(chosen) < shots and repeats and not distinct and any(candidates):
+        if len(chosen) < shots and not distinct and len(set(images)) < len(images) and any(candidates):
             chosen += generator.choices(candidates[0] or candidates[1], k=shots - len(chosen))
         if len(chosen) < shots:
             mark = ("once",) if distinct and repeats else ("filled",)

@@ -20,7 +20,7 @@ from risf_core.training.distributed import training_group, wait_for_all
 from risf_core.training.held_out import HeldOutSet
 from risf_core.training.loop import Hooks, Job, run_loop
 from risf_core.training.run_folder import RunRecord, open_run
-from risf_core.training.saving import FINAL, LAST
+from risf_core.training.saving import FINAL, LAST, load_state
 from risf_core.training.schedule import PUBLISHED_BATCH, accumulation_of, schedule_of, with_published_schedule
 from risf_core.training.starting import starting_model
 
@@ -74,7 +74,8 @@ def train(
         records, vocabulary = data.records, data.records.vocabulary
         boxes = sum(map(len, records.records))
         on_note(f"{boxes} boxes in {len(records)} records of {len(vocabulary)} classes: {listing(vocabulary.names, 4)}")
-        for note in (*start.notes, *([schedule_note] if schedule_note else [])):
+        begun = [f"goes on after iteration {load_state(folder).iteration}"] if goes_on else start.notes
+        for note in (*begun, *([schedule_note] if schedule_note else [])):
             on_note(note)
         if schedule.iterations != solver.iterations:
             on_note(

@@ -77,10 +77,12 @@ def _refuse_changes(folder: Path, record: RunRecord) -> None:
         raise DataError(f"{folder / RUN_FILE}: says nothing of a training run; start it anew with --force") from None
     now = record.flat()
     keys = dict.fromkeys([*now, *(key for key in before if key not in FREE_KEYS)])
+    # what an earlier version did not write down, or this one does not, cannot be compared
+    one_sided = {key for key in keys if key.startswith("inputs.") and (key in before) != (key in now)}
     changed = [
         f"{key} (was {_brief(before.get(key))}, now {_brief(now.get(key))})"
         for key in keys
-        if before.get(key) != now.get(key)
+        if key not in one_sided and before.get(key) != now.get(key)
     ]
     if changed:
         raise ConfigError(

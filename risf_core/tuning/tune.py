@@ -22,6 +22,7 @@ from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, judge
 
 HARDLY = 0.01  # AP that is next to nothing
+ENOUGH_IMAGES = 10  # for a narrow interval to mean something: of fewer, most resamples are alike
 LEAST_IMAGES = 2  # with detections that can be judged: one to fit to, one to see whether that helped
 
 Progress = Callable[[str, str, int, int], None]  # what, unit, done, total
@@ -148,14 +149,18 @@ def fit_labelled(
         "rows_right": int((rows.judged & told & (rows.right > 0)).sum()),
         "sparse": rows.sparse,
     }
-    return Tuned(fusion, fit.admissions, validation, verdict_of(fusion, validation), labels)
+    return Tuned(
+        fusion, fit.admissions, validation, verdict_of(fusion, validation, images=len(ground_truth.images)), labels
+    )
 
 
-def verdict_of(fusion: FittedFusion, validation: CrossValidation) -> str:
-    """In one line: whether re-scoring helps this detector."""
+def verdict_of(fusion: FittedFusion, validation: CrossValidation, *, images: int) -> str:
+    """In one line: whether re-scoring helps this detector, as far as so many labelled images tell."""
     *_, fitted = validation.methods
     gain, reach = fitted.differences.get("AP", 0.0), fitted.intervals.get("AP")
     paper = _of_the_formula(validation.methods[1])
+    if not fusion.terms and images < ENOUGH_IMAGES:
+        return f"so few photos do not show that re-scoring helps this detector: its scores are kept; {paper}"
     if not fusion.terms:
         return f"re-scoring does not help this detector: keep its scores (the fusion only calibrates them); {paper}"
     found = f"{points(gain)} AP{_within(reach)} on photos it was not fitted to"
@@ -165,7 +170,7 @@ def verdict_of(fusion: FittedFusion, validation: CrossValidation) -> str:
         return f"re-scoring helps this detector: {found}; {paper}"
     if reach[1] < 0:
         return f"re-scoring harms this detector: {found}; keep its scores"
-    if max(-reach[0], reach[1]) <= HARDLY:
+    if max(-reach[0], reach[1]) <= HARDLY and images >= ENOUGH_IMAGES:
         return f"re-scoring hardly matters to this detector: {found}; {paper}"
     return f"so few photos do not tell whether re-scoring helps this detector: {found}, which may be chance; {paper}"
 

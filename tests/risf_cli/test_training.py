@@ -151,8 +151,8 @@ def test_the_script_asks_the_encoder_for_the_novel_classes_alone(tmp_path: Path,
     ("variables", "place", "seeds"),
     [
         # few-shot figures in papers: seed 0, trained several times; generalised ones: seeds 0 to 9
-        ({"SETTINGS": "fsod"}, "fsod", [["0", "0"], ["0", "1"], ["0", "2"]]),
-        ({"SETTINGS": "fsod", "FEW_SHOT": "seeds"}, "fsod-seeds", [["0", None], ["1", None], ["2", None]]),
+        ({"SETTINGS": "fsod"}, "fsod-repeats", [["0", "0"], ["0", "1"], ["0", "2"]]),
+        ({"SETTINGS": "fsod", "FEW_SHOT": "seeds"}, "fsod", [["0", None], ["1", None], ["2", None]]),
         ({"SETTINGS": "gfsod"}, "gfsod", [["0", None], ["1", None], ["2", None]]),
         ({"SETTINGS": "gfsod", "FEW_SHOT": "seeds"}, "gfsod", [["0", None], ["1", None], ["2", None]]),
     ],

@@ -11,7 +11,7 @@ from PIL import Image
 from risf_core import images
 from risf_core.datasets import DatasetIndex, ImageInfo
 from risf_core.errors import DataError, ImageError
-from risf_core.images import decode_rgb, find_photos, list_photos, upright_size
+from risf_core.images import decode_rgb, find_photos, list_photos, refuse_empty, upright_size
 from risf_core.vocabulary import ClassVocabulary
 
 CLASSES = ClassVocabulary.from_names(["cat"])
@@ -216,8 +216,10 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
         ([tmp_path, tmp_path / "empty"], f"{tmp_path}, {tmp_path / 'empty'}: hold no photo ("),
     ):
         with pytest.raises(ImageError) as caught:
-            find_photos([1, 2], index=index_of_names("a.jpg", "b.jpg"), folders=folders)
+            refuse_empty(folders)
         assert str(caught.value).startswith(said)
         assert str(caught.value).endswith("; name the folder that holds them with --images")
+    assert find_photos([1], index=index_of_names("a.jpg"), folders=[tmp_path]).missing == [1]
     (tmp_path / "other.jpg").touch()
+    refuse_empty([tmp_path])
     assert find_photos([1], index=index_of_names("a.jpg"), folders=[tmp_path]).missing == [1]

@@ -206,7 +206,10 @@ def test_a_voc_folder_is_never_ground_truth_by_its_training_list_alone(tmp_path,
     voc_folder(folder, ["000004"], name="train")
     other_list(folder, "trainval", ["000004"])
     assert list(read_ground_truth(root).images) == ["000004", "000009"]  # all that is there
-    assert caplog.messages == []
+    (root if single else folder).joinpath("ImageSets/Main/val.txt").touch()  # an empty list is none
+    assert list(read_ground_truth(root).images) == ["000004", "000009"]
+    assert caplog.messages == [f"{root}: has no list of test or val images; read whole, 2 images"] * 2
+    caplog.clear()
     other_list(folder, "val", ["000009"])
     assert list(read_ground_truth(root).images) == ["000009"]
     other_list(folder, "test", ["000009", "000004"])

@@ -95,6 +95,14 @@ def test_rows_above_the_range_stay_above_it() -> None:
     assert scores[4] == pytest.approx(0.01)
 
 
+def test_rows_above_the_range_stay_above_it_where_scores_are_spread_far_apart() -> None:
+    fusion = FittedFusion(Line(12.0, 5.0), Line(14.0, -3.0), Line(), (Term("text", 0.1, 0.0),), 0.05, 0.9)
+    told = evidence([0.9, math.nan, math.nan, math.nan, math.nan, math.nan])
+    scores = np.array([0.89, 0.91, 0.06, 0.04, 0.01, 0.3])
+    found = fusion.apply(scores, told, BOXES, novel=NO_ROWS, of_classes=~NO_ROWS)
+    assert found[0] < found[1] < 1
+
+
 def test_a_term_that_is_not_known_of_a_row_says_nothing_there() -> None:
     told = evidence([0.5, 0.01, 0.2, math.nan, math.nan, math.nan], support=[0.9] + [math.nan] * 5)
     text = (Term("text", 0.6, -2.0),)

@@ -60,7 +60,10 @@ def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(small, tmp_path: 
     with pytest.raises(Stop):
         train(config, tmp_path / "broken", hooks=stop_at(5))
     assert load_state(tmp_path / "broken").iteration == 4
-    train(config, tmp_path / "broken", resume=True)
+    said: list[str] = []
+    train(config, tmp_path / "broken", resume=True, on_note=said.append)
+    assert "goes on after iteration 4" in said
+    assert not [line for line in said if "fresh" in line]  # of the weights that the run once began with
     assert_same_weights(tmp_path / "whole", tmp_path / "broken")
     assert [line["iteration"] for line in read_metrics(tmp_path / "broken")] == [1, 2, 3, 4, 5, 6]
 
@@ -162,3 +165,14 @@ def test_a_damaged_checkpoint_is_named(small, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"model_last\.pth: cannot be resumed from"):
         train(small(), tmp_path / "run", resume=True)
+
+
+def test_what_an_earlier_version_did_not_write_down_keeps_no_run_from_going_on(small, tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        train(small(), tmp_path / "run", hooks=stop_at(5))
+    file = tmp_path / "run" / "run.json"
+    content = json.loads(file.read_text())
+    digest = content["inputs"].pop("coco")
+    file.write_text(json.dumps({**content, "inputs": {"once": digest}}))
+    train(small(), tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model_final.pth").is_file()

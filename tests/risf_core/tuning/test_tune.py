@@ -199,14 +199,20 @@ def test_the_verdict_in_words(gain: float, reach: tuple[float, float] | None, wo
     fusion = fit_terms(labelled(detections, truth, probability), ("text",))
     methods = (method(0.0, None), method(-0.007, None), method(0.0, None), method(gain, reach))
     validation = CrossValidation(5, methods, (1.0,) * 5, (gain,) * 5)
-    assert verdict_of(fusion, validation).startswith(words)
+    assert verdict_of(fusion, validation, images=64).startswith(words)
     end = "; keep its scores" if "harms" in words else "; the paper's formula would do -0.7 AP"
-    assert verdict_of(fusion, validation).endswith(end)
+    assert verdict_of(fusion, validation, images=64).endswith(end)
     sure = replace(validation, methods=(methods[0], method(0.12, (0.006, 0.234)), *methods[2:]))
     if "harms" not in words:
-        assert verdict_of(fusion, sure).endswith("; the paper's formula helps: +12.0 AP (95 % +0.6 to +23.4)")
+        assert verdict_of(fusion, sure, images=64).endswith(
+            "; the paper's formula helps: +12.0 AP (95 % +0.6 to +23.4)"
+        )
     without = FittedFusion(Line(), Line(), Line())
-    assert verdict_of(without, validation).startswith("re-scoring does not help this detector: keep its scores")
+    assert verdict_of(without, validation, images=64).startswith("re-scoring does not help this detector: keep its")
+    # a narrow interval of a few photos is no knowledge
+    doubt = "so few photos do not tell whether re-scoring helps" if "hardly" in words else words
+    assert verdict_of(fusion, validation, images=6).startswith(doubt)
+    assert verdict_of(without, validation, images=6).startswith("so few photos do not show that re-scoring helps this")
 
 
 def test_held_out_ap_overrules_a_fit_only_where_it_falls_clearly() -> None:
