@@ -116,7 +116,7 @@ def tune(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit re-scoring to labelled images, so that it is never worse than the detector, and say whether it helps.
+    """Fit re-scoring to labelled images, so that it helps where it can and else leaves the detector in peace.
 
     A logistic regression of "is this detection right" on the detector's score and the encoder's evidence, pulled
     towards the detector's own order: little data means little change. The table comes from cross-validation over the

@@ -1,4 +1,4 @@
-"""Fitting a fusion to labelled images, so that re-scoring is never worse than the detector alone."""
+"""Fitting a fusion to labelled images, so that re-scoring helps where it can and else keeps to the detector."""
 
 from risf_core.tuning.sources import Labels, fusion_content, read_labels
 from risf_core.tuning.tune import Tuned, tune

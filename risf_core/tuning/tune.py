@@ -1,4 +1,4 @@
-"""Tuning: from detections of labelled images to a fusion that is never worse than the detector, with its evidence."""
+"""Tuning: from detections of labelled images to a fusion that keeps to the detector where the encoder is no help."""
 
 from __future__ import annotations
 
