@@ -185,8 +185,9 @@ def _beside_each_other(files: Sequence[EvaluatedFile], width: int) -> Iterator[S
     """The first file with as many of the others at a time as the width holds, at least one."""
     names = short_names([file.name for file in files])
     first, *others = (replace(file, name=name) for file, name in zip(files, names, strict=True))
+    least = max(len("100.00"), min(SHORTEST_HEAD, max(map(len, names))))
     count = 0
-    while count < len(others) and _room_for_heads(count + 2, first, width) >= SHORTEST_HEAD:
+    while count < len(others) and _room_for_heads(count + 2, first, width) >= least:
         count += 1
     step = max(1, count)
     for start in range(0, max(1, len(others)), step):

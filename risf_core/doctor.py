@@ -109,7 +109,9 @@ def _package(name: str, specifier: str) -> Finding:
 
 def _devices(device: str, precision: str) -> Iterator[Finding]:
     """What computes here, which of it is taken, and in which number format."""
-    yield Finding("cpu", counted(os.cpu_count() or 1, "core"), "ok", _processor())
+    from risf_core.devices import usable_cores
+
+    yield Finding("cpu", counted(usable_cores(), "core"), "ok", _processor())
     try:
         import torch
 

@@ -74,21 +74,21 @@ class FittedFusion:
         log_odds = log_odds_of(scores)
         alone = np.where(of_classes, self.alone.at(log_odds), self.others.at(log_odds))
         if not self.terms:
-            return sigmoid(_below_one(alone))
+            return _probability(alone)
         columns = term_columns([term.name for term in self.terms], scores, evidence, boxes_xywh, novel=novel)
         total = self.fused.at(log_odds)
         for term, column in zip(self.terms, columns.T, strict=True):
             total = total + np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
         return np.where(
             np.isnan(columns).all(axis=1),
-            sigmoid(_below_one(alone)),
-            _pressed(sigmoid(_below_one(total)), *self._ends()),
+            _probability(alone),
+            _pressed(_probability(total), *self._ends()),
         )
 
     def _ends(self) -> tuple[float, float]:
         """Between which probabilities the re-scored rows lie."""
         ends = self.alone.at(log_odds_of(np.array([self.min_score, self.max_score])))
-        low, high = sigmoid(_below_one(ends)).tolist()
+        low, high = _probability(ends).tolist()
         return (low if self.min_score > 0 else 0.0), (high if self.max_score < 1 else 1.0)
 
 
@@ -131,10 +131,10 @@ def sigmoid(log_odds: Column) -> Column:
     return np.asarray(np.where(log_odds >= 0, 1.0, small) / (1.0 + small))
 
 
-def _below_one(log_odds: Column) -> Column:
-    """Log-odds whose probabilities floats can tell apart: those over 25, 1 - 1e-11, grow by their logarithm only."""
+def _probability(log_odds: Column) -> Column:
+    """The probabilities of log-odds; those of over 25, 1 - 1e-11, rise so slowly that floats still tell them apart."""
     over = np.maximum(log_odds - _SUREST, 0.0)
-    return np.asarray(np.minimum(log_odds, _SUREST) + np.log1p(over))
+    return sigmoid(np.minimum(log_odds, _SUREST) + np.log1p(over))
 
 
 def _log(probabilities: Column) -> Column:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,7 +20,7 @@ from risf_core.training.distributed import training_group, wait_for_all
 from risf_core.training.held_out import HeldOutSet
 from risf_core.training.loop import Hooks, Job, run_loop
 from risf_core.training.run_folder import RunRecord, open_run
-from risf_core.training.saving import FINAL, LAST, load_state
+from risf_core.training.saving import FINAL, LAST
 from risf_core.training.schedule import PUBLISHED_BATCH, accumulation_of, schedule_of, with_published_schedule
 from risf_core.training.starting import starting_model
 
@@ -74,8 +74,7 @@ def train(
         records, vocabulary = data.records, data.records.vocabulary
         boxes = sum(map(len, records.records))
         on_note(f"{boxes} boxes in {len(records)} records of {len(vocabulary)} classes: {listing(vocabulary.names, 4)}")
-        begun = [f"goes on after iteration {load_state(folder).iteration}"] if goes_on else start.notes
-        for note in (*begun, *([schedule_note] if schedule_note else [])):
+        for note in (*(() if goes_on else start.notes), *([schedule_note] if schedule_note else [])):
             on_note(note)
         if schedule.iterations != solver.iterations:
             on_note(
@@ -99,7 +98,7 @@ def train(
         precision=precision,
         processes=processes,
         held_out=held_out,
-        hooks=hooks or Hooks(),
+        hooks=replace(hooks or Hooks(), on_resumed=lambda iteration: on_note(f"goes on after iteration {iteration}")),
     )
     with training_group(processes, device):
         wait_for_all(processes)

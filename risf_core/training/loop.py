@@ -37,6 +37,7 @@ class Hooks:
 
     on_progress: Callable[[Progress], None] = lambda progress: None
     on_evaluation: Callable[[int, dict[str, float]], None] = lambda iteration, figures: None
+    on_resumed: Callable[[int], None] = lambda iteration: None
     sampler_of: SamplerOf | None = None  # None: drawn from the seed
     detectron2: tuple[Any, ...] = ()  # hooks of detectron2's trainer (HookBase), for its engine. Any: may be absent
 
@@ -173,6 +174,8 @@ class RunInProgress:
         self.optimizer.load_state_dict(dict(state.optimizer))
         self._stepper.scaler.load_state_dict(dict(state.scaler))
         self.iteration, self._order, self._best = state.iteration, state.order, state.best
+        if self.job.processes.is_first:
+            self.job.hooks.on_resumed(state.iteration)
 
     def _state(self) -> TrainingState:
         return TrainingState(
