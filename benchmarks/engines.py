@@ -30,8 +30,8 @@ from risf_core.detector.model import Detector
 from risf_core.detector.prediction import PredictionSettings, predict, with_short_side
 from risf_core.devices import choose_device
 from risf_core.engines import on_engine
-from risf_core.images import Photo
 from risf_core.losses import classification_loss
+from risf_core.photos import Photo
 from risf_core.records import ImageRecord
 from risf_core.training.examples import Example, make_example
 from risf_core.training.stepping import Stepper, seeded_samplers

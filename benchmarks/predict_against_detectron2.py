@@ -22,7 +22,7 @@ import torch
 from PIL import Image
 
 from risf_core.detector.prediction import PredictionSettings, predict
-from risf_core.images import Photo
+from risf_core.photos import Photo
 from risf_core.vocabulary import ClassVocabulary
 from tests.lively import CLASSES, lively_detector, random_photo
 from tests.parity.upstream import insert_decoupling, upstream_model

@@ -28,16 +28,17 @@ from safetensors.torch import save_file
 from risf_core.datasets import read_coco_index
 from risf_core.detections import Detections
 from risf_core.devices import choose_device, choose_precision
+from risf_core.encoder.cache import EmbeddingCache
+from risf_core.encoder.cached import CachedEncoder
+from risf_core.encoder.crops import cut_crops
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.open_clip_model import build_model, create_untrained
+from risf_core.encoder.protocol import ImageCrops
+from risf_core.encoder.weights import EncoderSource
 from risf_core.formats.coco import read_detections
-from risf_core.images import Photo, decode_rgb, find_photos
-from risf_core.rescore.cache import EmbeddingCache
-from risf_core.rescore.cached_encoder import CachedEncoder
-from risf_core.rescore.crop_encoder import ImageCrops
-from risf_core.rescore.crops import cut_crops
-from risf_core.rescore.encoder import OpenClipEncoder
-from risf_core.rescore.open_clip_model import build_model, create_untrained
+from risf_core.images import decode_rgb
+from risf_core.photos import Photo, find_photos
 from risf_core.rescore.pipeline import rescore
-from risf_core.rescore.weights import EncoderSource
 from risf_core.vocabulary import ClassVocabulary
 
 
@@ -99,7 +100,7 @@ def load(folder: Path, crops: int) -> tuple[Detections, ClassVocabulary, dict]:
     table = read_detections(real / "detections" / "yolox_nano_weak.json", index.vocabulary).detections
     table = table[table.scores > 0.05]
     table = table[: rows_of_crops(table, crops)]
-    found = find_photos(dict.fromkeys(table.image_ids.tolist()), index=index, folders=[real / "photos"])
+    found = find_photos(dict.fromkeys(table.image_ids.tolist()), images=index.images, folders=[real / "photos"])
     return table, index.vocabulary, dict(found.photos)
 
 

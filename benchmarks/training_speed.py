@@ -20,10 +20,10 @@ from benchmarks.timing import clock
 from risf_core.config import ConfigInForce, published_config, read_config
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
+from risf_core.engines.train import train
 from risf_core.files import write_json
 from risf_core.processes import Processes
 from risf_core.training.data_sets import read_training_data
-from risf_core.training.job import train
 from risf_core.training.loading import training_steps
 from risf_core.training.loop import Hooks
 from risf_core.training.meter import Progress

@@ -23,18 +23,18 @@ import torch
 from risf_core.datasets import DatasetIndex, read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
+from risf_core.encoder.cache import EmbeddingCache
+from risf_core.encoder.cached import CachedEncoder
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.protocol import CropEncoder
+from risf_core.encoder.weights import DEFAULT_CLIP, find_encoder
 from risf_core.errors import counted
 from risf_core.evaluation import GroundTruth, evaluate, read_ground_truth
-from risf_core.rescore.cache import EmbeddingCache
-from risf_core.rescore.cached_encoder import CachedEncoder
-from risf_core.rescore.crop_encoder import CropEncoder
-from risf_core.rescore.encoder import OpenClipEncoder
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.pipeline import Gathered, gather_evidence, rescore
 from risf_core.rescore.prototypes import make_prototypes
 from risf_core.rescore.settings import RescoreSettings
-from risf_core.rescore.weights import DEFAULT_CLIP, find_encoder
 from risf_core.tuning.cross_validation import apply, formula, images_of
 from risf_core.tuning.fitting import fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from risf_core.rescore.crop_encoder import CropEncoder
-    from risf_core.rescore.encoder import OpenClipEncoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
+    from risf_core.encoder.protocol import CropEncoder
     from risf_core.rescore.evidence import EvidenceKind
     from risf_core.rescore.prototypes import Prototypes
     from risf_core.rescore.settings import RescoreSettings
@@ -61,8 +61,8 @@ def evidence_kind(choice: EvidenceKind | None, support: Path | None) -> Evidence
 def make_encoder(options: Options) -> OpenClipEncoder:
     """The encoder that the options name. Imports torch and open_clip, so call it when the input has been checked."""
     from risf_core.devices import choose_device, choose_precision
-    from risf_core.rescore.encoder import OpenClipEncoder
-    from risf_core.rescore.weights import find_encoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
+    from risf_core.encoder.weights import find_encoder
 
     device = choose_device(options["device"])
     released = options["compat"] == "released"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from risf_core.errors import listing
 
 if TYPE_CHECKING:
-    from risf_core.rescore.encoder import OpenClipEncoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
     from risf_core.rescore.inputs import RescoreInputs
     from risf_core.rescore.pipeline import RescoreResult
     from risf_core.rescore.settings import RescoreSettings

@@ -133,7 +133,7 @@ def run_training(config: ConfigInForce, out: Path, *, resume: bool, force: bool,
     processes = started_processes()
     quiet = quiet or not processes.is_first
     # torch takes seconds to import: faults of the options are told without it
-    from risf_core.training.job import train
+    from risf_core.engines.train import train
     from risf_core.training.loop import Hooks
     from risf_core.training.meter import Progress
 

@@ -179,7 +179,7 @@ def _encoder(clip: str, weights: Path | None, config: Path | None) -> Finding:
     """Whether the encoder's files are on this machine; nothing is downloaded to find out."""
     name = str(config.stem if config is not None else clip)
     try:
-        from risf_core.rescore.weights import find_encoder
+        from risf_core.encoder.weights import find_encoder
 
         with _offline():
             source = find_encoder(clip, weights=weights, config=config)

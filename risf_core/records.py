@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset, DatasetIndex, ImageInfo
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import ImageId
 from risf_core.errors import ImageError, listing
-from risf_core.images import find_photos, refuse_empty
+from risf_core.photos import ImageInfo, find_photos, refuse_empty
 from risf_core.vocabulary import ClassVocabulary
 
 RecordForm = Literal["image", "box"]
@@ -89,11 +89,11 @@ def locate_images(
 
     `among` are all images of the dataset (default: these are), whose photos are not taken for those of others.
     """
-    index = DatasetIndex(ClassVocabulary((), ()), {info.image_id: info for info in among or images})
-    found = find_photos([info.image_id for info in images], index=index, folders=folders)
+    by_id = {info.image_id: info for info in among or images}
+    found = find_photos([info.image_id for info in images], images=by_id, folders=folders)
     if found.missing:
         refuse_empty(folders)
-        stated = [index.images[image_id].file_name for image_id in found.missing]
+        stated = [by_id[image_id].file_name for image_id in found.missing]
         names = listing([name or f"id {i}" for name, i in zip(stated, found.missing, strict=True)], most=2)
         where = f"not in {listing([str(folder) for folder in folders], most=3)}"
         if not folders:

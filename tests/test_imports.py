@@ -22,9 +22,9 @@ HEAVY = {
 # package -> the heavy libraries that importing it may load (what torch or open_clip load themselves is theirs)
 TORCH = {"torch", "scipy", "safetensors"}
 OWNERS = {
-    "risf_core.rescore.encoder": TORCH | {"torchvision", "open_clip", "timm"},
-    "risf_core.rescore.open_clip_model": TORCH | {"torchvision", "open_clip", "timm"},
-    "risf_core.rescore.crops": TORCH | {"torchvision"},
+    "risf_core.encoder.open_clip": TORCH | {"torchvision", "open_clip", "timm"},
+    "risf_core.encoder.open_clip_model": TORCH | {"torchvision", "open_clip", "timm"},
+    "risf_core.encoder.crops": TORCH | {"torchvision"},
     "risf_core.tuning": {"scipy"},
     "risf_core.report.charts": {"plotly"},
     "risf_core.report.page_charts": {"plotly"},
@@ -34,6 +34,7 @@ OWNERS = {
     "risf_core.heads": TORCH,
     "risf_core.detector": TORCH | {"torchvision"},
     "risf_core.training": TORCH | {"torchvision"},
+    "risf_core.engines.train": TORCH | {"torchvision"},
     "risf_core.engines.detectron2": HEAVY,  # detectron2 loads what it finds
 }
 
@@ -43,26 +44,26 @@ DETECTRON2_ENGINE = "risf_core.engines.detectron2"  # loads only where detectron
 
 # Rooms: the packages and top modules of risf_core, and the command line. What a file imports at its top is of its own
 # room or of one in its row. Rows name only rooms above them, so there is no cycle. Imports inside functions do not
-# count: they load what only some calls need (datasets/yolo.py reads the sizes of photos with images).
+# count: they load what only some calls need.
 FOUNDATION = (  # each sees those left of it
-    "errors", "files", "config_values", "config", "project", "vocabulary", "detections", "devices", "processes",
-    "datasets", "images", "records", "formats", "splits",
+    "errors", "files", "config_values", "config", "project", "vocabulary", "devices", "processes", "boxes",
+    "detections", "images", "photos", "datasets", "records", "formats", "splits",
 )  # fmt: skip
 NETWORK = (*FOUNDATION, "losses", "heads", "detector")
-SCORING = (*FOUNDATION, "evaluation", "rescore")
+SCORING = (*FOUNDATION, "evaluation", "encoder", "rescore")
 ROOMS: dict[str, tuple[str, ...]] = {
     **{room: FOUNDATION[:place] for place, room in enumerate(FOUNDATION)},
     "losses": FOUNDATION,
     "heads": FOUNDATION,
     "detector": (*FOUNDATION, "losses", "heads"),
     "evaluation": FOUNDATION,
-    "rescore": FOUNDATION,  # any detector's output: never the detector
+    "encoder": FOUNDATION,
+    "rescore": (*FOUNDATION, "encoder"),  # any detector's output: never the detector
     "tuning": SCORING,
     "report": SCORING,
-    # Training and detectron2's engine need each other. The door of the engines (engines/__init__.py) knows neither;
-    # training passes it and imports engines.detectron2 inside the functions that run that engine.
-    "engines": FOUNDATION,
-    "training": (*NETWORK, "evaluation", "engines"),
+    # engines.train starts the engine that a config names, and imports engines.detectron2 inside the function for it
+    "training": (*NETWORK, "evaluation"),
+    "engines": (*NETWORK, "evaluation", "training"),
     "engines.detectron2": (*NETWORK, "engines", "training"),
     "doctor": (*FOUNDATION, "engines"),
     "demo": (*NETWORK, *SCORING),  # runs the public commands; its own encoder and backbone are trained here
@@ -176,15 +177,15 @@ try:
 except ImportError:
     from .boxes import Box
 if TYPE_CHECKING:
-    from risf_core.training import job
+    from risf_core.engines import train
 def late():
     import risf_cli.app
 """
-    top = {"risf_core.losses", "risf_core.engines.detectron2", "risf_core.heads", "risf_core.rescore.boxes.Box"}
-    assert set(imports_of(source, "risf_core.rescore.crops")) == top
-    late = {"risf_core.training.job", "risf_cli.app"}
-    assert set(imports_of(source, "risf_core.rescore.crops", in_functions=True)) == top | late
-    assert [room_of(name) for name in sorted(top)] == ["engines.detectron2", "heads", "losses", "rescore"]
+    top = {"risf_core.losses", "risf_core.engines.detectron2", "risf_core.heads", "risf_core.encoder.boxes.Box"}
+    assert set(imports_of(source, "risf_core.encoder.crops")) == top
+    late = {"risf_core.engines.train", "risf_cli.app"}
+    assert set(imports_of(source, "risf_core.encoder.crops", in_functions=True)) == top | late
+    assert [room_of(name) for name in sorted(top)] == ["encoder", "engines.detectron2", "heads", "losses"]
     with pytest.raises(AssertionError, match=r"risf_core\.attic\.box is of no room"):
         room_of("risf_core.attic.box")
 

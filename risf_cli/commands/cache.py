@@ -41,7 +41,7 @@ def cache(
       risf cache prune --unused-days 30 --max-size 2000
     """
     from risf_cli.render import print_warnings, say
-    from risf_core.rescore.cache import EmbeddingCache
+    from risf_core.encoder.cache import EmbeddingCache
 
     print_warnings()
     folder = cache_folder(cache)

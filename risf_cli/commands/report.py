@@ -173,7 +173,7 @@ def _encoder_place(
     folder = cache_folder(cache if cache is not None else recorded_cache)
     source = None
     if record is None and (clip is not None or config is not None):
-        from risf_core.rescore.weights import DEFAULT_CLIP, find_encoder
+        from risf_core.encoder.weights import DEFAULT_CLIP, find_encoder
 
         source = find_encoder(clip or DEFAULT_CLIP, weights=weights, config=config)
     return EncoderPlace(folder, weights, source, device, precision)

@@ -139,11 +139,11 @@ def rescore(
         name: value for name, value in locals().items() if name not in ("start", "context")
     }  # every option as it is in force, for the record
     from risf_cli.render import print_warnings, progress_of, say
+    from risf_core.encoder.cache import FILE_NAME, EmbeddingCache
+    from risf_core.encoder.cached import CachedEncoder
     from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, is_stream, write_json
     from risf_core.formats.coco import write_detections
     from risf_core.processes import gather_to_first, started_processes
-    from risf_core.rescore.cache import FILE_NAME, EmbeddingCache
-    from risf_core.rescore.cached_encoder import CachedEncoder
     from risf_core.rescore.fusion import FUSION_RULES
     from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
     from risf_core.rescore.inputs import read_inputs, refuse_rescored

@@ -133,9 +133,9 @@ def tune(
     options = dict(locals())  # every option as it is in force
     from risf_cli.render import phases_of, print_warnings, say
     from risf_core.datasets import DatasetIndex
+    from risf_core.encoder.cache import EmbeddingCache
+    from risf_core.encoder.cached import CachedEncoder
     from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, write_json
-    from risf_core.rescore.cache import EmbeddingCache
-    from risf_core.rescore.cached_encoder import CachedEncoder
     from risf_core.rescore.inputs import read_inputs, refuse_rescored
     from risf_core.rescore.settings import prompts_of
     from risf_core.tuning import fusion_content, read_labels, tune

@@ -4,9 +4,7 @@ from risf_core.datasets.annotated import AnnotatedDataset, DatasetKind, Source
 from risf_core.datasets.coco import read_coco_dataset, read_coco_rows
 from risf_core.datasets.held_out import HeldOut, read_held_out
 from risf_core.datasets.index import (
-    IMAGE_SUFFIXES,
     DatasetIndex,
-    ImageInfo,
     check_categories,
     check_images,
     images_by_id,
@@ -17,6 +15,8 @@ from risf_core.datasets.index import (
 from risf_core.datasets.reading import read_dataset_index
 from risf_core.datasets.voc import VOC_TEST, VOC_TRAINVAL, read_voc_dataset, read_voc_test
 from risf_core.datasets.yolo import read_yolo_dataset
+from risf_core.images import IMAGE_SUFFIXES
+from risf_core.photos import ImageInfo
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets.index import ImageInfo
 from risf_core.errors import DataError, did_you_mean, listing
 from risf_core.files import STANDARD_STREAM
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
 DatasetKind = Literal["coco", "voc", "yolo"]

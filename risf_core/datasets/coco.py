@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes, refuse_stdin
-from risf_core.datasets.index import ImageInfo, image_info, read_coco_document
+from risf_core.datasets.index import image_info, read_coco_document
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, excerpt, listing
 from risf_core.files import sha256_of
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
 Row = Mapping[str, Any]  # Any: what an annotation or an image holds is its file's affair

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.datasets.annotated import refuse_stdin
-from risf_core.datasets.index import ImageInfo, image_info
+from risf_core.datasets.index import image_info
 from risf_core.detections import ImageId
 from risf_core.errors import DataError
 from risf_core.files import read_json, read_text, sha256_of
+from risf_core.photos import ImageInfo
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,8 @@ from typing import Any
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, excerpt
 from risf_core.files import display_name, read_json
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-
-
-@dataclass(frozen=True)
-class ImageInfo:
-    """One image as its dataset states it; what the file leaves out is None."""
-
-    image_id: ImageId
-    file_name: str | None = None
-    height: int | None = None
-    width: int | None = None
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """(height, width), or None where the dataset does not say."""
-        return None if self.height is None or self.width is None else (self.height, self.width)
 
 
 @dataclass(frozen=True)

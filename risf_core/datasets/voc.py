@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source
-from risf_core.datasets.index import ImageInfo
 from risf_core.errors import DataError, did_you_mean, listing
 from risf_core.files import read_text
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary
 
 _log = logging.getLogger(__name__)

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes
-from risf_core.datasets.index import IMAGE_SUFFIXES, ImageInfo
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.files import read_text
+from risf_core.images import IMAGE_SUFFIXES, upright_size  # the labels state no sizes
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
 Labelled = tuple[int, tuple[float, float, float, float]]  # class number; centre x, centre y, width, height in 0..1
@@ -36,8 +37,6 @@ def read_yolo_dataset(path: Path, *, on_progress: Callable[[int, int], None] | N
     vocabulary = distinct_classes(_vocabulary(content, file), name=str(file))
     root = _root(content, file)
     images = _images(content, root=root, file=file)
-    from risf_core.images import upright_size  # here alone a dataset needs its photos: the labels state no sizes
-
     digest = hashlib.sha256(file.read_bytes())
     infos, rows = [], []
     ids = _image_ids(images, root)

@@ -24,10 +24,10 @@ from torch.nn import functional
 from risf_core.demo.dataset import make_dataset
 from risf_core.demo.pictures import Caption, Pictures, draw_caption, draw_pictures
 from risf_core.demo.weights import share_right
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.open_clip_model import create_untrained
+from risf_core.encoder.weights import find_encoder
 from risf_core.files import write_json
-from risf_core.rescore.encoder import OpenClipEncoder
-from risf_core.rescore.open_clip_model import create_untrained
-from risf_core.rescore.weights import find_encoder
 
 CONFIG: dict[str, Any] = {  # Any: open_clip's form
     "embed_dim": 64,

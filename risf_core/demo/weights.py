@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.demo.dataset import CLASSES, MadeDataset
+from risf_core.encoder import CropEncoder, ImageCrops
 from risf_core.evaluation import read_ground_truth
-from risf_core.images import find_photos
-from risf_core.rescore import CropEncoder, ImageCrops
+from risf_core.photos import find_photos
 from risf_core.rescore.prompts import DEFAULT_TEMPLATE
 
 FILE_NAMES = ("made-clip.json", "made-clip.safetensors", "made-backbone.safetensors")
@@ -23,7 +23,7 @@ def packaged_files() -> tuple[Path, ...]:
 def share_right(encoder: CropEncoder, made: MadeDataset) -> float:
     """Of the ground-truth crops of the test photos, the share whose own name of all the demo's classes fits best."""
     truth = read_ground_truth(made.test)
-    photos = find_photos(truth.images, index=None, folders=[made.photos]).photos
+    photos = find_photos(truth.images, images=None, folders=[made.photos]).photos
     corners = truth.boxes_xywh.copy()
     corners[:, 2:] += corners[:, :2]
     of_image = {image_id: np.flatnonzero(truth.image_ids == image_id) for image_id in truth.images}

@@ -20,7 +20,8 @@ from risf_core.detector.inputs import batch_of, in_photo, network_pixels, resize
 from risf_core.detector.model import Detector
 from risf_core.devices import Precision, is_out_of_memory
 from risf_core.errors import ConfigError, ImageError
-from risf_core.images import Photo, decode_rgb, upright_size
+from risf_core.images import decode_rgb, upright_size
+from risf_core.photos import Photo
 from risf_core.processes import Processes, gather_parts
 from risf_core.vocabulary import ClassVocabulary
 

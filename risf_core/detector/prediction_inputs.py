@@ -9,7 +9,7 @@ from pathlib import Path
 from risf_core.datasets import read_dataset_index
 from risf_core.detections import ImageId
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.images import Photo, find_photos, list_photos, refuse_empty
+from risf_core.photos import Photo, find_photos, list_photos, refuse_empty
 from risf_core.vocabulary import ClassVocabulary, novel_names, read_classes
 
 
@@ -53,7 +53,7 @@ def read_prediction_inputs(
     else:
         index = read_dataset_index(annotations)
         vocabulary = index.vocabulary
-        found = find_photos(index.images, index=index, folders=images)
+        found = find_photos(index.images, images=index.images, folders=images)
         photos, missing = found.photos, found.missing
         if not index.images:
             raise DataError(f"{annotations}: lists no images, so there is nothing to predict on")

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset, ImageInfo, index_of, read_coco_document, read_voc_test
+from risf_core.datasets import AnnotatedDataset, index_of, read_coco_document, read_voc_test
 from risf_core.datasets.coco import difficult_of, without_mask
 from risf_core.detections import ImageId, image_id_array
 from risf_core.errors import DataError, excerpt
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
 _log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections, ImageId, factorize, image_id_array
 from risf_core.errors import DataError, listing
+from risf_core.photos import ImageInfo
 
 ImageIdConvention = Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"]
 IMAGE_ID_CONVENTIONS: tuple[str, ...] = get_args(ImageIdConvention)

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from risf_core.datasets import DatasetIndex
 from risf_core.detections import ImageId
 from risf_core.errors import ImageError, listing
 from risf_core.evaluation import GroundTruth
-from risf_core.images import Photo, decode_rgb, find_photos
+from risf_core.images import decode_rgb
+from risf_core.photos import Photo, find_photos
 from risf_core.report.comparison import Comparison
 from risf_core.report.moved import Kind, Moved, MovedRow, moved_rows
 from risf_core.report.naming import NamedCrops
@@ -79,7 +79,7 @@ def _photos_of(
     ids = list(dict.fromkeys(row.image_id for row in rows))
     if not folders:
         return {}, dict.fromkeys(ids, "no --images were given")
-    found = find_photos(ids, index=DatasetIndex(truth.vocabulary, truth.images), folders=folders)
+    found = find_photos(ids, images=truth.images, folders=folders)
     where = listing([str(folder) for folder in folders], most=2)
     return dict(found.photos), dict.fromkeys(found.missing, f"no photo in {where}")
 

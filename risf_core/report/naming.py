@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.boxes import clip_boxes, has_area
 from risf_core.detections import ImageId
+from risf_core.encoder.key import encoder_key
+from risf_core.encoder.protocol import CropEncoder, ImageCrops
 from risf_core.errors import EncoderError
-from risf_core.images import Photo, upright_size
+from risf_core.images import upright_size
+from risf_core.photos import Photo
 from risf_core.report.moved import MovedRow
 from risf_core.report.record import Record, strings
-from risf_core.rescore.boxes import clip_boxes, has_area
-from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
-from risf_core.rescore.encoder_key import encoder_key
 from risf_core.rescore.fusion import class_probabilities
 from risf_core.rescore.pipeline import text_embeddings
 from risf_core.rescore.prompts import Prompts

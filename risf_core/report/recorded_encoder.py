@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from risf_core.detections import ImageId
+from risf_core.encoder.cache import EmbeddingCache
+from risf_core.encoder.cached import CachedEncoder
+from risf_core.encoder.protocol import CropEncoder
+from risf_core.encoder.weights import EncoderSource
 from risf_core.errors import EncoderError, OutputError, RisfError
 from risf_core.files import sha256_of
-from risf_core.images import Photo
+from risf_core.photos import Photo
 from risf_core.report.moved import MovedRow
 from risf_core.report.naming import Asked, KeptOnly, NamedCrops, asked_in, name_crops, recorded_key
 from risf_core.report.record import Record
-from risf_core.rescore.cache import EmbeddingCache
-from risf_core.rescore.cached_encoder import CachedEncoder
-from risf_core.rescore.crop_encoder import CropEncoder
-from risf_core.rescore.weights import EncoderSource
 from risf_core.vocabulary import ClassVocabulary
 
 if TYPE_CHECKING:
-    from risf_core.rescore.encoder import OpenClipEncoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def _built(
     source: EncoderSource, place: EncoderPlace, *, crop: str = "squash", recorded: Mapping[str, Any] | None = None
 ) -> OpenClipEncoder:
     from risf_core.devices import choose_device, choose_precision
-    from risf_core.rescore.encoder import OpenClipEncoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
 
     device = choose_device(place.device)
     precision = place.precision

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from risf_core.datasets import DatasetIndex, ImageInfo, images_by_id, read_dataset_index
+from risf_core.datasets import DatasetIndex, images_by_id, read_dataset_index
 from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, counted, listing
 from risf_core.files import display_name
 from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
 from risf_core.formats.conventions import BoxConvention, CategoryConvention
 from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids
-from risf_core.images import FoundPhotos, Photo, find_photos, refuse_empty, upright_size
+from risf_core.images import upright_size
+from risf_core.photos import FoundPhotos, ImageInfo, Photo, find_photos, refuse_empty
 from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_list, read_classes
 
 _log = logging.getLogger(__name__)
@@ -126,7 +127,8 @@ def read_inputs(
             file = file.with_detections(table)
     elif image_ids != "dataset":
         raise ConfigError(f"--image-ids {image_ids} needs --annotations, whose images the ids are to be matched with")
-    found = find_photos(factorize(file.detections.image_ids)[1], index=index, folders=images)
+    stated = None if index is None else index.images
+    found = find_photos(factorize(file.detections.image_ids)[1], images=stated, folders=images)
     if found.missing:
         _report_missing(found, images, on_unmatched)
     read = RescoreInputs(file, found, images)

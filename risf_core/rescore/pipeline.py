@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.boxes import clip_boxes, has_area
 from risf_core.detections import Detections, ImageId
+from risf_core.encoder.protocol import CropEncoder, ImageCrops
 from risf_core.errors import ConfigError, EncoderError
 from risf_core.files import sha256_of
-from risf_core.images import Photo, upright_size
-from risf_core.rescore.boxes import clip_boxes, has_area
-from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
+from risf_core.images import upright_size
+from risf_core.photos import Photo
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import class_probabilities, fuse

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.boxes import clip_boxes, has_area
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import ImageId
+from risf_core.encoder.protocol import CropEncoder, ImageCrops
 from risf_core.errors import DataError
 from risf_core.files import sha256_of
-from risf_core.images import Photo, upright_size
-from risf_core.rescore.boxes import clip_boxes, has_area
-from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
+from risf_core.images import upright_size
+from risf_core.photos import Photo
 
 # Of the softmax over prototypes. Leave-one-out likelihood of the shots would choose far too small a one: a prototype
 # that misses one of its few shots is a poor one. 12 to 30 do about the same on held-out photos.

@@ -18,7 +18,7 @@ from risf_core.rescore.settings import RescoreSettings, labels_to_rescore
 from risf_core.vocabulary import ClassVocabulary
 
 if TYPE_CHECKING:
-    from risf_core.rescore.encoder import OpenClipEncoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
 
 _PACKAGES = ("risf", "torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 

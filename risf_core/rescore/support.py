@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.datasets import AnnotatedDataset, DatasetIndex, read_coco_dataset
+from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.files import read_json
-from risf_core.images import Photo, find_photos, refuse_empty
+from risf_core.photos import Photo, find_photos, refuse_empty
 from risf_core.splits import read_manifest, read_split
 from risf_core.splits.manifest import MANIFEST_NAME
 from risf_core.splits.reading import image_folders_of
@@ -75,8 +75,8 @@ def under_vocabulary(boxes: AnnotatedDataset, vocabulary: ClassVocabulary, *, na
 
 def photos_of(boxes: AnnotatedDataset, folders: Sequence[Path], *, name: str) -> Mapping[ImageId, Photo]:
     """The photo of each image. Raises DataError naming those that are missing."""
-    index = DatasetIndex(boxes.vocabulary, {info.image_id: info for info in boxes.images})
-    found = find_photos([info.image_id for info in boxes.images], index=index, folders=folders)
+    infos = {info.image_id: info for info in boxes.images}
+    found = find_photos(infos, images=infos, folders=folders)
     if found.missing:
         refuse_empty(folders)
         raise DataError(

@@ -10,7 +10,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from risf_core.files import atomic_writer
-from risf_core.images import Photo, decode_rgb
+from risf_core.images import decode_rgb
+from risf_core.photos import Photo
 from risf_core.records import locate_images
 from risf_core.splits.split import SeedShots
 

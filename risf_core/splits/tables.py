@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.datasets import AnnotatedDataset, ImageInfo, Source
+from risf_core.datasets import AnnotatedDataset, Source
 from risf_core.errors import DataError
 from risf_core.files import read_json
+from risf_core.photos import ImageInfo
 from risf_core.splits.split import Mark, SeedShots
 from risf_core.vocabulary import ClassVocabulary
 

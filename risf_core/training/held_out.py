@@ -14,7 +14,7 @@ from risf_core.detector.model import Detector
 from risf_core.detector.prediction import PredictionSettings, predict
 from risf_core.errors import DataError, counted, listing
 from risf_core.evaluation import GroundTruth, evaluate
-from risf_core.images import Photo
+from risf_core.photos import Photo
 from risf_core.records import locate_images
 from risf_core.vocabulary import ClassVocabulary
 

@@ -20,7 +20,7 @@ from risf_core.tuning.tune import Tuned
 from risf_core.vocabulary import ClassVocabulary
 
 if TYPE_CHECKING:
-    from risf_core.rescore.encoder import OpenClipEncoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from risf_core.detections import Detections, ImageId
+from risf_core.encoder.protocol import CropEncoder
 from risf_core.errors import DataError, counted
 from risf_core.evaluation import GroundTruth
-from risf_core.images import Photo
-from risf_core.rescore.crop_encoder import CropEncoder
+from risf_core.photos import Photo
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import Gathered, gather_evidence
 from risf_core.rescore.prototypes import Prototypes

@@ -27,10 +27,10 @@ from risf_core.detector.inputs import batch_of, network_pixels
 from risf_core.detector.prediction import predict
 from risf_core.detector.weights import detector_of
 from risf_core.engines import on_engine
+from risf_core.engines.train import train
 from risf_core.errors import RisfError
 from risf_core.evaluation import evaluate, read_ground_truth
-from risf_core.images import find_photos
-from risf_core.training.job import train
+from risf_core.photos import find_photos
 from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.stepping import LOSS_NAMES
@@ -76,7 +76,7 @@ def average_precision(world: Path, run: Path, engine: str) -> float:
     truth = read_ground_truth(world / "test.json")
     checkpoint = read_checkpoint(run)
     model = on_engine(detector_of(checkpoint)[0], engine)
-    photos = find_photos(truth.images, index=None, folders=[world / "photos"]).photos
+    photos = find_photos(truth.images, images=None, folders=[world / "photos"]).photos
     found = predict(model, photos, vocabulary=checkpoint.vocabulary)
     assert checkpoint.vocabulary.names == truth.vocabulary.names
     return evaluate(found.detections, truth, evaluator="pycocotools").overall["AP"]

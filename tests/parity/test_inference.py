@@ -17,7 +17,7 @@ from risf_core.detector.architecture import ARCHITECTURES, InputSettings
 from risf_core.detector.inputs import batch_of, in_photo, network_pixels, resized_size
 from risf_core.detector.prediction import predict
 from risf_core.detector.roi_heads import ImageDetections
-from risf_core.images import Photo
+from risf_core.photos import Photo
 from risf_core.vocabulary import ClassVocabulary
 from tests.lively import CLASSES, lively_detector, random_photo
 from tests.parity.upstream import PHOTOS, insert_decoupling, upstream_model

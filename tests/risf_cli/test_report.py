@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from risf_cli.app import app
+from risf_core.encoder import OpenClipEncoder, find_encoder
 from risf_core.files import sha256_of
 from risf_core.report.naming import recorded_key
-from risf_core.rescore import OpenClipEncoder, find_encoder
 from tests.risf_cli.photos import write_photos
 
 CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "tvmonitor"}, {"id": 9, "name": "<script>alert(1)</script>"}]
@@ -110,7 +110,7 @@ def test_names_come_from_kept_embeddings_without_the_weights(folder, rescored, t
     def refuse(*_):
         raise AssertionError("the encoder must not be built")
 
-    monkeypatch.setattr("risf_core.rescore.encoder.build_model", refuse)
+    monkeypatch.setattr("risf_core.encoder.open_clip.build_model", refuse)
     record = {**rescored, "encoder": {**rescored["encoder"], "weights": "gone.safetensors"}}
     (folder / "after.json.record.json").write_text(json.dumps(record))
     done = report("before.json", "after.json", "--images", "photos", "--json")

@@ -437,7 +437,7 @@ def test_an_interrupt_ends_with_130_and_leaves_the_old_output(folder, tiny):
     (folder / "after.json").write_text("old")
     code = (
         "import sys, time\n"
-        "from risf_core.rescore import encoder\n"
+        "from risf_core.encoder import open_clip as encoder\n"
         "decode = encoder.decode_rgb\n"
         "def slow(*arguments):\n"
         "    print('decoding', flush=True)\n"
@@ -482,12 +482,12 @@ def test_choices_of_the_command_line_are_those_of_the_core():
 
     from risf_cli import options
     from risf_core.devices import PRECISIONS
+    from risf_core.encoder.crops import CROP_RULES
+    from risf_core.encoder.weights import DEFAULT_CLIP
     from risf_core.formats.conventions import BOX_CONVENTIONS, CATEGORY_CONVENTIONS
     from risf_core.formats.image_ids import IMAGE_ID_CONVENTIONS
-    from risf_core.rescore.crops import CROP_RULES
     from risf_core.rescore.evidence import EVIDENCE_KINDS
     from risf_core.rescore.settings import SOFTMAX_OVER
-    from risf_core.rescore.weights import DEFAULT_CLIP
 
     def choices(annotated: object) -> tuple[str, ...]:
         return get_args(get_args(annotated)[0])

@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from risf_cli.app import app
-from risf_core.rescore import encoder as encoder_module
+from risf_core.encoder import open_clip as encoder_module
 
 PHOTOS, ROWS_A_PHOTO = 24, 12
 
@@ -99,7 +99,7 @@ def test_cache_info_and_prune_speak_of_what_was_kept(folder, tiny, tmp_path):
 KILL_AND_RESUME = """
 import json, os, pathlib, random, signal, sys, time
 from risf_cli.app import main
-from risf_core.rescore import cached_encoder, encoder
+from risf_core.encoder import cached as cached_encoder, open_clip as encoder
 
 cached_encoder._KEPT_AFTER = 0.1  # seconds; the runs here are as much shorter than real ones
 forward = encoder.OpenClipEncoder._forward
@@ -184,7 +184,7 @@ def test_a_dead_process_ends_all_with_a_clear_error_and_keeps_the_cache(folder, 
 
 KILLED = """
 import os, signal, sys
-from risf_core.rescore import cached_encoder, encoder
+from risf_core.encoder import cached as cached_encoder, open_clip as encoder
 
 cached_encoder._KEPT_AFTER = 0.0
 forward, batches = encoder.OpenClipEncoder._forward, []

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import ImageInfo, images_by_id, read_coco_index
+from risf_core.datasets import images_by_id, read_coco_index
 from risf_core.errors import DataError
+from risf_core.photos import ImageInfo
 
 CATEGORY = {"id": 1, "name": "cat"}
 

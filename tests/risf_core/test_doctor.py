@@ -105,7 +105,7 @@ def test_the_slow_evaluator_is_good_enough_and_none_is_a_fault(examined, monkeyp
 def test_an_encoder_that_is_not_here_is_a_note_with_where_to_fetch_it(examined, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr("risf_core.rescore.weights._in_hub_cache", lambda *_: None)
+    monkeypatch.setattr("risf_core.encoder.weights._in_hub_cache", lambda *_: None)
 
     def refuse(*_, **__):
         raise AssertionError("a diagnosis must not reach for the network")
@@ -170,5 +170,5 @@ def test_an_error_of_the_search_itself_is_told(examined, monkeypatch):
     def fail(*_, **__):
         raise EncoderError("the folder has no weights")
 
-    monkeypatch.setattr("risf_core.rescore.weights.find_encoder", fail)
+    monkeypatch.setattr("risf_core.encoder.weights.find_encoder", fail)
     assert examined()["encoder"].verdict == "the folder has no weights"

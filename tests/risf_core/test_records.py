@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, ImageInfo, Source
+from risf_core.datasets import AnnotatedDataset, Source
 from risf_core.errors import ImageError
+from risf_core.photos import ImageInfo
 from risf_core.records import dataset_records
 from risf_core.vocabulary import ClassVocabulary
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import ImageInfo, read_held_out
+from risf_core.datasets import read_held_out
 from risf_core.errors import DataError
+from risf_core.photos import ImageInfo
 
 WriteJson = Callable[..., Path]
 IMAGES = (

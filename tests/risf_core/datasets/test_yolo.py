@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from risf_core.datasets import IMAGE_SUFFIXES, read_yolo_dataset
+from risf_core.datasets import read_yolo_dataset
 from risf_core.errors import DataError, ImageError
+from risf_core.images import IMAGE_SUFFIXES
 
 
 def test_labels_become_pixels_of_their_image(yolo_folder: Path) -> None:

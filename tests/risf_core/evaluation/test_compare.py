@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
 from risf_core.evaluation import GroundTruth, bootstrap, evaluate, match
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections
 from risf_core.errors import DataError
 from risf_core.formats.image_ids import fit_image_ids
+from risf_core.photos import ImageInfo
 
 NAMES = {40: "val/0012.jpg", 10: "val/0007.jpg", 30: "val/cat.png"}
 IMAGES = {image_id: ImageInfo(image_id, name) for image_id, name in NAMES.items()}

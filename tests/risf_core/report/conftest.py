@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections
 from risf_core.evaluation import GroundTruth
+from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
 Made = Callable[..., tuple[GroundTruth, Detections, Detections]]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.datasets import ImageInfo
+from risf_core.photos import ImageInfo
 from risf_core.report import EncoderPlace, compare_files, gallery_of, page_of
 from risf_core.vocabulary import ClassVocabulary
 from tests.browser import BROWSER, DRIVER, opened

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections
+from risf_core.photos import ImageInfo
 from risf_core.report import EncoderPlace, compare_files, gallery_of, page_of
 from risf_core.report.page_charts import MOST_BARS, script_json
 from risf_core.report.pictures import SIDE, picture_of, region_of

@@ -11,7 +11,7 @@ from PIL import Image
 
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError, EncoderError
-from risf_core.images import Photo
+from risf_core.photos import Photo
 from risf_core.rescore.fitted import FittedFusion, Line
 from risf_core.rescore.pipeline import rescore
 from risf_core.rescore.settings import RescoreSettings, labels_to_rescore

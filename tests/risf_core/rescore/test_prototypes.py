@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.datasets import AnnotatedDataset, ImageInfo, Source
+from risf_core.datasets import AnnotatedDataset, Source
 from risf_core.detections import Detections
+from risf_core.encoder.cache import EmbeddingCache
+from risf_core.encoder.cached import CachedEncoder
 from risf_core.errors import ConfigError, DataError
 from risf_core.files import sha256_of
-from risf_core.images import Photo
-from risf_core.rescore.cache import EmbeddingCache
-from risf_core.rescore.cached_encoder import CachedEncoder
+from risf_core.photos import ImageInfo, Photo
 from risf_core.rescore.pipeline import rescore
 from risf_core.rescore.prototypes import TEMPERATURE, Prototypes, make_prototypes
 from risf_core.rescore.settings import RescoreSettings

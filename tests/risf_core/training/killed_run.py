@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from risf_core.config import read_config
-from risf_core.training.job import train
+from risf_core.engines.train import train
 from risf_core.training.metrics_log import read_metrics
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from risf_core.config import ConfigInForce, DataConfig, read_config
 from risf_core.datasets import read_coco_dataset
+from risf_core.engines.train import train
 from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, prepare_splits
 from risf_core.training.data_sets import read_training_data
-from risf_core.training.job import train
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 from tests.risf_core.training.test_resume import Stop, stop_at

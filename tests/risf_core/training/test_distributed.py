@@ -14,10 +14,10 @@ import torch
 
 from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.model import build_detector
+from risf_core.engines.train import train
 from risf_core.errors import ConfigError
 from risf_core.processes import Processes
 from risf_core.training import distributed
-from risf_core.training.job import train
 from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.stepping import LOSS_NAMES

@@ -9,8 +9,8 @@ import pytest
 
 from risf_core.datasets import read_coco_index
 from risf_core.detector.checkpoint import read_checkpoint
+from risf_core.engines.train import train
 from risf_core.errors import DataError
-from risf_core.training.job import train
 from risf_core.training.loop import Hooks
 from tests.risf_core.training.runs import assert_same_weights
 

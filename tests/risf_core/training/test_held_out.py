@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from risf_core.engines.train import train
 from risf_core.errors import DataError
 from risf_core.training import loop
-from risf_core.training.job import train
 from risf_core.training.loop import Hooks
 from risf_core.training.saving import load_state
 from tests.risf_core.training.runs import final_weights

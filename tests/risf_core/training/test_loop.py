@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from risf_core.detector.checkpoint import read_checkpoint
+from risf_core.engines.train import train
 from risf_core.errors import ConfigError, RisfError
-from risf_core.training.job import train
 from risf_core.training.loop import Hooks
 from risf_core.training.meter import Progress
 from risf_core.training.metrics_log import read_metrics

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from risf_core.engines.train import train
 from risf_core.errors import CheckpointError, ConfigError, OutputError
-from risf_core.training.job import train
 from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.saving import load_state

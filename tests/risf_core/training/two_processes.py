@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from risf_core.config import read_config
-from risf_core.training.job import train
+from risf_core.engines.train import train
 from risf_core.training.loop import Hooks
 from tests.risf_core.training.runs import first_ones
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections
 from risf_core.evaluation import GroundTruth
+from risf_core.photos import ImageInfo
 from risf_core.tuning.labels import judge
 from risf_core.vocabulary import ClassVocabulary
 

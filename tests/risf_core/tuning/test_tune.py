@@ -8,10 +8,10 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from risf_core.datasets import ImageInfo
 from risf_core.detections import Detections
 from risf_core.errors import DataError
 from risf_core.evaluation import GroundTruth, evaluate
+from risf_core.photos import ImageInfo
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion, Line
 from risf_core.rescore.settings import RescoreSettings

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from risf_core.encoder.protocol import ImageCrops
 from risf_core.images import decode_rgb
-from risf_core.rescore.crop_encoder import ImageCrops
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch.nn import functional
 
+from risf_core.encoder.weights import EncoderSource, is_torchscript
 from risf_core.errors import EncoderError, listing
-from risf_core.rescore.weights import EncoderSource, is_torchscript
 
 _POSITION_EMBEDDINGS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
 

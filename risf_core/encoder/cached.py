@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.encoder.cache import EmbeddingCache
+from risf_core.encoder.protocol import CropEncoder, ImageCrops
 from risf_core.errors import ImageError, OutputError
 from risf_core.images import is_turned
-from risf_core.rescore.cache import EmbeddingCache
-from risf_core.rescore.crop_encoder import CropEncoder, ImageCrops
 
 _log = logging.getLogger(__name__)
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from risf_core.encoder import cache as cache_module
+from risf_core.encoder import cached as cached_encoder_module
+from risf_core.encoder.cache import EmbeddingCache
+from risf_core.encoder.cached import CachedEncoder
+from risf_core.encoder.protocol import ImageCrops
 from risf_core.errors import ImageError, OutputError
-from risf_core.images import Photo
-from risf_core.rescore import cache as cache_module
-from risf_core.rescore import cached_encoder as cached_encoder_module
-from risf_core.rescore.cache import EmbeddingCache
-from risf_core.rescore.cached_encoder import CachedEncoder
-from risf_core.rescore.crop_encoder import ImageCrops
+from risf_core.photos import Photo
 
 
 class Counting:

@@ -9,7 +9,7 @@ import open_clip
 import pytest
 import torch
 
-from risf_core.rescore.open_clip_model import encode_prompts
+from risf_core.encoder.open_clip_model import encode_prompts
 from tests.tiny_encoder import TINY, save_tiny
 
 

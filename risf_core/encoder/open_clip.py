@@ -14,14 +14,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from risf_core.devices import Precision, usable_cores
-from risf_core.errors import ConfigError
-from risf_core.files import sha256_of
-from risf_core.images import decode_rgb
-from risf_core.rescore.crop_encoder import ImageCrops
-from risf_core.rescore.crop_feed import cut_ahead
-from risf_core.rescore.crops import CropRule, cut_crops, cut_released_crops
-from risf_core.rescore.encoder_key import encoder_key
-from risf_core.rescore.open_clip_model import (
+from risf_core.encoder.crop_feed import cut_ahead
+from risf_core.encoder.crops import CropRule, cut_crops, cut_released_crops
+from risf_core.encoder.key import encoder_key
+from risf_core.encoder.open_clip_model import (
     Tokenizer,
     build_model,
     build_tokenizer,
@@ -29,7 +25,11 @@ from risf_core.rescore.open_clip_model import (
     encode_prompts,
     preprocessing_of,
 )
-from risf_core.rescore.weights import EncoderSource
+from risf_core.encoder.protocol import ImageCrops
+from risf_core.encoder.weights import EncoderSource
+from risf_core.errors import ConfigError
+from risf_core.files import sha256_of
+from risf_core.images import decode_rgb
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

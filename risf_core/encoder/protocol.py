@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.images import Photo
+from risf_core.photos import Photo
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from risf_core.detections import Detections
+from risf_core.encoder import open_clip as encoder_module
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.protocol import ImageCrops
+from risf_core.encoder.weights import find_encoder
 from risf_core.errors import ConfigError, EncoderError, ImageError
-from risf_core.images import Photo, upright_size
-from risf_core.rescore import encoder as encoder_module
-from risf_core.rescore.crop_encoder import ImageCrops
-from risf_core.rescore.encoder import OpenClipEncoder
+from risf_core.images import upright_size
+from risf_core.photos import Photo
 from risf_core.rescore.pipeline import rescore
-from risf_core.rescore.weights import find_encoder
 from risf_core.vocabulary import ClassVocabulary
 from tests.tiny_encoder import TINY, save_tiny
 

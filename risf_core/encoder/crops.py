@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torchvision.ops import roi_align
 
-from risf_core.rescore.boxes import clip_boxes
+from risf_core.boxes import clip_boxes
 
 CropRule = Literal["squash", "pad", "context"]
 CROP_RULES: tuple[str, ...] = get_args(CropRule)

@@ -10,10 +10,10 @@ import open_clip
 import pytest
 import torch
 
+from risf_core.encoder import weights as weights_module
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.weights import find_encoder, is_torchscript
 from risf_core.errors import EncoderError
-from risf_core.rescore import weights as weights_module
-from risf_core.rescore.encoder import OpenClipEncoder
-from risf_core.rescore.weights import find_encoder, is_torchscript
 from tests.tiny_encoder import TINY, save_tiny
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from risf_core.rescore.boxes import clip_boxes, has_area
-from risf_core.rescore.crops import cut_crops, cut_released_crops
+from risf_core.boxes import clip_boxes, has_area
+from risf_core.encoder.crops import cut_crops, cut_released_crops
 
 RNG = np.random.default_rng(2)
 SMOOTH = np.asarray(
