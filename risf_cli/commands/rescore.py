@@ -90,7 +90,7 @@ def rescore(
         str, typer.Option(metavar="FILE", help="Where the result goes, with a record beside it; - is stdout.")
     ] = "-",
     plain: Annotated[
-        bool, typer.Option("--plain", help="Leave out score_detector and score_clip of re-scored rows.")
+        bool, typer.Option("--plain", help="Leave out score_detector, score_clip and clip_names of re-scored rows.")
     ] = False,
     clip: Clip = "ViT-L-14-336-quickgelu:openai",
     clip_weights: ClipWeights = None,

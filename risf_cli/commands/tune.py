@@ -145,7 +145,7 @@ def tune(
         raise ConfigError("--out - is no file, and risf rescore --fusion reads one; name a file")
     check_not_read(out, [detections, annotations, support, clip_config, clip_weights])
     check_writable(out)  # now, and not when the work is done
-    settings = settings_of(options)
+    settings = settings_of(options, keep_parts=False)
     annotations = required(annotations, "annotations", "tune")
     labels = read_labels(annotations, shots=shots, seed=support_seed, novel=novel, sparse=sparse)
     inputs = read_inputs(

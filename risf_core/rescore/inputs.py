@@ -159,7 +159,7 @@ def refuse_rescored(inputs: RescoreInputs, *, name: str) -> None:
 
     Raises DataError.
     """
-    shares = {"score_detector", "score_clip", "score_support"}
+    shares = {"score_detector", "score_clip", "score_support", "clip_names"}
     again = sum(1 for extras in inputs.file.detections.extras if extras and extras.keys() & shares)
     if again:
         raise DataError(

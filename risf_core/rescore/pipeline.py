@@ -24,6 +24,8 @@ from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, promp
 from risf_core.vocabulary import ClassVocabulary
 
 THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
+BEST_NAMES = 3  # that a re-scored row keeps, with probabilities of so many digits:
+_DIGITS = 4
 
 Progress = Callable[[int, int], None]  # crops done, crops in all
 
@@ -70,6 +72,7 @@ class Gathered:
     without_photo: int
     degenerate: int
     unique_crops: int
+    best_names: NDArray[np.object_]  # (N,) lists of [name, probability], best first; None where parts are not kept
 
 
 def rescore(
@@ -117,6 +120,7 @@ def rescore(
     result = detections.with_scores(scores)
     if settings.keep_parts:
         result = result.with_extras(changed, {"score_detector": detections.scores[changed]})
+        result = result.with_extras(chosen, {"clip_names": gathered.best_names[chosen]})
         for name, voice in (("score_clip", evidence.probability), ("score_support", evidence.support)):
             told = np.flatnonzero(~np.isnan(voice))
             result = result.with_extras(told, {name: voice[told]})
@@ -161,20 +165,30 @@ def gather_evidence(
     eligible = np.flatnonzero(in_range & of_classes) if ask else np.empty(0, dtype=np.int64)
     plan = _plan(detections, eligible, photos)
     evidence = Evidence.unknown(len(detections))
+    best_names = np.empty(len(detections), dtype=object)
     if plan.jobs:
         text = text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
         compared = vocabulary.labels() if settings.softmax_over == "all" else rescored_labels
         for job, embeddings in _embedded(plan, encoder, progress):
             labels = detections.labels[job.rows]
             if text is not None:
-                by_name = class_probabilities(embeddings, text, settings.temperature)[job.crop_of_row]
-                evidence.tell_names(job.rows, by_name, columns[labels], len(prompts.names))
+                voice, said = class_probabilities(embeddings, text, settings.temperature), prompts.spoken
+                evidence.tell_names(job.rows, voice[job.crop_of_row], columns[labels], len(prompts.names))
             if settings.evidence != "text" and prototypes is not None:
                 photo = sha256_of(job.crops.photo.path)
                 own = job.crop_of_row, labels
                 evidence.similarity[job.rows] = prototypes.similarities(embeddings, photo=photo)[own]
-                evidence.support[job.rows] = prototypes.probabilities(embeddings, photo=photo, classes=compared)[own]
-    return Gathered(evidence, prompts, in_range, of_classes, plan.without_photo, plan.degenerate, plan.crop_count)
+                by_support = prototypes.probabilities(embeddings, photo=photo, classes=compared)
+                evidence.support[job.rows] = by_support[own]
+                if text is None:
+                    voice, said = by_support, vocabulary.names
+            if settings.keep_parts:
+                best = _best_names(voice, said)
+                for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):
+                    best_names[row] = best[crop]
+    return Gathered(
+        evidence, prompts, in_range, of_classes, plan.without_photo, plan.degenerate, plan.crop_count, best_names
+    )
 
 
 @dataclass(frozen=True)
@@ -215,6 +229,16 @@ def _plan(detections: Detections, eligible: NDArray[np.int64], photos: Mapping[I
         boxes, crop_of_row = np.unique(clipped[sound], axis=0, return_inverse=True)
         jobs.append(_Job(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes)))
     return _Plan(jobs, without_photo, degenerate)
+
+
+def _best_names(voice: NDArray[np.float64], names: Sequence[str]) -> list[list[list[str | float]]]:
+    """Of each crop the most probable names, best first, as a file keeps them; `voice` (n, C) is NaN of the unknown."""
+    places = np.argsort(-voice, axis=1, kind="stable")[:, :BEST_NAMES]
+    shares = np.take_along_axis(voice, places, axis=1).round(_DIGITS)
+    return [
+        [[names[place], share] for place, share in zip(*crop, strict=True) if share == share]
+        for crop in zip(places.tolist(), shares.tolist(), strict=True)
+    ]
 
 
 def text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float32]:

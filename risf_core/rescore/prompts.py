@@ -28,10 +28,14 @@ class Prompts:
     templates: tuple[str, ...]  # (T,)
 
     @property
+    def spoken(self) -> tuple[str, ...]:
+        """The names and, with a background, its name last: (C,) or (C + 1,)."""
+        return self.names if self.background is None else (*self.names, self.background)
+
+    @property
     def groups(self) -> tuple[tuple[str, ...], ...]:
-        """(C,) or, with a background, (C + 1,) tuples of T prompts."""
-        names = self.names if self.background is None else (*self.names, self.background)
-        return tuple(tuple(template.replace("{}", name) for template in self.templates) for name in names)
+        """Of each name the T prompts, the background's last."""
+        return tuple(tuple(template.replace("{}", name) for template in self.templates) for name in self.spoken)
 
 
 def readable_name(name: str, aliases: Mapping[str, str]) -> str:

@@ -33,7 +33,7 @@ class RescoreSettings:
     softmax_over: SoftmaxOver = "rescored"
     min_score: float = 0.05  # rows with min_score < score <= max_score are re-scored
     max_score: float = 1.0
-    keep_parts: bool = True  # each re-scored row also keeps score_detector and score_clip (score_support)
+    keep_parts: bool = True  # each re-scored row also keeps score_detector, score_clip (score_support), clip_names
     evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
 
     def __post_init__(self) -> None:

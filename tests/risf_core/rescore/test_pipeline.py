@@ -84,6 +84,16 @@ def test_only_rows_in_the_range_change_and_only_they_keep_their_parts(scene, col
     assert result.counts.outside_score_range == 2
 
 
+def test_a_rescored_row_keeps_the_three_best_names(scene, colours):
+    grey, high, low = math.exp(2 / math.sqrt(3)), math.exp(2), 1.0  # cosines of the crop with grey, its own, the others
+    total = grey + high + 2 * low
+    best = [["red", round(high / total, 4)], ["background", round(grey / total, 4)], ["green", round(low / total, 4)]]
+    detections = table((1, LEFT, 0.5, 0), (1, LEFT, 0.4, 2), (1, LEFT, 0.01, 0), (7, LEFT, 0.5, 0))
+    settings = RescoreSettings(temperature=2.0)
+    result = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
+    assert [(extras or {}).get("clip_names") for extras in result.detections.extras] == [best, best, None, None]
+
+
 def test_plain_results_keep_no_parts(scene, colours):
     settings = RescoreSettings(keep_parts=False)
     result = rescore(table((1, LEFT, 0.5, 0)), vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)

@@ -120,7 +120,13 @@ def test_shots_speak_for_classes_whose_names_mean_nothing(photos, support, colou
         detections, vocabulary=NAMES, encoder=colours, photos=photos, settings=settings, prototypes=prototypes
     )
     assert by_shots.detections.scores == pytest.approx([0.7 * 0.5 + 0.3, 0.7 * 0.6], abs=1e-3)
-    assert [set(extras) for extras in by_shots.detections.extras] == [{"score_detector", "score_support"}] * 2
+    assert [set(extras) for extras in by_shots.detections.extras] == [
+        {"score_detector", "score_support", "clip_names"}
+    ] * 2
+    best = by_shots.detections.extras[0]["clip_names"]
+    assert {name for name, _ in best} == set(NAMES.names)
+    assert best[0][0] == NAMES.names[RED]
+    assert best[0][1] == pytest.approx(by_shots.detections.extras[0]["score_support"], abs=5.1e-5)
 
 
 def test_by_both_the_mean_of_the_two_probabilities_counts(photos, support, colours) -> None:
