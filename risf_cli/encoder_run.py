@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from risf_core.errors import ConfigError
+from risf_core.progress import Progress
 
 if TYPE_CHECKING:
     from risf_core.encoder.open_clip import OpenClipEncoder
@@ -94,7 +95,7 @@ def make_support(
     shots: Shots | None,
     options: Options,
     encoder: CropEncoder,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Prototypes | None:
     """The prototypes of the shots."""
     from risf_core.rescore.prototypes import make_prototypes

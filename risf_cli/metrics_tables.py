@@ -27,8 +27,8 @@ LONGEST_HEAD, SHORTEST_HEAD = 16, 8
 LONGEST_CHANGE = {False: len("+17.67"), True: len("* +17.67 ± 10.19")}  # without intervals and with them
 GAP = 3  # what a table puts between columns
 
-Rows = list[list[str]]
-Table = tuple[list[Column], list[Rows]]
+Cells = list[list[str]]
+Table = tuple[list[Column], list[Cells]]
 
 
 def overall_tables(files: Sequence[EvaluatedFile], *, width: int) -> Iterator[Table]:
@@ -175,7 +175,7 @@ def _shown(figures: Mapping[str, object]) -> list[str]:
     return [name for name in figures if name != "AR"]
 
 
-def _split_recall(rows: Rows) -> list[Rows]:
+def _split_recall(rows: Cells) -> list[Cells]:
     """The rows in two sections, precision and recall."""
     recall = [row for row in rows if row[0].startswith("AR")]
     return [[row for row in rows if row not in recall], *([recall] if recall else [])]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from risf_core.demo.scenes import SceneSettings, draw_scene
 from risf_core.demo.things import BASE, NOVEL
 from risf_core.files import write_json
+from risf_core.progress import Progress
 
 CLASSES: tuple[str, ...] = tuple(sorted((*BASE, *NOVEL)))
 TRAIN_NAME, TEST_NAME, PHOTOS_NAME = "train.json", "instances.json", "photos"
@@ -34,7 +34,7 @@ def make_dataset(
     train_photos: int,
     test_photos: int,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> MadeDataset:
     """Write `photos/`, `train.json` and `instances.json` (the test photos); the same arguments write the same bytes.
 

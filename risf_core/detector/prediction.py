@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -23,9 +23,8 @@ from risf_core.errors import ConfigError, ImageError
 from risf_core.images import decode_rgb, upright_size
 from risf_core.photos import Photo
 from risf_core.processes import Processes, gather_parts
+from risf_core.progress import Progress
 from risf_core.vocabulary import ClassVocabulary
-
-Progress = Callable[[int, int], None]  # images done, images in all
 
 
 @dataclass(frozen=True)

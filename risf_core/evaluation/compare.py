@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,6 +14,7 @@ from risf_core.errors import ConfigError
 from risf_core.evaluation.matches import Matches
 from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names, group_labels
 from risf_core.evaluation.resampling import ClassFigures, Resampler
+from risf_core.progress import Progress
 from risf_core.vocabulary import ClassVocabulary
 
 Interval = tuple[float, float]
@@ -54,7 +55,7 @@ def bootstrap(
     *,
     resamples: int,
     generator: np.random.Generator,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Bootstrapped]:
     """95 % intervals for each file, the first being what the others are compared with.
 

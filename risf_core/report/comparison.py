@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +14,11 @@ from risf_core.evaluation import EvaluatedFile, GroundTruth, bootstrap, comparis
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, metrics_of
 from risf_core.evaluation.coco_evaluators import EvaluatorName, accumulate
 from risf_core.evaluation.matches import Matches
+from risf_core.progress import Progress
 from risf_core.report.calibration import Reliability, reliability
 from risf_core.report.curves import PrecisionRecall, ScoreHistogram, score_histogram
 from risf_core.report.pairing import RowPairs, pair_rows
 from risf_core.report.verdicts import IGNORED, TRUE, Kept, kept_at, threshold_for, verdicts_of
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)

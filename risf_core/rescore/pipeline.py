@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from risf_core.errors import ConfigError, EncoderError
 from risf_core.files import sha256_of
 from risf_core.images import upright_size
 from risf_core.photos import Photo
+from risf_core.progress import Progress
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import class_probabilities, fuse
@@ -26,8 +27,6 @@ from risf_core.vocabulary import ClassVocabulary
 THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
 BEST_NAMES = 3  # that a re-scored row keeps, with probabilities of so many digits:
 _DIGITS = 4
-
-Progress = Callable[[int, int], None]  # crops done, crops in all
 
 
 @dataclass(frozen=True)

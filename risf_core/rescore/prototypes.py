@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from risf_core.errors import DataError
 from risf_core.files import sha256_of
 from risf_core.images import upright_size
 from risf_core.photos import Photo
+from risf_core.progress import Progress
 
 # Of the softmax over prototypes. Leave-one-out likelihood of the shots would choose far too small a one: a prototype
 # that misses one of its few shots is a poor one. 12 to 30 do about the same on held-out photos.
@@ -135,7 +136,7 @@ def make_prototypes(
     *,
     photos: Mapping[ImageId, Photo],
     encoder: CropEncoder,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Prototypes:
     """The prototypes of a dataset's usable boxes (no crowd, none without area).
 

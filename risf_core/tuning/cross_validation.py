@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from risf_core.detections import Detections
 from risf_core.evaluation import UNDEFINED, GroundTruth, bootstrap, evaluate, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
+from risf_core.evaluation.compare import Interval
+from risf_core.progress import Progress
 from risf_core.rescore.evidence import EvidenceKind
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import fuse
@@ -25,7 +27,6 @@ ALPHAS = tuple(round(step / 10, 1) for step in range(11))  # 1 is the detector a
 ALPHA_IMAGES = 500  # that the best alpha is chosen by at most: eleven evaluations a fold
 FIGURES = ("AP", "AP50", "nAP")
 
-Interval = tuple[float, float]
 Scores = NDArray[np.float64]  # (N,)
 Purpose = Literal["folds", "fits", "resamples"]
 
@@ -91,7 +92,7 @@ def cross_validate(
     seed: int,
     resamples: int,
     alphas: Sequence[float] = ALPHAS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CrossValidation:
     """Every image scored by what was fitted to the images of other folds, all folds evaluated together.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,20 +12,20 @@ from risf_core.detections import Detections, ImageId
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.errors import DataError, counted
 from risf_core.evaluation import GroundTruth
+from risf_core.evaluation.compare import Interval
 from risf_core.photos import Photo
+from risf_core.progress import PhaseProgress
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import Gathered, gather_evidence
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
-from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Interval, Method, cross_validate, stream
+from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Method, cross_validate, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, judge
 
 HARDLY = 0.01  # AP that is next to nothing
 ENOUGH_IMAGES = 10  # for a narrow interval to mean something: of fewer, most resamples are alike
 LEAST_IMAGES = 2  # with detections that can be judged: one to fit to, one to see whether that helped
-
-Progress = Callable[[str, str, int, int], None]  # what, unit, done, total
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def tune(
     sparse: bool = False,
     seed: int = 0,
     resamples: int = 1000,
-    progress: Progress | None = None,
+    progress: PhaseProgress | None = None,
 ) -> Tuned:
     """The fusion of a detector's scores with an encoder's evidence, fitted to labelled images.
 
@@ -122,7 +122,7 @@ def fit_labelled(
     seed: int = 0,
     resamples: int = 1000,
     alphas: Sequence[float] = ALPHAS,
-    progress: Progress | None = None,
+    progress: PhaseProgress | None = None,
 ) -> Tuned:
     """The fusion for rows whose evidence is known; the arguments are those of `tune`."""
     told = ~np.isnan(rows.evidence.combined(settings.evidence))
