@@ -32,8 +32,8 @@ def check_and_show(
     from risf_cli.split_output import check_json, shots_tables
     from risf_core.datasets import read_held_out
     from risf_core.splits.check import check_split
+    from risf_core.splits.data_files import find_source
     from risf_core.splits.reading import read_dataset, read_split
-    from risf_core.splits.source import find_source
 
     named = bool(source["coco"] or source["voc"] or source["yolo"])
     files = find_source(source.pop("data_root"), **source) if named else None
@@ -72,7 +72,7 @@ def check_and_show(
 
 
 def _folders_of(folder: Path, voc_root: Path | None) -> Sequence[Path]:
-    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+    from risf_core.splits.folder import MANIFEST_NAME, read_manifest
     from risf_core.splits.reading import image_folders_of
 
     if voc_root is not None:
@@ -96,8 +96,8 @@ def _require_folders(folders: Sequence[Path]) -> None:
 def write_sheet(folder: Path, shots: SeedShots, *, count: int, folders: Sequence[Path], quiet: bool) -> Path:
     """Draw the first shots of each class into the split's folder."""
     from risf_cli.render import progress_of, say
+    from risf_core.splits.folder import PREVIEW_PREFIX
     from risf_core.splits.preview import write_contact_sheet
-    from risf_core.splits.target import PREVIEW_PREFIX
 
     _require_folders(folders)
     path = folder / f"{PREVIEW_PREFIX}-{count}-shots-seed-{shots.seed}.png"

@@ -93,8 +93,8 @@ def published_name(split: Path | None, novel: str | None, stage: str) -> str:
 
 def _is_voc(split: Path) -> bool | None:
     """Whether a split is one of Pascal VOC; None where there is none."""
-    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
-    from risf_core.splits.tables import read_seed_file
+    from risf_core.splits.folder import MANIFEST_NAME, read_manifest
+    from risf_core.splits.seed_files import read_seed_file
     from risf_core.splits.tfa_reading import tfa_files, tfa_seeds
     from risf_core.vocabulary import VOC_CLASSES
 

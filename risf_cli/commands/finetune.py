@@ -163,7 +163,7 @@ def _split_in_force(context: typer.Context, split: Path | None, novel: str | Non
 
 def _shots_of(split: Path | None) -> str:
     """The counts of shots of a split that says them, for a message."""
-    from risf_core.splits.manifest import MANIFEST_NAME, read_manifest
+    from risf_core.splits.folder import MANIFEST_NAME, read_manifest
 
     if split is None or not (split / MANIFEST_NAME).is_file():
         return ""

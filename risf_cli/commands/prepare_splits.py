@@ -183,11 +183,11 @@ def prepare_splits(
     from risf_cli.render import phases_of, say
     from risf_cli.split_output import prepared_json, summary_lines
     from risf_core.splits.classes import novel_vocabulary
-    from risf_core.splits.manifest import LAYOUTS
+    from risf_core.splits.data_files import default_split_folder, find_source
+    from risf_core.splits.folder import LAYOUTS
     from risf_core.splits.prepare import SplitSettings
     from risf_core.splits.prepare import prepare_splits as prepare
     from risf_core.splits.reading import read_dataset
-    from risf_core.splits.source import default_split_folder, find_source
 
     counts = None if shots is None else number_list(shots, option="shots", least=1)
     files = find_source(data_root, coco=coco or (), voc=voc, yolo=yolo, novel=novel)

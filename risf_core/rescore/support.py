@@ -15,9 +15,9 @@ from risf_core.errors import DataError, listing
 from risf_core.files import read_json
 from risf_core.photos import Photo, find_photos, refuse_empty
 from risf_core.splits import read_manifest, read_split
-from risf_core.splits.manifest import MANIFEST_NAME
+from risf_core.splits.folder import MANIFEST_NAME
 from risf_core.splits.reading import image_folders_of
-from risf_core.splits.tables import SEED_FORMAT
+from risf_core.splits.seed_files import SEED_FORMAT
 from risf_core.splits.tfa_reading import tfa_seeds
 from risf_core.vocabulary import ClassVocabulary
 

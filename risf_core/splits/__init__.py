@@ -2,10 +2,10 @@
 
 from risf_core.splits.check import CheckReport, check_split
 from risf_core.splits.classes import with_novel_classes
-from risf_core.splits.manifest import Manifest, read_manifest
+from risf_core.splits.data_files import default_split_folder, find_source
+from risf_core.splits.folder import Manifest, read_manifest
 from risf_core.splits.prepare import PreparedSplits, SplitSettings, prepare_splits
 from risf_core.splits.reading import image_folders_of, read_base, read_split, read_test_data, read_training_data
-from risf_core.splits.source import default_split_folder, find_source
 from risf_core.splits.split import Mark, SeedShots, Split
 from risf_core.splits.training_sets import base_records, few_shot_records, generalised_records
 

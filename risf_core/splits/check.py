@@ -12,7 +12,7 @@ import numpy as np
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.errors import DataError, RisfError, listing
 from risf_core.splits.classes import NovelChoice
-from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
+from risf_core.splits.folder import MANIFEST_NAME, Manifest, read_manifest
 from risf_core.splits.reading import check_novel_choice, read_base, read_dataset, read_split
 from risf_core.splits.split import SeedShots, marks_in_words
 from risf_core.splits.tfa_reading import read_tfa_split, tfa_seeds

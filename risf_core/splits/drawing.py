@@ -10,10 +10,16 @@ import numpy as np
 
 from risf_core.datasets import AnnotatedDataset
 from risf_core.splits.classes import benchmark_of
-from risf_core.splits.climbing import COCO_LADDER, VOC_LADDER, Climb, climb_in_steps, climb_whole_images
-from risf_core.splits.combinations import exact_climb, generous_climb
-from risf_core.splits.freezing import freeze_lists, own_generator, repeated_mark
-from risf_core.splits.pools import ClassPool, PoolPair
+from risf_core.splits.pools import ClassPool, PoolPair, freeze_lists, own_generator, repeated_mark
+from risf_core.splits.sampling import (
+    COCO_LADDER,
+    VOC_LADDER,
+    Climb,
+    climb_in_steps,
+    climb_whole_images,
+    exact_climb,
+    generous_climb,
+)
 from risf_core.splits.split import ClassShots, Mark, MarkKind, Rows, SeedShots
 
 Rule = Literal["coco", "voc"]

@@ -17,12 +17,12 @@ from risf_core.datasets import (
 from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.splits.base import base_dataset
 from risf_core.splits.classes import ALL_NOVEL, OWN, NovelChoice
-from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
+from risf_core.splits.folder import MANIFEST_NAME, Manifest, read_manifest
+from risf_core.splits.seed_files import read_base_file, read_seed_file
 from risf_core.splits.split import SeedShots
-from risf_core.splits.tables import read_base_file, read_seed_file
 from risf_core.splits.tfa_reading import read_tfa_split
+from risf_core.splits.training_sets import base_dataset
 from risf_core.vocabulary import NOVEL_SETS, novel_names
 
 BASE_NAME = "base.json"

@@ -18,7 +18,7 @@ from risf_core.files import sha256_of
 from risf_core.processes import started_processes
 from risf_core.records import RecordSet, dataset_records
 from risf_core.splits.classes import without_empty_classes
-from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
+from risf_core.splits.folder import MANIFEST_NAME, Manifest, read_manifest
 from risf_core.splits.reading import (
     BASE_NAME,
     check_novel_choice,

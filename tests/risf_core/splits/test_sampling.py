@@ -8,8 +8,14 @@ from random import Random
 
 import pytest
 
-from risf_core.splits.climbing import Climb, climb_in_steps, climb_whole_images
-from risf_core.splits.combinations import exact_climb, generous_climb, smallest_sum
+from risf_core.splits.sampling import (
+    Climb,
+    climb_in_steps,
+    climb_whole_images,
+    exact_climb,
+    generous_climb,
+    smallest_sum,
+)
 
 
 def climb(counts: Sequence[int], *, ladder: tuple[int, ...] = (1, 2, 3, 5), seed: int = 3) -> Climb:
