@@ -84,15 +84,6 @@ Clip = Annotated[
     str,
     _option(help="A model of open_clip, hf-hub:ORG/REPO or local-dir:FOLDER.", metavar="NAME[:TAG]", panel=_ENCODER),
 ]
-OtherClip = Annotated[
-    str | None,
-    _option(
-        "--clip",
-        help="Where AFTER has no record: the model to ask for names, as in risf rescore.",
-        metavar="NAME[:TAG]",
-        panel=_ENCODER,
-    ),
-]
 ClipWeights = Annotated[
     Path | None, _option(help="Local weights of the model (safetensors, pt).", metavar="FILE", panel=_ENCODER)
 ]

@@ -93,7 +93,8 @@ def evaluate(
     from risf_core.evaluation.compare import LEVEL
     from risf_core.evaluation.results import write_aggregate_csv, write_class_csv
     from risf_core.files import STANDARD_STREAM, display_name, write_json
-    from risf_core.report.record import FITTED_TO_THESE, is_fitted_to
+    from risf_core.formats.conventions import Conventions
+    from risf_core.rescore.record import FITTED_TO_THESE, is_fitted_to
     from risf_core.vocabulary import novel_names
 
     print_warnings(quiet=quiet)
@@ -119,7 +120,7 @@ def evaluate(
     results, matches = [], []
     for file in detections:
         table = read_detections_for(
-            file, truth, boxes=boxes, category_ids=category_ids, image_ids=image_ids, on_unmatched=on_unmatched
+            file, truth, conventions=Conventions(boxes, category_ids, image_ids), on_unmatched=on_unmatched
         )
         metrics = metrics_of(table, truth, protocol=protocol, max_detections=caps, evaluator=evaluator)
         results.append(EvaluatedFile(display_name(file), len(table), metrics))

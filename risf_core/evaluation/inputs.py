@@ -12,8 +12,8 @@ from risf_core.errors import listing
 from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.files import display_name
 from risf_core.formats.coco import read_detections
-from risf_core.formats.conventions import BoxConvention, CategoryConvention
-from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids, image_ids_by_file_id
+from risf_core.formats.conventions import Conventions
+from risf_core.formats.image_ids import fit_image_ids, image_ids_by_file_id
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +22,7 @@ def read_detections_for(
     source: Path | str,
     ground_truth: GroundTruth,
     *,
-    boxes: BoxConvention = "xywh",
-    category_ids: CategoryConvention = "dataset",
-    image_ids: ImageIdConvention = "dataset",
+    conventions: Conventions | None = None,
     on_unmatched: Literal["error", "skip"] = "error",
 ) -> Detections:
     """The detections of a file (``-``: stdin) with the labels and image ids of the ground truth.
@@ -32,22 +30,24 @@ def read_detections_for(
     The conventions say what the file states. Rows whose category or image the ground truth lacks raise DataError with
     the likely cause, or are left out with a warning where `on_unmatched` is "skip".
     """
-    name = display_name(source)
-    own_ids = image_ids_by_file_id(ground_truth.images, image_ids)
+    name, conventions = display_name(source), conventions or Conventions()
+    own_ids = image_ids_by_file_id(ground_truth.images, conventions.image_ids)
     sizes = ground_truth.image_sizes
     file = read_detections(
         source,
         ground_truth.vocabulary,
         image_sizes={file_id: sizes[own] for file_id, own in own_ids.items() if own in sizes},
-        boxes=boxes,
-        category_ids=category_ids,
+        boxes=conventions.boxes,
+        category_ids=conventions.category_ids,
         on_unknown_category="keep" if on_unmatched == "skip" else "error",
     )
-    if category_ids == "dataset":
+    if conventions.category_ids == "dataset":
         _compare_names(file.envelope or {}, ground_truth, name)
     table = file.detections[file.detections.labels >= 0]
     unmatched: Literal["error", "drop"] = "drop" if on_unmatched == "skip" else "error"
-    table = fit_image_ids(table, ground_truth.images, convention=image_ids, on_unmatched=unmatched, name=name)
+    table = fit_image_ids(
+        table, ground_truth.images, convention=conventions.image_ids, on_unmatched=unmatched, name=name
+    )
     left_out = len(file.detections) - len(table)
     if left_out:
         _log.warning(

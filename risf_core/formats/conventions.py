@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -10,12 +11,23 @@ from numpy.typing import NDArray
 
 from risf_core.detections import ImageId, factorize, image_id_array
 from risf_core.errors import DataError, counted, listing
+from risf_core.formats.image_ids import ImageIdConvention
 from risf_core.vocabulary import ClassVocabulary
 
 BoxConvention = Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"]
 CategoryConvention = Literal["dataset", "positions", "positions-from-1"]
 BOX_CONVENTIONS: tuple[str, ...] = get_args(BoxConvention)
 CATEGORY_CONVENTIONS: tuple[str, ...] = get_args(CategoryConvention)
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What a detections file states its boxes and ids in."""
+
+    boxes: BoxConvention = "xywh"
+    category_ids: CategoryConvention = "dataset"
+    image_ids: ImageIdConvention = "dataset"
+
 
 ImageSizes = Mapping[ImageId, tuple[int, int]]  # image id -> (height, width)
 

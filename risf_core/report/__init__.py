@@ -1,18 +1,18 @@
 """The report: what re-scoring, or any other change, did to a file of detections, as one HTML page."""
 
 from risf_core.report.comparison import ComparedFile, Comparison, compare_files
-from risf_core.report.gallery import Gallery, gallery_of
-from risf_core.report.page import page_of
-from risf_core.report.record import read_record
-from risf_core.report.recorded_encoder import EncoderPlace
+from risf_core.report.gallery import Gallery, build_gallery
+from risf_core.report.page import render_page
+from risf_core.report.run import Report, ReportSettings, write_report
 
 __all__ = [
     "ComparedFile",
     "Comparison",
-    "EncoderPlace",
     "Gallery",
+    "Report",
+    "ReportSettings",
+    "build_gallery",
     "compare_files",
-    "gallery_of",
-    "page_of",
-    "read_record",
+    "render_page",
+    "write_report",
 ]

@@ -10,9 +10,9 @@ from risf_core.evaluation.metrics import distinct_names
 from risf_core.report.comparison import Comparison
 from risf_core.report.gallery import Gallery, image_name
 from risf_core.report.moved import Kind, MovedRow
-from risf_core.report.record import Record
 from risf_core.report.verdicts import FALSE, TRUE
 from risf_core.rescore.prompts import readable_name
+from risf_core.rescore.record import Record, value_at
 
 _KINDS: Mapping[Kind, tuple[str, str]] = {
     "rises": ("Largest rises", "detections in both files with a higher score in AFTER"),
@@ -22,6 +22,7 @@ _KINDS: Mapping[Kind, tuple[str, str]] = {
     "true gained": ("True detections gained", "true detections that AFTER newly keeps at {threshold}"),
     "false added": ("False positives added", "false detections that AFTER newly keeps at {threshold}"),
 }
+NO_NAMES = "AFTER has no clip_names, the encoder's names for the crops; risf rescore without --plain keeps them"
 _VERDICTS = {TRUE: "true", FALSE: "false"}
 
 
@@ -50,7 +51,7 @@ class KindCards:
     cards: Sequence[Card]
 
 
-def kinds_of(comparison: Comparison, gallery: Gallery, *, record: Record | None) -> list[KindCards]:
+def build_cards(comparison: Comparison, gallery: Gallery, *, record: Record | None) -> list[KindCards]:
     """Every kind of moved detection with its cards, if any; nothing at all where no row is in both files."""
     if not len(comparison.pairs):
         return []
@@ -85,12 +86,12 @@ def pairs_note(comparison: Comparison) -> str:
 
 
 def names_note(gallery: Gallery) -> str:
-    """Where the encoder's names come from, or why there are none."""
-    if gallery.named.why_not is not None:
-        return f"The encoder's names for the crops are missing: {gallery.named.why_not}."
+    """What stands beside each picture, and how to get the encoder's names where AFTER has none."""
     return (
-        f"Of each detection: the class, the score before and after, and the encoder's best names for the crop "
-        f"({gallery.named.source}), asked by name. Green boxes are true detections, orange ones false."
+        "Of each detection: the class, the score before and after, and the encoder's best names for the crop. "
+        "Green boxes are true detections, orange ones false."
+        if gallery.has_names
+        else f"{NO_NAMES}."
     )
 
 
@@ -111,7 +112,8 @@ def missing_note(comparison: Comparison, gallery: Gallery) -> str:
 
 
 def _card(row: MovedRow, comparison: Comparison, gallery: Gallery, *, name: str, aliases: Mapping[str, str]) -> Card:
-    own = readable_name(comparison.truth.vocabulary.names[row.label], aliases)
+    class_name = comparison.truth.vocabulary.names[row.label]
+    own = (class_name, readable_name(class_name, aliases))  # as the example boxes are called, and as the prompt has it
     verdict = _VERDICTS.get(row.verdict, "")
     return Card(
         class_name=name,
@@ -123,7 +125,7 @@ def _card(row: MovedRow, comparison: Comparison, gallery: Gallery, *, name: str,
         before=_score(row.score_before),
         after=_score(row.score_after),
         shares=_shares(row),
-        names=[(text, f"{100 * share:.0f} %", text == own) for text, share in gallery.named.of(row)],
+        names=[(text, f"{100 * share:.0f} %", text in own) for text, share in row.clip_names],
     )
 
 
@@ -144,6 +146,5 @@ def _score(value: float | None) -> str:
 
 
 def _aliases(record: Record | None) -> Mapping[str, str]:
-    settings = record.get("settings") if record is not None else None
-    aliases = settings.get("aliases") if isinstance(settings, dict) else None
+    aliases = value_at(record or {}, "settings", "aliases")
     return {str(key): str(text) for key, text in aliases.items()} if isinstance(aliases, dict) else {}

@@ -1,4 +1,4 @@
-"""The detections that the page shows: their pictures, the encoder's names for them, and what could not be had."""
+"""The detections that the page shows, with their pictures, and which of these could not be had."""
 
 from __future__ import annotations
 
@@ -15,9 +15,6 @@ from risf_core.images import decode_rgb
 from risf_core.photos import Photo, find_photos
 from risf_core.report.comparison import Comparison
 from risf_core.report.moved import Kind, Moved, MovedRow, moved_rows
-from risf_core.report.naming import NamedCrops
-from risf_core.report.record import Record
-from risf_core.report.recorded_encoder import EncoderPlace, best_names
 
 _log = logging.getLogger(__name__)
 
@@ -32,19 +29,12 @@ class Gallery:
     pictures: Mapping[MovedRow, str]  # data URIs
     absent: Mapping[ImageId, str]  # images without a picture, and why
     left_out: int  # pictures for which the page had no room
-    named: NamedCrops
     asked_for_pictures: bool  # whether folders of photos were given
-
-    @property
-    def rows(self) -> list[MovedRow]:
-        """Every row that is shown, each once."""
-        return list(dict.fromkeys(row for own in self.moved.values() for row in own.rows))
+    has_names: bool  # whether AFTER keeps the encoder's names of any crop
 
 
-def gallery_of(
-    comparison: Comparison, *, images: Sequence[Path], most: int, record: Record | None, place: EncoderPlace
-) -> Gallery:
-    """Pictures and names of what moved, up to `most` of each kind, from photos in the folders `images`.
+def build_gallery(comparison: Comparison, *, images: Sequence[Path], most: int) -> Gallery:
+    """Pictures of what moved, up to `most` of each kind, from photos in the folders `images`.
 
     A photo that is missing or damaged leaves its picture out, named in `absent` and in a warning. Raises DataError
     where a folder is missing.
@@ -62,9 +52,8 @@ def gallery_of(
         )  # fmt: skip
     if left_out:
         _log.warning("%d pictures are left out, for the page would grow beyond 15 MB; lower --pictures", left_out)
-    sound = {image_id: photo for image_id, photo in photos.items() if image_id not in damaged}
-    named = best_names(rows, photos=sound, record=record, vocabulary=comparison.truth.vocabulary, place=place)
-    return Gallery(moved, pictures, absent, left_out, named, asked_for_pictures=bool(images))
+    has_names = any("clip_names" in (extras or {}) for extras in comparison.after.table.extras)
+    return Gallery(moved, pictures, absent, left_out, asked_for_pictures=bool(images), has_names=has_names)
 
 
 def image_name(truth: GroundTruth, image_id: ImageId) -> str:
@@ -91,7 +80,7 @@ def _pictures_of(
 
     `uses` says how often the page shows a row's picture.
     """
-    from risf_core.report.pictures import picture_of
+    from risf_core.report.pictures import draw_picture
 
     pictures: dict[MovedRow, str] = {}
     damaged: dict[ImageId, str] = {}
@@ -110,6 +99,6 @@ def _pictures_of(
             damaged[image_id] = str(error)
             continue
         for row in own:
-            pictures[row] = picture_of(pixels, row.box, verdict=row.verdict)
+            pictures[row] = draw_picture(pixels, row.box, verdict=row.verdict)
             room -= uses[row] * len(pictures[row])
     return pictures, damaged, left_out

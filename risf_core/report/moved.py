@@ -28,6 +28,7 @@ class MovedRow:
     score_clip: float | None  # what the encoder said of the class by its name, where AFTER keeps it
     score_support: float | None  # and by its shots
     verdict: int  # TRUE, FALSE or IGNORED, in BEFORE where it stands there
+    clip_names: tuple[tuple[str, float], ...] = ()  # the encoder's best names, where AFTER keeps them
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:  # Any: JSON
         """The row in the words of a detections file."""
@@ -40,6 +41,7 @@ class MovedRow:
             "score_after": self.score_after,
             "score_clip": self.score_clip,
             "score_support": self.score_support,
+            "clip_names": [list(named) for named in self.clip_names],
             "correct": {TRUE: True, FALSE: False}.get(self.verdict),
         }
 
@@ -138,7 +140,15 @@ class _Table:
             score_clip=_share(extras.get("score_clip")),
             score_support=_share(extras.get("score_support")),
             verdict=int(self.verdicts_before[place] if in_before else self.verdicts_after[place]),
+            clip_names=_clip_names(extras.get("clip_names")),
         )
+
+
+def _clip_names(value: object) -> tuple[tuple[str, float], ...]:
+    """The pairs of a row's key; empty where it is not what `risf rescore` writes."""
+    pairs = value if isinstance(value, list) else []
+    sound = all(isinstance(pair, list) and list(map(type, pair)) in ([str, float], [str, int]) for pair in pairs)
+    return tuple((name, float(share)) for name, share in pairs) if sound else ()
 
 
 def _share(value: object) -> float | None:

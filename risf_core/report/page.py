@@ -7,14 +7,15 @@ from pathlib import PurePath
 from typing import Any
 
 from risf_core.evaluation.compare import LEAST_IMAGES
-from risf_core.report.cards import kinds_of, missing_note, names_note, pairs_note
+from risf_core.report.cards import build_cards, missing_note, names_note, pairs_note
 from risf_core.report.comparison import Comparison
 from risf_core.report.gallery import Gallery
-from risf_core.report.record import Record, sections_of
+from risf_core.report.record_sections import record_sections
 from risf_core.report.tables import class_rows, flows_of, kept_columns, percent, summary_of, verdict_of
+from risf_core.rescore.record import Record
 
 
-def page_of(
+def render_page(
     comparison: Comparison,
     gallery: Gallery,
     *,
@@ -32,7 +33,7 @@ def page_of(
     from markupsafe import Markup
 
     from risf_core.report import charts
-    from risf_core.report.page_charts import MOST_BARS, charts_of
+    from risf_core.report.page_charts import MOST_BARS, build_charts
 
     rows = class_rows(comparison)
     environment = jinja2.Environment(
@@ -44,14 +45,14 @@ def page_of(
         "interval_note": _interval_note(comparison),
         "class_rows": rows,
         "classes_note": _classes_note(len(rows), MOST_BARS, intervals=bool(comparison.resamples)),
-        **charts_of(comparison, rows),
+        **build_charts(comparison, rows),
         **_calibration(comparison),
         **_threshold(comparison, gallery),
         "pairs_note": pairs_note(comparison),
-        "kinds": kinds_of(comparison, gallery, record=record),
+        "kinds": build_cards(comparison, gallery, record=record),
         "names_note": names_note(gallery),
         "missing_note": missing_note(comparison, gallery),
-        "settings": sections_of(record) if record is not None else [],
+        "settings": record_sections(record) if record is not None else [],
         "settings_note": _settings_note(record),
         "own_settings": [(name, str(value)) for name, value in own_settings.items()],
         "library": Markup(charts.library()),

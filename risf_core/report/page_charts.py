@@ -21,7 +21,7 @@ MOST_BARS = 24  # classes that a chart of bars can show; the table has all
 _IOU = {"AP50": "IoU .50", "AP75": "IoU .75", "AP": "mean of IoU .50 to .95"}
 
 
-def charts_of(comparison: Comparison, rows: Sequence[FigureRow]) -> dict[str, Any]:
+def build_charts(comparison: Comparison, rows: Sequence[FigureRow]) -> dict[str, Any]:
     """What the template wants of charts: `figures` and `heights` by id, and the curves of every choice.
 
     `rows` are the classes that have boxes, the largest change first.

@@ -21,7 +21,7 @@ _COLOURS = {TRUE: (0, 158, 115), FALSE: (213, 94, 0)}  # Okabe and Ito's, told a
 _OTHER_COLOUR = (120, 120, 120)
 
 
-def picture_of(photo: NDArray[np.uint8], box: tuple[float, float, float, float], *, verdict: int) -> str:
+def draw_picture(photo: NDArray[np.uint8], box: tuple[float, float, float, float], *, verdict: int) -> str:
     """A JPEG as a data URI: the box (corners in pixels) of an RGB photo (H, W, 3), with its surroundings.
 
     The colour of the box tells the verdict: green for a true detection, orange for a false one, grey for others.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import sys
 from collections.abc import Mapping
@@ -10,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from risf_core.files import is_stream, sha256_of
+from risf_core.errors import DataError
+from risf_core.files import STANDARD_STREAM, is_stream, read_json, sha256_of
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import RescoreResult
 from risf_core.rescore.prototypes import Prototypes
@@ -20,6 +22,12 @@ from risf_core.vocabulary import ClassVocabulary
 if TYPE_CHECKING:
     from risf_core.encoder.open_clip import OpenClipEncoder
 
+Record = Mapping[str, Any]  # Any: JSON
+
+FITTED_TO_THESE = (
+    "the fusion was fitted to these very annotations, so the figures flatter it; the table of risf tune, from "
+    "cross-validation, does not"
+)
 _PACKAGES = ("risf", "torch", "torchvision", "open_clip_torch", "numpy", "pillow")
 
 
@@ -102,6 +110,63 @@ def identified(path: Path) -> dict[str, str | None]:
     """A file's path and hash; a folder has none, nor has a stream, which can be read once only."""
     whole = not is_stream(path) and not path.is_dir()
     return {"path": str(path), "sha256": sha256_of(path) if whole else None}
+
+
+def read_record(after: Path | str) -> Record | None:
+    """The record that `risf rescore` left beside a file; None where there is none. Raises DataError if it is broken."""
+    if str(after) == STANDARD_STREAM or is_stream(after):
+        return None
+    path = Path(f"{after}.record.json")
+    if not path.is_file():
+        return None
+    content = read_json(path, what="record")
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds {type(content).__name__}, not the record of a re-scoring; move it away")
+    return content
+
+
+def names_other_input(record: Record, before: Path | str) -> bool:
+    """Whether the record says that AFTER was made from another file than this one."""
+    stated = value_at(record, "inputs", "detections", "sha256")
+    if not isinstance(stated, str) or str(before) == STANDARD_STREAM or not Path(before).is_file():
+        return False
+    return stated != sha256_of(Path(before))
+
+
+def is_fitted_to(after: Path | str, annotations: Path) -> bool:
+    """Whether a file's record says for certain that its scores come from a fusion fitted to these annotations."""
+    with contextlib.suppress(DataError):  # a broken record says nothing
+        record = read_record(after)
+        return record is not None and fitted_to(record, annotations) is True
+    return False
+
+
+def fitted_to(record: Record, annotations: Path) -> bool | None:
+    """Whether AFTER's scores come from a fusion that was fitted to these very annotations.
+
+    None where there is such a fusion, but nothing tells: its file does not stand any more where the record says, or one
+    of the annotations is a folder.
+    """
+    if not record.get("fitted"):
+        return False
+    path = value_at(record, "inputs", "fusion", "path")
+    if not isinstance(path, str) or not Path(path).is_file():
+        return None
+    if sha256_of(Path(path)) != value_at(record, "inputs", "fusion", "sha256"):
+        return None
+    fusion = read_json(path, what="fusion")
+    labels = value_at(fusion if isinstance(fusion, dict) else {}, "inputs", "annotations", "sha256")
+    if not isinstance(labels, str) or not annotations.is_file():
+        return None
+    return labels == sha256_of(annotations)
+
+
+def value_at(record: Record, *keys: str) -> Any:  # Any: JSON
+    """The value under keys, each inside the one before; None where there is none."""
+    value: Any = record
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _version(package: str) -> str | None:

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from risf_core.datasets import read_coco_dataset
 from risf_core.errors import DataError
 from risf_core.evaluation import evaluate, match, read_detections_for, read_ground_truth
+from risf_core.formats.conventions import Conventions
 
 IMAGES = [{"id": 7, "file_name": "a.jpg", "height": 60, "width": 80}]
 CATEGORIES = [{"id": 3, "name": "cat"}]
@@ -148,7 +149,7 @@ def test_detections_of_a_voc_folder_are_found_by_number_too(tmp_path):
     truth = read_ground_truth(tmp_path)
     row = {"image_id": 4, "category_id": truth.vocabulary.category_ids[truth.vocabulary.names.index("cat")]}
     (tmp_path / "d.json").write_text(json.dumps([{**row, "bbox": [10, 20, 20, 30], "score": 0.5}]))
-    table = read_detections_for(tmp_path / "d.json", truth, image_ids="stems")
+    table = read_detections_for(tmp_path / "d.json", truth, conventions=Conventions(image_ids="stems"))
     assert evaluate(table, truth, protocol="voc").per_class["cat"]["AP50"] == pytest.approx(1)
 
 

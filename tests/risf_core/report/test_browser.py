@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from risf_core.photos import ImageInfo
-from risf_core.report import EncoderPlace, compare_files, gallery_of, page_of
+from risf_core.report import build_gallery, compare_files, render_page
 from risf_core.vocabulary import ClassVocabulary
 from tests.browser import BROWSER, DRIVER, opened
 
@@ -56,10 +56,12 @@ def page(made, tmp_path_factory):
         Image.fromarray(pixels).save(folder / "photos" / info.file_name)
     comparison = compare_files(before, after, truth, names=("before.json", f"{'a' * 90}.json"), resamples=20)
     record = {"settings": {"alpha": 0.7}, "encoder": {"model": "x", "weights_sha256": "0" * 64}}
-    gallery = gallery_of(comparison, images=[folder / "photos"], most=3, record=record, place=EncoderPlace())
+    gallery = build_gallery(comparison, images=[folder / "photos"], most=3)
     target = folder / "page.html"
     target.write_text(
-        page_of(comparison, gallery, annotations="gt.json", record=record, own_settings={"before": f"/{'b' * 150}"}),
+        render_page(
+            comparison, gallery, annotations="gt.json", record=record, own_settings={"before": f"/{'b' * 150}"}
+        ),
         encoding="utf-8",
     )
     with opened(target, folder / "profile") as shown:

@@ -13,9 +13,9 @@ from PIL import Image
 
 from risf_core.detections import Detections
 from risf_core.photos import ImageInfo
-from risf_core.report import EncoderPlace, compare_files, gallery_of, page_of
+from risf_core.report import build_gallery, compare_files, render_page
 from risf_core.report.page_charts import MOST_BARS, script_json
-from risf_core.report.pictures import SIDE, picture_of, region_of
+from risf_core.report.pictures import SIDE, draw_picture, region_of
 from risf_core.report.verdicts import TRUE
 from risf_core.vocabulary import ClassVocabulary
 
@@ -56,9 +56,11 @@ class Read(HTMLParser):
 def page(truth, before, after, *, images=(), record=None, pictures=3, threshold=0.5, resamples=20, **options) -> Read:
     names = ("folder/before.json", "after.json")
     comparison = compare_files(before, after, truth, names=names, threshold=threshold, resamples=resamples)
-    gallery = gallery_of(comparison, images=images, most=pictures, record=record, place=EncoderPlace())
+    gallery = build_gallery(comparison, images=images, most=pictures)
     read = Read()
-    read.html = page_of(comparison, gallery, annotations="gt.json", record=record, own_settings={"seed": 0}, **options)
+    read.html = render_page(
+        comparison, gallery, annotations="gt.json", record=record, own_settings={"seed": 0}, **options
+    )
     read.feed(read.html)
     read.comparison = comparison
     return read
@@ -168,6 +170,29 @@ def test_pictures_stand_in_the_page_and_missing_ones_are_named(made, tmp_path, c
     assert "2 of the images shown have no picture" in caplog.text
 
 
+def test_the_encoders_names_stand_with_a_detection_its_own_class_marked(made):
+    truth, before, after = made(images=4)
+    text = page(truth, before, after).text
+    assert "AFTER has no clip_names" in text
+    names = np.empty(len(after), dtype=object)
+    names[:] = [[["a zebra", 0.75], [truth.vocabulary.names[1], 0.2]]] * len(after)
+    named = after.with_extras(np.arange(len(after)), {"clip_names": names})
+    read = page(truth, before, named)
+    assert "AFTER has no clip_names" not in read.text
+    items = read.all("li")
+    shown = [own for own in items if own.get("class") == "own"]
+    assert "a zebra 75 %" in read.text
+    assert 0 < len(shown) < len(items)
+
+
+@pytest.mark.parametrize("names", ["cat", ["cat"], [["cat"]], [["cat", "0.5"]], [[1, 0.5]], [["cat", True]]])
+def test_names_of_another_form_are_passed_over(made, names):
+    truth, before, after = made(images=4)
+    extras = np.empty(len(after), dtype=object)
+    extras[:] = [names] * len(after)
+    assert not page(truth, before, after.with_extras(np.arange(len(after)), {"clip_names": extras})).all("ol")
+
+
 @pytest.mark.parametrize("classes", [1, 6, 80, 1203])
 def test_the_bars_stay_few_and_the_table_has_all_classes(made, classes):
     truth, before, after = made(classes=classes, boxes=max(60, 2 * classes), images=30)
@@ -208,7 +233,7 @@ def test_the_picture_shows_the_box_in_its_surroundings_within_the_photo():
     assert bottom <= 400
     photo = np.full((400, 300, 3), 90, dtype=np.uint8)
     for box in ((10, 10, 60, 30), (-5, -5, 1, 1), (299, 399, 400, 500), (0, 0, 300, 400), (50, 50, 50, 50)):
-        uri = picture_of(photo, box, verdict=1)
+        uri = draw_picture(photo, box, verdict=1)
         assert uri.startswith("data:image/jpeg;base64,")
         import base64
         import io
