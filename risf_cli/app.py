@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from risf_cli.help_text import Command, without_plain_types
+from risf_cli.option_names import with_options
 from risf_core.errors import RisfError
 
 # name -> (module, one line for `risf --help`); the module holds a function of the command's name
@@ -59,7 +60,7 @@ class _LazyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except RisfError as error:
-            _say(f"error: {error}")
+            _say(f"error: {with_options(str(error), _parameters(ctx.invoked_subcommand))}")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             _say("interrupted")
@@ -82,6 +83,10 @@ def load_command(name: str) -> TyperCommand:
     command = typer.main.get_command(single)
     assert isinstance(command, TyperCommand)
     return command
+
+
+def _parameters(command: str | None) -> Sequence[Any]:
+    return load_command(command).params if command in COMMANDS else ()
 
 
 def _defaults(command: str, arguments: Sequence[str]) -> dict[str, Any]:

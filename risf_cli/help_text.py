@@ -10,6 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from risf_cli import option_names
+
 _MARGIN = 2  # columns around the text that typer leaves free
 _DEEPER = 4  # how far the rest of a broken example is indented
 
@@ -28,6 +30,14 @@ class Command(TyperCommand):
         except typer.BadParameter as error:
             error.message = plain_fault(error.message)
             raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; messages of the core name its options meanwhile."""
+        option_names.begin(self)
+        try:
+            return super().invoke(ctx)
+        finally:
+            option_names.end()
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help, its text laid out for the terminal's width."""

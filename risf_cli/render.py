@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from risf_cli.option_names import with_options
+
 _SCREENS_WITH_BAR: list[Console] = []  # where a bar stands now, which lines of talk must not run into
 
 
@@ -75,9 +77,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(line: str) -> None:
-    """One line of talk on stderr, above the bar that stands there."""
+    """One line of talk on stderr, above the bar that stands there; fields in backticks are named as options."""
     screen = _SCREENS_WITH_BAR[-1] if _SCREENS_WITH_BAR else console(stderr=True)
-    screen.print(line, markup=False, soft_wrap=True)
+    screen.print(with_options(line), markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
