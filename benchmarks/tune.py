@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from risf_core.choices import DEFAULT_CLIP
 from risf_core.datasets import DatasetIndex, read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
@@ -27,7 +28,7 @@ from risf_core.encoder.cache import EmbeddingCache
 from risf_core.encoder.cached import CachedEncoder
 from risf_core.encoder.open_clip import OpenClipEncoder
 from risf_core.encoder.protocol import CropEncoder
-from risf_core.encoder.weights import DEFAULT_CLIP, find_encoder
+from risf_core.encoder.weights import find_encoder
 from risf_core.errors import counted
 from risf_core.evaluation import GroundTruth, evaluate, read_ground_truth
 from risf_core.rescore.evidence import Evidence

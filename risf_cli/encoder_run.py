@@ -10,9 +10,9 @@ from risf_core.errors import ConfigError
 from risf_core.progress import Progress
 
 if TYPE_CHECKING:
+    from risf_core.choices import EvidenceKind
     from risf_core.encoder.open_clip import OpenClipEncoder
     from risf_core.encoder.protocol import CropEncoder
-    from risf_core.rescore.evidence import EvidenceKind
     from risf_core.rescore.prototypes import Prototypes
     from risf_core.rescore.settings import RescoreSettings
     from risf_core.rescore.support import Shots
@@ -23,7 +23,7 @@ Options = Mapping[str, Any]  # Any: a command's options by name, of every type
 
 def settings_of(options: Options, *, keep_parts: bool = True) -> RescoreSettings:
     """The settings that the options state; a fusion file in the place of a rule leaves the rule at its default."""
-    from risf_core.rescore.fusion import FUSION_RULES
+    from risf_core.choices import FUSION_RULES
     from risf_core.rescore.settings import RescoreSettings
 
     template, background = options["template"], options["background"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from risf_core import choices
 from risf_core.errors import ConfigError
 
 
@@ -31,18 +32,18 @@ Novel = Annotated[
     ),
 ]
 Boxes = Annotated[
-    Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"],
+    choices.BoxConvention,
     typer.Option(metavar="FORM", help="How the detections state boxes: xywh, xyxy, xywh-relative, xyxy-relative."),
 ]
 CategoryIds = Annotated[
-    Literal["dataset", "positions", "positions-from-1"],
+    choices.CategoryConvention,
     typer.Option(
         metavar="FORM",
         help="What the detections' category ids are: dataset (the annotations' own), positions, positions-from-1.",
     ),
 ]
 ImageIds = Annotated[
-    Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"],
+    choices.ImageIdConvention,
     typer.Option(
         metavar="FORM",
         help="What the detections' image ids are: dataset (the annotations' own), text, file-names, stems, "
@@ -91,7 +92,7 @@ ClipConfig = Annotated[
     Path | None, _option(help="The config of a model of your own, in open_clip's form.", metavar="JSON", panel=_ENCODER)
 ]
 Crop = Annotated[
-    Literal["squash", "pad", "context"],
+    choices.CropRule,
     _option(
         help="squash: box to square; pad: longer side to square; context: 10 % more a side, then squash.",
         metavar="RULE",
@@ -116,7 +117,7 @@ Fusion = Annotated[
     ),
 ]
 EvidenceChoice = Annotated[
-    Literal["text", "support", "both"] | None,
+    choices.EvidenceKind | None,
     _option(
         help="What speaks for a class: its name (text), its shots (support), or both. (default: text; both with "
         "--support)",
@@ -164,7 +165,7 @@ RescoreClasses = Annotated[
     ),
 ]
 SoftmaxOver = Annotated[
-    Literal["rescored", "all"],
+    choices.SoftmaxOver,
     _option(help="The names in the softmax: those of the re-scored classes, or all.", metavar="SET", panel=_FORMULA),
 ]
 MinScore = Annotated[float, _option(help="Rows above this score are re-scored ...", metavar="S", panel=_FORMULA)]
@@ -195,7 +196,7 @@ Device = Annotated[
     ),
 ]
 PrecisionChoice = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"],
+    choices.PrecisionChoice,
     _option(help="auto (what the hardware supports), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),
 ]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from risf_core.choices import Engine, PrecisionChoice
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,11 +58,11 @@ TrainingDevice = Annotated[
     str | None, typer.Option(metavar="NAME", rich_help_panel=_RUN, help="auto, cpu, cuda, cuda:N or mps.")
 ]
 TrainingPrecision = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"] | None,
+    PrecisionChoice | None,
     typer.Option(metavar="NAME", rich_help_panel=_RUN, help="auto, fp32, bf16 or fp16. (default: fp32)"),
 ]
 TrainingEngine = Annotated[
-    Literal["torchvision", "detectron2"] | None,
+    Engine | None,
     typer.Option(
         "--engine",
         metavar="NAME",

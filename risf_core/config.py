@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_type_hints
 
+from risf_core.choices import Engine, LossPreset, PrecisionChoice, RecordForm, Setting
 from risf_core.config_values import ValueFault, read_value
 from risf_core.errors import ConfigError, did_you_mean
 from risf_core.files import read_text
@@ -30,14 +31,14 @@ def _at_least(
 class DataConfig:
     """Which boxes of which images, and how an image becomes an example."""
 
-    setting: Literal["base", "few-shot", "generalised"] = "base"
+    setting: Setting = "base"
     split: Path | None = None  # a folder of `risf prepare-splits`, or one in TFA's layout
     coco: tuple[Path, ...] = ()  # instead of a split: COCO JSON files whose boxes are all trained on
     images: tuple[Path, ...] = ()  # folders of photos
     novel: str | None = None  # of a split in TFA's layout, which does not say it
     shots: int | None = _at_least(1, None)
     seed: int = _at_least(0, 0)  # of the split: which shots
-    records: Literal["image", "box"] = "image"  # VOC as published: one record a box
+    records: RecordForm = "image"  # VOC as published: one record a box
     held_out: Path | None = None  # COCO JSON to evaluate on; None: the split's own test images
     held_out_images: int | None = _at_least(1, None)  # evaluate on the first so many; None: on all
     # pixels, one drawn an image
@@ -65,7 +66,7 @@ class ModelConfig:
 class LossConfig:
     """The classification loss: a preset, and numbers that replace the preset's."""
 
-    preset: Literal["cross-entropy", "paper", "released"] = "cross-entropy"
+    preset: LossPreset = "cross-entropy"
     alpha: float | None = _at_least(0, None, most=1)
     gamma: float | None = _at_least(0, None)
     epsilon: float | None = _at_least(0, None)
@@ -86,10 +87,10 @@ class SolverConfig:
     batch: int = _at_least(1, 16)  # images an optimiser step; below 16 rate and iterations are scaled
     scale_schedule: bool = True  # False: rate and iterations are taken as they stand, whatever the batch
     images_per_step: int = _at_least(1, 2)  # images a process holds at once; the rest of the batch is accumulated
-    engine: Literal["torchvision", "detectron2"] = "torchvision"  # who runs the network: the same weights and boxes
+    engine: Engine = "torchvision"  # who runs the network: the same weights and boxes
     seed: int = _at_least(0, 0, most=MOST_SEED)  # of the order of images, flips, sizes, sampled boxes and fresh weights
     device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    precision: PrecisionChoice = "fp32"
     channels_last: bool = False
     log_every: int = _at_least(1, 20)  # iterations between two lines of metrics
     checkpoint_every: int = _at_least(1, 1000)  # iterations between two checkpoints

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import RecordForm
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import ImageId
 from risf_core.errors import ImageError, listing
 from risf_core.photos import ImageInfo, find_photos, refuse_empty
 from risf_core.vocabulary import ClassVocabulary
-
-RecordForm = Literal["image", "box"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,15 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import Group
 from risf_core.errors import ConfigError, DataError, did_you_mean, listing
 from risf_core.files import read_text
-
-Group = Literal["all", "base", "novel"]
 
 # The 20 classes that COCO shares with Pascal VOC, under COCO's names: the novel classes of few-shot COCO (TFA).
 COCO_NOVEL: tuple[str, ...] = (

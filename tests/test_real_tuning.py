@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from risf_cli.app import app
+from risf_core.choices import DEFAULT_CLIP
 from risf_core.datasets import read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
 from risf_core.encoder import EncoderSource, OpenClipEncoder, find_encoder
 from risf_core.encoder.cache import EmbeddingCache
 from risf_core.encoder.cached import CachedEncoder
-from risf_core.encoder.weights import DEFAULT_CLIP
 from risf_core.evaluation import GroundTruth, evaluate, read_ground_truth
 from risf_core.rescore import RescoreSettings, read_inputs, rescore
 from risf_core.rescore.prototypes import make_prototypes

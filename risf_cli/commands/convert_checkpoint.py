@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from risf_cli.options import Json, Quiet
+from risf_core.choices import CheckpointForm
 from risf_core.errors import ConfigError, listing
 
 
@@ -22,7 +23,7 @@ def convert_checkpoint(
     ],
     *,
     to: Annotated[
-        Literal["defrcn", "detectron2", "msra", "safetensors", "run"] | None,
+        CheckpointForm | None,
         typer.Option(
             metavar="FORM",
             help="defrcn (.pth), detectron2 (.pkl), msra (.pkl: backbone and res5 alone), safetensors, or run (a "

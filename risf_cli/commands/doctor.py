@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from risf_cli.options import Cache, Clip, ClipConfig, ClipWeights, Device, Json, PrecisionChoice, cache_folder
+from risf_core.choices import DEFAULT_CLIP
 
 if TYPE_CHECKING:
     from risf_core.doctor import Finding
 
 
 def doctor(
-    clip: Clip = "ViT-L-14-336-quickgelu:openai",
+    clip: Clip = DEFAULT_CLIP,
     clip_weights: ClipWeights = None,
     clip_config: ClipConfig = None,
     device: Device = "auto",

@@ -7,16 +7,17 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from risf_cli.options import Annotations, Boxes, CategoryIds, ImageIds, Json, Novel, OnUnmatched, Quiet, required
+from risf_core.choices import EvaluatorName, Protocol
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from risf_core.choices import Group
     from risf_core.evaluation import Aggregate, EvaluatedFile, GroundTruth
-    from risf_core.vocabulary import Group
 
 
 def evaluate(
@@ -30,7 +31,7 @@ def evaluate(
     annotations: Annotations = None,
     novel: Novel = None,
     protocol: Annotated[
-        Literal["coco", "voc"],
+        Protocol,
         typer.Option(metavar="NAME", help="coco, or voc: VOC2007's 11-point AP, boxes in pixels, difficult ignored."),
     ] = "coco",
     max_dets: Annotated[
@@ -53,7 +54,7 @@ def evaluate(
         typer.Option("--aggregate", help="Take the files as runs of one setting (seeds): mean and 95 % interval."),
     ] = False,
     evaluator: Annotated[
-        Literal["ultrafast", "pycocotools"],
+        EvaluatorName,
         typer.Option(metavar="NAME", help="The library that computes: ultrafast or pycocotools, with the same values."),
     ] = "ultrafast",
     boxes: Boxes = "xywh",

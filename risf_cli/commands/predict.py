@@ -7,11 +7,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from risf_cli.options import Classes, Device, FirstId, Images, Json, Novel, Quiet
+from risf_core.choices import Engine, GroupChoice, PrecisionChoice
 from risf_core.errors import ConfigError, listing
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def predict(
     first_id: FirstId = None,
     novel: Novel = None,
     group: Annotated[
-        Literal["auto", "all", "base", "novel"],
+        GroupChoice,
         typer.Option(
             metavar="GROUP", help="Which of the classes a bare checkpoint has: auto (as fits), all, base, novel."
         ),
@@ -63,12 +64,12 @@ def predict(
     ] = 1,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that decode and resize.")] = 2,
     engine: Annotated[
-        Literal["torchvision", "detectron2"],
+        Engine,
         typer.Option(metavar="NAME", help="torchvision, or detectron2 where that is installed: the same boxes."),
     ] = "torchvision",
     device: Device = "auto",
     precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
+        PrecisionChoice,
         typer.Option(
             metavar="NAME",
             help="auto (fp32: the boxes of upstream's test), fp32, bf16 or fp16 (faster where the hardware has it; "

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from risf_cli.options import Json, Quiet, number_list, typed_options
 from risf_cli.split_looking import check_and_show, find_tiles, write_sheet
+from risf_core.choices import LayoutChoice
 from risf_core.errors import ConfigError, listing
 
 _DATA, _DRAW, _LOOK = "Data", "Drawing", "Looking"
@@ -100,7 +101,7 @@ def prepare_splits(
         ),
     ] = False,
     layout: Annotated[
-        Literal["risf", "tfa", "both"],
+        LayoutChoice,
         typer.Option(metavar="NAME", rich_help_panel=_DRAW, help="risf, tfa (cocosplit, vocsplit), or both."),
     ] = "risf",
     out: Annotated[
@@ -182,9 +183,9 @@ def prepare_splits(
 
     from risf_cli.render import phases_of, say
     from risf_cli.split_output import prepared_json, summary_lines
+    from risf_core.choices import LAYOUTS
     from risf_core.splits.classes import novel_vocabulary
     from risf_core.splits.data_files import default_split_folder, find_source
-    from risf_core.splits.folder import LAYOUTS
     from risf_core.splits.prepare import SplitSettings
     from risf_core.splits.prepare import prepare_splits as prepare
     from risf_core.splits.reading import read_dataset

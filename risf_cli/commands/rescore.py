@@ -49,6 +49,14 @@ from risf_cli.options import (
     typed_options,
 )
 from risf_cli.rescore_output import lines_after, lines_before
+from risf_core.choices import (
+    DEFAULT_ALPHA,
+    DEFAULT_BACKGROUND,
+    DEFAULT_CLIP,
+    DEFAULT_MAX_SCORE,
+    DEFAULT_MIN_SCORE,
+    DEFAULT_TEMPERATURE,
+)
 from risf_core.errors import ConfigError
 
 _STDOUT_BY_NAME = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -92,22 +100,22 @@ def rescore(
     plain: Annotated[
         bool, typer.Option("--plain", help="Leave out score_detector, score_clip and clip_names of re-scored rows.")
     ] = False,
-    clip: Clip = "ViT-L-14-336-quickgelu:openai",
+    clip: Clip = DEFAULT_CLIP,
     clip_weights: ClipWeights = None,
     clip_config: ClipConfig = None,
     crop: Crop = "squash",
     compat: Compat = None,
-    alpha: Alpha = 0.7,
+    alpha: Alpha = DEFAULT_ALPHA,
     fusion: Fusion = "linear",
     evidence: EvidenceChoice = None,
-    temperature: Temperature = 100.0,
+    temperature: Temperature = DEFAULT_TEMPERATURE,
     template: Template = None,
-    background: Background = "background",
+    background: Background = DEFAULT_BACKGROUND,
     alias: Alias = None,
     rescore_classes: RescoreClasses = "all",
     softmax_over: SoftmaxOver = "rescored",
-    min_score: MinScore = 0.05,
-    max_score: MaxScore = 1.0,
+    min_score: MinScore = DEFAULT_MIN_SCORE,
+    max_score: MaxScore = DEFAULT_MAX_SCORE,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     batch_size: BatchSize = None,
@@ -139,12 +147,12 @@ def rescore(
         name: value for name, value in locals().items() if name not in ("start", "context")
     }  # every option as it is in force, for the record
     from risf_cli.render import print_warnings, progress_of, say
+    from risf_core.choices import FUSION_RULES
     from risf_core.encoder.cache import FILE_NAME, EmbeddingCache
     from risf_core.encoder.cached import CachedEncoder
     from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, is_stream, write_json
     from risf_core.formats.coco import write_detections
     from risf_core.processes import gather_to_first, started_processes
-    from risf_core.rescore.fusion import FUSION_RULES
     from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
     from risf_core.rescore.inputs import read_inputs, refuse_rescored
     from risf_core.rescore.pipeline import rescore as rescored

@@ -43,6 +43,13 @@ from risf_cli.options import (
     cache_folder,
     required,
 )
+from risf_core.choices import (
+    DEFAULT_BACKGROUND,
+    DEFAULT_CLIP,
+    DEFAULT_MAX_SCORE,
+    DEFAULT_MIN_SCORE,
+    DEFAULT_TEMPERATURE,
+)
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,20 +101,20 @@ def tune(
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Resamples of the images for the intervals; 0: none.")
     ] = 1000,
-    clip: Clip = "ViT-L-14-336-quickgelu:openai",
+    clip: Clip = DEFAULT_CLIP,
     clip_weights: ClipWeights = None,
     clip_config: ClipConfig = None,
     crop: Crop = "squash",
     compat: Compat = None,
     evidence: EvidenceChoice = None,
-    temperature: Temperature = 100.0,
+    temperature: Temperature = DEFAULT_TEMPERATURE,
     template: Template = None,
-    background: Background = "background",
+    background: Background = DEFAULT_BACKGROUND,
     alias: Alias = None,
     rescore_classes: RescoreClasses = "all",
     softmax_over: SoftmaxOver = "rescored",
-    min_score: MinScore = 0.05,
-    max_score: MaxScore = 1.0,
+    min_score: MinScore = DEFAULT_MIN_SCORE,
+    max_score: MaxScore = DEFAULT_MAX_SCORE,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
     batch_size: BatchSize = None,

@@ -1,6 +1,7 @@
 """What datasets say: their images, classes and boxes, whatever form their files have."""
 
-from risf_core.datasets.annotated import AnnotatedDataset, DatasetKind, Source
+from risf_core.choices import DatasetKind
+from risf_core.datasets.annotated import AnnotatedDataset, Source
 from risf_core.datasets.coco import read_coco_dataset, read_coco_rows
 from risf_core.datasets.held_out import HeldOut, read_held_out
 from risf_core.datasets.index import (

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import DatasetKind
 from risf_core.errors import DataError, did_you_mean, listing
 from risf_core.files import STANDARD_STREAM
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
-
-DatasetKind = Literal["coco", "voc", "yolo"]
 
 
 @dataclass(frozen=True)

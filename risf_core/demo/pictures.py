@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from risf_core.choices import DEFAULT_BACKGROUND
 from risf_core.demo.scenes import Scene, SceneSettings, draw_scene
 from risf_core.demo.things import THINGS
-from risf_core.rescore.prompts import DEFAULT_BACKGROUND
 
 _NOTHING_SHARE = 0.15  # of pictures that show no thing
 _TEMPLATES = ("a photo of {}", "a photo of {}", "a photo of a {}", "a picture of the {}", "{}", "one {} in a scene")

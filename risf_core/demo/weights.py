@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from risf_core.choices import DEFAULT_TEMPLATE
 from risf_core.demo.dataset import CLASSES, MadeDataset
 from risf_core.encoder import CropEncoder, ImageCrops
 from risf_core.evaluation import read_ground_truth
 from risf_core.photos import find_photos
-from risf_core.rescore.prompts import DEFAULT_TEMPLATE
 
 FILE_NAMES = ("made-clip.json", "made-clip.safetensors", "made-backbone.safetensors")
 

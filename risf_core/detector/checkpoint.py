@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from risf_core.choices import CheckpointForm
 from risf_core.detector.architecture import Architecture
 from risf_core.detector.checkpoint_names import (
     AFFINES,
@@ -29,8 +30,6 @@ from risf_core.detector.runs import RUN_FILE, RUN_WEIGHTS_PREFIX, RunDescription
 from risf_core.errors import CheckpointError, listing
 from risf_core.vocabulary import ClassVocabulary
 
-CheckpointForm = Literal["defrcn", "detectron2", "msra", "safetensors", "run"]
-CHECKPOINT_FORMS: tuple[str, ...] = get_args(CheckpointForm)
 METADATA_KEY = "risf"  # where our own files say what architecture and classes the weights are of
 
 _KNOWN_FORMS = (

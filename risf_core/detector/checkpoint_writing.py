@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from risf_core.choices import CheckpointForm
 from risf_core.detector.backbone import NORM_EPSILON
-from risf_core.detector.checkpoint import METADATA_KEY, Checkpoint, CheckpointForm
+from risf_core.detector.checkpoint import METADATA_KEY, Checkpoint
 from risf_core.detector.checkpoint_names import AFFINES, identity_affines, identity_statistics, to_caffe2
 from risf_core.detector.runs import RunDescription, write_run
 from risf_core.errors import CheckpointError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
+from risf_core.choices import Group, GroupChoice
 from risf_core.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
-from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary, Group
+from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary
 
 
 def output_vocabulary(
@@ -16,7 +16,7 @@ def output_vocabulary(
     weights: Path,
     own: ClassVocabulary | None,
     given: ClassVocabulary | None,
-    group: Group | Literal["auto"] = "auto",
+    group: GroupChoice = "auto",
 ) -> ClassVocabulary:
     """The vocabulary of a detector's outputs, label by label.
 
@@ -68,9 +68,7 @@ def _renumbered(own: ClassVocabulary, given: ClassVocabulary) -> ClassVocabulary
     return ClassVocabulary(own.names, tuple(id_of[name] for name in own.names), own.novel)
 
 
-def _of_count(
-    vocabulary: ClassVocabulary, class_count: int, weights: Path, group: Group | Literal["auto"]
-) -> ClassVocabulary:
+def _of_count(vocabulary: ClassVocabulary, class_count: int, weights: Path, group: GroupChoice) -> ClassVocabulary:
     groups: Sequence[Group] = ("all", "base", "novel") if vocabulary.novel else ("all",)
     sizes: dict[Group, int] = {each: len(vocabulary.labels(each)) for each in groups}
     if group != "auto":

@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from risf_core.choices import Precision
 from risf_core.detections import Detections, ImageId
 from risf_core.detector.architecture import InputSettings
 from risf_core.detector.inputs import batch_of, in_photo, network_pixels, resized_size
 from risf_core.detector.model import Detector
-from risf_core.devices import Precision, is_out_of_memory
+from risf_core.devices import is_out_of_memory
 from risf_core.errors import ConfigError, ImageError
 from risf_core.images import decode_rgb, upright_size
 from risf_core.photos import Photo

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from risf_core.choices import DEFAULT_CLIP
 from risf_core.encoder.protocol import CropEncoder, ImageCrops
-from risf_core.encoder.weights import DEFAULT_CLIP, EncoderSource, find_encoder
+from risf_core.encoder.weights import EncoderSource, find_encoder
 
 if TYPE_CHECKING:
     from risf_core.encoder.open_clip import OpenClipEncoder

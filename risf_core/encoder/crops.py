@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,9 +11,7 @@ from PIL import Image
 from torchvision.ops import roi_align
 
 from risf_core.boxes import clip_boxes
-
-CropRule = Literal["squash", "pad", "context"]
-CROP_RULES: tuple[str, ...] = get_args(CropRule)
+from risf_core.choices import CropRule
 
 _CONTEXT = 0.10  # how far the context rule widens a box, on each side, as a share of its side
 

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from risf_core.devices import Precision, usable_cores
+from risf_core.choices import CropRule, Precision
+from risf_core.devices import usable_cores
 from risf_core.encoder.crop_feed import cut_ahead
-from risf_core.encoder.crops import CropRule, cut_crops, cut_released_crops
+from risf_core.encoder.crops import cut_crops, cut_released_crops
 from risf_core.encoder.key import encoder_key
 from risf_core.encoder.open_clip_model import (
     Tokenizer,

@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from risf_core.choices import DEFAULT_CLIP
 from risf_core.errors import EncoderError, did_you_mean, listing
 from risf_core.files import read_json
-
-DEFAULT_CLIP = "ViT-L-14-336-quickgelu:openai"  # the paper's encoder
 
 _WEIGHT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _CONFIG_NAME = "open_clip_config.json"

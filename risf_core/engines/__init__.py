@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
+from risf_core.choices import Engine
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from risf_core.detector.model import Detector
 
-Engine = Literal["torchvision", "detectron2"]
 
 DETECTRON2_SOURCE = "https://github.com/facebookresearch/detectron2"
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import torch
 
+from risf_core.choices import Engine
 from risf_core.config import Config, ConfigInForce
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
-from risf_core.engines import Engine, require_engine
+from risf_core.engines import require_engine
 from risf_core.errors import ConfigError, listing
 from risf_core.files import sha256_of
 from risf_core.processes import Processes, started_processes

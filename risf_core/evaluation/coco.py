@@ -7,15 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import EvaluatorName
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
-from risf_core.evaluation.coco_evaluators import (
-    AREAS,
-    IOU_THRESHOLDS,
-    Curves,
-    EvaluatorName,
-    accumulate,
-)
+from risf_core.evaluation.coco_evaluators import AREAS, IOU_THRESHOLDS, Curves, accumulate
 from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, distinct_names, group_labels
 from risf_core.vocabulary import ClassVocabulary

@@ -7,15 +7,14 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import EvaluatorName
 from risf_core.detections import Detections, factorize
 from risf_core.evaluation.ground_truth import GroundTruth
-
-EvaluatorName = Literal["ultrafast", "pycocotools"]
 
 # pycocotools' own grids, made by its own expressions: arithmetic of another kind differs in the last bit
 IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10, endpoint=True)  # (T,)

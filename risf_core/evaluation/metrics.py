@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.vocabulary import ClassVocabulary, Group
+from risf_core.choices import Group
+from risf_core.vocabulary import ClassVocabulary
 
 UNDEFINED = -1.0  # pycocotools' value where there is no ground truth to measure against
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Literal
 
+from risf_core.choices import EvaluatorName, Protocol
 from risf_core.detections import Detections
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps, evaluate_coco
-from risf_core.evaluation.coco_evaluators import EvaluatorName
 from risf_core.evaluation.coco_matching import match_coco
 from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.evaluation.matches import Matches
@@ -16,8 +15,6 @@ from risf_core.evaluation.metrics import Metrics
 from risf_core.evaluation.voc import evaluate_voc, match_voc
 from risf_core.formats.image_ids import fit_image_ids
 from risf_core.vocabulary import ClassVocabulary
-
-Protocol = Literal["coco", "voc"]
 
 _log = logging.getLogger(__name__)
 

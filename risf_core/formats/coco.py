@@ -12,17 +12,12 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import BoxConvention, CategoryConvention
 from risf_core.datasets import check_categories, check_images, images_by_id
 from risf_core.detections import Detections, Extras, ImageId
 from risf_core.errors import DataError, counted, excerpt
 from risf_core.files import display_name, open_output, read_json
-from risf_core.formats.conventions import (
-    BoxConvention,
-    CategoryConvention,
-    check_boxes,
-    labels_of,
-    to_xywh,
-)
+from risf_core.formats.conventions import check_boxes, labels_of, to_xywh
 from risf_core.vocabulary import ClassVocabulary
 
 _ROWS_AT_ONCE = 1 << 14  # turned into Python objects together, so that their number does not grow with the file

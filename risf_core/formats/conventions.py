@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import BoxConvention, CategoryConvention, ImageIdConvention
 from risf_core.detections import ImageId, factorize, image_id_array
 from risf_core.errors import DataError, counted, listing
-from risf_core.formats.image_ids import ImageIdConvention
 from risf_core.vocabulary import ClassVocabulary
-
-BoxConvention = Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"]
-CategoryConvention = Literal["dataset", "positions", "positions-from-1"]
-BOX_CONVENTIONS: tuple[str, ...] = get_args(BoxConvention)
-CATEGORY_CONVENTIONS: tuple[str, ...] = get_args(CategoryConvention)
 
 
 @dataclass(frozen=True)

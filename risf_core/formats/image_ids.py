@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
+from risf_core.choices import ImageIdConvention
 from risf_core.detections import Detections, ImageId, factorize, image_id_array
 from risf_core.errors import DataError, listing
 from risf_core.photos import ImageInfo
-
-ImageIdConvention = Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"]
-IMAGE_ID_CONVENTIONS: tuple[str, ...] = get_args(ImageIdConvention)
 
 _CAUSES: Mapping[ImageIdConvention, str] = {
     "text": "the ids are the same written differently (numbers as text, or text as numbers)",

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import EvaluatorName
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
 from risf_core.evaluation import EvaluatedFile, GroundTruth, bootstrap, comparison_json, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, metrics_of
-from risf_core.evaluation.coco_evaluators import EvaluatorName, accumulate
+from risf_core.evaluation.coco_evaluators import accumulate
 from risf_core.evaluation.matches import Matches
 from risf_core.progress import Progress
 from risf_core.report.calibration import Reliability, reliability

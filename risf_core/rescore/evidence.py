@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-EvidenceKind = Literal["text", "support", "both"]
-EVIDENCE_KINDS: tuple[str, ...] = get_args(EvidenceKind)
+from risf_core.choices import EvidenceKind
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 from numpy.typing import NDArray
 
-FusionRule = Literal["linear", "geometric", "log-odds"]
-FUSION_RULES: tuple[str, ...] = get_args(FusionRule)
+from risf_core.choices import FusionRule
 
 _MARGIN = 1e-6  # how near to 0 and 1 a probability may come before its logarithm is taken
 

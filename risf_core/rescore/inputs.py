@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from risf_core.choices import BoxConvention, CategoryConvention, ImageIdConvention
 from risf_core.datasets import DatasetIndex, images_by_id, read_dataset_index
 from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, counted, listing
 from risf_core.files import display_name
 from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
-from risf_core.formats.conventions import BoxConvention, CategoryConvention
-from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids
+from risf_core.formats.image_ids import fit_image_ids
 from risf_core.images import upright_size
 from risf_core.photos import FoundPhotos, ImageInfo, Photo, find_photos, refuse_empty
 from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_list, read_classes

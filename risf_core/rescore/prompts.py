@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from risf_core.choices import DEFAULT_TEMPLATE
 from risf_core.errors import ConfigError
-
-DEFAULT_TEMPLATE = "a photo of {}"  # CM-CLIP, RISF section 3.3
-DEFAULT_BACKGROUND = "background"
 
 # Class names that datasets write in a way no caption does.
 READABLE: Mapping[str, str] = {

@@ -4,35 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import (
+    DEFAULT_ALPHA,
+    DEFAULT_BACKGROUND,
+    DEFAULT_MAX_SCORE,
+    DEFAULT_MIN_SCORE,
+    DEFAULT_TEMPERATURE,
+    DEFAULT_TEMPLATE,
+    EVIDENCE_KINDS,
+    FUSION_RULES,
+    SOFTMAX_OVER,
+    EvidenceKind,
+    FusionRule,
+    SoftmaxOver,
+)
 from risf_core.errors import ConfigError, did_you_mean, listing
-from risf_core.rescore.evidence import EVIDENCE_KINDS, EvidenceKind
-from risf_core.rescore.fusion import FUSION_RULES, FusionRule
-from risf_core.rescore.prompts import DEFAULT_BACKGROUND, DEFAULT_TEMPLATE, Prompts, make_prompts
+from risf_core.rescore.prompts import Prompts, make_prompts
 from risf_core.vocabulary import ClassVocabulary
-
-SoftmaxOver = Literal["rescored", "all"]
-SOFTMAX_OVER: tuple[str, ...] = get_args(SoftmaxOver)
 
 
 @dataclass(frozen=True)
 class RescoreSettings:
     """How CM-CLIP is to be applied; the defaults are the paper's. Raises ConfigError, all faults at once."""
 
-    alpha: float = 0.7  # the detector's share
+    alpha: float = DEFAULT_ALPHA  # the detector's share
     fusion: FusionRule = "linear"
-    temperature: float = 100.0
+    temperature: float = DEFAULT_TEMPERATURE
     templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
     background: str | None = DEFAULT_BACKGROUND
     aliases: Mapping[str, str] = field(default_factory=dict)  # class name -> what the prompt says
     classes: Literal["all", "novel"] | tuple[str, ...] = "all"  # whose rows are re-scored
     softmax_over: SoftmaxOver = "rescored"
-    min_score: float = 0.05  # rows with min_score < score <= max_score are re-scored
-    max_score: float = 1.0
+    min_score: float = DEFAULT_MIN_SCORE  # rows with min_score < score <= max_score are re-scored
+    max_score: float = DEFAULT_MAX_SCORE
     keep_parts: bool = True  # each re-scored row also keeps score_detector, score_clip (score_support), clip_names
     evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
 

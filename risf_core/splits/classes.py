@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from risf_core.choices import Benchmark
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError, listing
-from risf_core.splits.split import Benchmark
 from risf_core.vocabulary import COCO_NOVEL, NOVEL_SETS, VOC_CLASSES, ClassVocabulary, novel_names
 
 ALL_NOVEL = "all"

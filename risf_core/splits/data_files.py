@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from risf_core.datasets import DatasetKind
+from risf_core.choices import DatasetKind
 from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError

@@ -10,21 +10,18 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-from risf_core.datasets import DatasetKind
+from risf_core.choices import Benchmark, DatasetKind, Layout
 from risf_core.errors import DataError, OutputError, listing
 from risf_core.files import write_json
 from risf_core.splits.seed_files import classes_from_json, classes_to_json, read_table_file
-from risf_core.splits.split import Benchmark, number_ranges
+from risf_core.splits.split import number_ranges
 from risf_core.vocabulary import ClassVocabulary
 
 MANIFEST_NAME = "split.json"
 FORMAT = "risf split"
 VERSION = 1
-
-Layout = Literal["risf", "tfa"]
-LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True)

@@ -9,21 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from risf_core.choices import Group, Layout
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.datasets.annotated import require_classes
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import write_json, write_text
 from risf_core.splits.classes import NovelChoice, benchmark_of, with_novel_classes
 from risf_core.splits.drawing import LADDERS, Rule, draw_seed, seed_shots
-from risf_core.splits.folder import (
-    MANIFEST_NAME,
-    HeldOutFile,
-    Layout,
-    Manifest,
-    new_folder,
-    refuse_other_split,
-    write_manifest,
-)
+from risf_core.splits.folder import MANIFEST_NAME, HeldOutFile, Manifest, new_folder, refuse_other_split, write_manifest
 from risf_core.splits.pools import class_pools
 from risf_core.splits.reading import BASE_NAME, seed_name
 from risf_core.splits.seed_files import base_to_json, seed_to_json
@@ -32,7 +25,7 @@ from risf_core.splits.split_readme import README_NAME, split_readme
 from risf_core.splits.tfa_reading import PUBLISHED_SEED, read_published_seed
 from risf_core.splits.tfa_writing import write_tfa_datasets, write_tfa_split
 from risf_core.splits.training_sets import base_dataset
-from risf_core.vocabulary import ClassVocabulary, Group
+from risf_core.vocabulary import ClassVocabulary
 
 OnProgress = Callable[[str, str, int, int], None]  # what is being done, the unit that is counted, done, in all
 GROUPS: tuple[Group, ...] = ("all", "novel", "base")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
+from risf_core.choices import DatasetKind
 from risf_core.datasets import (
     VOC_TEST,
     AnnotatedDataset,
-    DatasetKind,
     read_coco_dataset,
     read_held_out,
     read_voc_dataset,

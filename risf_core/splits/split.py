@@ -9,11 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import Benchmark, Setting
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError, listing
 
-Benchmark = Literal["coco", "voc", "own"]
-Setting = Literal["base", "few-shot", "generalised"]
 MarkKind = Literal[
     "not-published", "published", "outside-ladder", "cut", "combination", "at-least", "no-area", "few-images",
     "repeated", "filled", "once",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
+from risf_core.choices import Group, RecordForm
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError, listing
-from risf_core.records import RecordForm, RecordSet, dataset_records
+from risf_core.records import RecordSet, dataset_records
 from risf_core.splits.split import SeedShots
-from risf_core.vocabulary import Group
 
 
 def few_shot_records(

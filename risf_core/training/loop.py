@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from risf_core.choices import Precision
 from risf_core.config import Config
 from risf_core.detector.model import Detector
 from risf_core.detector.prediction import PredictionSettings
 from risf_core.detector.runs import RunDescription
-from risf_core.devices import Precision, is_out_of_memory
+from risf_core.devices import is_out_of_memory
 from risf_core.errors import ConfigError, RisfError
 from risf_core.evaluation import UNDEFINED
 from risf_core.files import write_json

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from risf_core.choices import Precision
 from risf_core.detector.architecture import InputSettings
 from risf_core.detector.inputs import batch_of
 from risf_core.detector.matching import RandomSampler, Sampler
-from risf_core.devices import Precision
 from risf_core.errors import RisfError
 from risf_core.training.examples import Example
 from risf_core.training.order import box_seed

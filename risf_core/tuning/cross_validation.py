@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import EvidenceKind
 from risf_core.detections import Detections
 from risf_core.evaluation import UNDEFINED, GroundTruth, bootstrap, evaluate, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.evaluation.compare import Interval
 from risf_core.progress import Progress
-from risf_core.rescore.evidence import EvidenceKind
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import fuse
 from risf_core.rescore.settings import RescoreSettings

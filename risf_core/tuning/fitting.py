@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.rescore.evidence import EvidenceKind
+from risf_core.choices import EvidenceKind
 from risf_core.rescore.fitted import FittedFusion, Line, Term, log_odds_of, term_columns
 from risf_core.tuning.labels import LabelledRows
 from risf_core.tuning.regression import fit_offset_logistic

@@ -111,7 +111,7 @@ def completed(words: str) -> list[str]:
     [
         ("risf rep", ["report"]),
         ("risf report --annot", ["--annotations"]),
-        ("risf report a.json b.json --precision ", ["auto", "fp32", "bf16", "fp16"]),
+        ("risf rescore a.json --precision ", ["auto", "fp32", "bf16", "fp16"]),
         ("risf rescore --novel voc", ["voc1", "voc2", "voc3"]),
         ("risf rescore --rescore-classes n", ["novel"]),
         ("risf doctor --device c", ["cpu", "cuda"]),

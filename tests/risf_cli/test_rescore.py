@@ -481,13 +481,16 @@ def test_choices_of_the_command_line_are_those_of_the_core():
     from typing import get_args
 
     from risf_cli import options
-    from risf_core.devices import PRECISIONS
-    from risf_core.encoder.crops import CROP_RULES
-    from risf_core.encoder.weights import DEFAULT_CLIP
-    from risf_core.formats.conventions import BOX_CONVENTIONS, CATEGORY_CONVENTIONS
-    from risf_core.formats.image_ids import IMAGE_ID_CONVENTIONS
-    from risf_core.rescore.evidence import EVIDENCE_KINDS
-    from risf_core.rescore.settings import SOFTMAX_OVER
+    from risf_core.choices import (
+        BOX_CONVENTIONS,
+        CATEGORY_CONVENTIONS,
+        CROP_RULES,
+        DEFAULT_CLIP,
+        EVIDENCE_KINDS,
+        IMAGE_ID_CONVENTIONS,
+        PRECISIONS,
+        SOFTMAX_OVER,
+    )
 
     def choices(annotated: object) -> tuple[str, ...]:
         return get_args(get_args(annotated)[0])

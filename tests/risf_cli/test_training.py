@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 
 from risf_cli.app import app
 from risf_cli.training_run import published_name
+from risf_core.choices import Layout
 from risf_core.config import published_config
 from risf_core.datasets import read_voc_dataset
 from risf_core.splits import SplitSettings, prepare_splits
-from risf_core.splits.folder import Layout, Manifest, write_manifest
+from risf_core.splits.folder import Manifest, write_manifest
 from risf_core.training.metrics_log import read_metrics
 from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
 from tests.risf_core.training.shapes import NOVEL, write_shapes

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
+from risf_core.choices import CHECKPOINT_FORMS
 from risf_core.detector.architecture import ARCHITECTURES
-from risf_core.detector.checkpoint import CHECKPOINT_FORMS, Checkpoint, read_checkpoint
+from risf_core.detector.checkpoint import Checkpoint, read_checkpoint
 from risf_core.detector.checkpoint_names import AFFINES
 from risf_core.detector.checkpoint_writing import write_checkpoint
 from risf_core.detector.model import build_detector

@@ -1,0 +1,59 @@
+"""Every set of words that a setting takes, and every default that commands and core share."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+# What computes
+Precision = Literal["fp32", "bf16", "fp16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]  # auto: the hardware's best
+PRECISIONS: tuple[str, ...] = get_args(PrecisionChoice)
+Engine = Literal["torchvision", "detectron2"]  # who runs the network: the same weights and boxes
+
+# Detections as other tools write them
+BoxConvention = Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"]
+CategoryConvention = Literal["dataset", "positions", "positions-from-1"]
+ImageIdConvention = Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"]
+BOX_CONVENTIONS: tuple[str, ...] = get_args(BoxConvention)
+CATEGORY_CONVENTIONS: tuple[str, ...] = get_args(CategoryConvention)
+IMAGE_ID_CONVENTIONS: tuple[str, ...] = get_args(ImageIdConvention)
+OnUnmatched = Literal["error", "keep", "drop"]  # rows whose image or category is unknown; keep: left as they are
+
+# Classes, data and splits
+Group = Literal["all", "base", "novel"]
+GroupChoice = Literal["auto", "all", "base", "novel"]  # auto: as fits
+Benchmark = Literal["coco", "voc", "own"]
+Setting = Literal["base", "few-shot", "generalised"]
+Layout = Literal["risf", "tfa"]
+LayoutChoice = Literal["risf", "tfa", "both"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+DatasetKind = Literal["coco", "voc", "yolo"]
+RecordForm = Literal["image", "box"]
+
+# Evaluation
+Protocol = Literal["coco", "voc"]
+EvaluatorName = Literal["ultrafast", "pycocotools"]
+DEFAULT_BOOTSTRAP = 1000  # resamples of the images
+
+# A detector's weights
+CheckpointForm = Literal["defrcn", "detectron2", "msra", "safetensors", "run"]
+CHECKPOINT_FORMS: tuple[str, ...] = get_args(CheckpointForm)
+LossPreset = Literal["cross-entropy", "paper", "released"]
+
+# Re-scoring; the defaults are the paper's (RISF section 3.3)
+CropRule = Literal["squash", "pad", "context"]
+EvidenceKind = Literal["text", "support", "both"]  # what speaks for a class: its name, its shots, or both
+FusionRule = Literal["linear", "geometric", "log-odds"]
+SoftmaxOver = Literal["rescored", "all"]
+CROP_RULES: tuple[str, ...] = get_args(CropRule)
+EVIDENCE_KINDS: tuple[str, ...] = get_args(EvidenceKind)
+FUSION_RULES: tuple[str, ...] = get_args(FusionRule)
+SOFTMAX_OVER: tuple[str, ...] = get_args(SoftmaxOver)
+DEFAULT_CLIP = "ViT-L-14-336-quickgelu:openai"
+DEFAULT_TEMPLATE = "a photo of {}"
+DEFAULT_BACKGROUND = "background"
+DEFAULT_ALPHA = 0.7  # the detector's share
+DEFAULT_TEMPERATURE = 100.0
+DEFAULT_MIN_SCORE, DEFAULT_MAX_SCORE = 0.05, 1.0  # rows above the one, up to the other, are re-scored
+
+DEFAULT_SEED = 0
