@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
@@ -59,13 +59,27 @@ def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             temporary.unlink(missing_ok=True)
 
 
-def check_not_read(out: Path | str, inputs: Iterable[Path | str | None], *, option: str = "--out") -> None:
+def check_outputs(outputs: Mapping[str, Path | str | None], *, inputs: Iterable[Path | str | None]) -> None:
+    """Refuse, before the work, outputs (by field) that are read here, cannot be written or are one file twice.
+
+    Streams and None are passed over, on both sides. Raises ConfigError, OutputError.
+    """
+    read = list(inputs)
+    named = {field: Path(path) for field, path in outputs.items() if path is not None and not is_stream(path)}
+    for field, path in named.items():
+        check_not_read(path, read, field=field)
+        check_writable(path)
+    if len(named) > len({path.resolve() for path in named.values()}):
+        fields = " and ".join(f"`{field}`" for field in named)
+        raise ConfigError(f"{fields} name the same file, {next(iter(named.values()))}; choose two names")
+
+
+def check_not_read(out: Path | str, inputs: Iterable[Path | str | None], *, field: str = "out") -> None:
     """Refuse an output that is one of the files a command reads. Raises ConfigError."""
-    target = Path(out)
-    for source in inputs:
-        there = source is not None and not is_stream(source) and target.exists() and Path(source).exists()
-        if there and target.samefile(source or ""):
-            raise ConfigError(f"{option} {out} is a file that is read here and would be lost; choose another name")
+    # os.path takes what cannot be a file's name, such as a long list of novel classes, for none
+    files = [source for source in inputs if source is not None and os.path.isfile(source)]
+    if os.path.isfile(out) and any(os.path.samefile(out, source) for source in files):
+        raise ConfigError(f"`{field}={out}` is a file that is read here and would be lost; choose another name")
 
 
 def check_writable(path: Path) -> None:

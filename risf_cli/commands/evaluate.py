@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,7 +14,7 @@ from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from risf_core.choices import Group
-    from risf_core.evaluation import Aggregate, EvaluatedFile, GroundTruth
+    from risf_core.evaluation import EvaluatedFile, Evaluation, GroundTruth
 
 
 def evaluate(
@@ -43,11 +40,14 @@ def evaluate(
         ),
     ] = None,
     bootstrap: Annotated[
-        int,
+        int | None,
         typer.Option(
-            metavar="N", min=0, help="95 % intervals from N resamples of the images, the same for all files; try 1000."
+            metavar="N",
+            min=0,
+            help="95 % intervals from N resamples of the images, the same for all files; 0 leaves them out. "
+            "(default: 1000 where files are compared)",
         ),
-    ] = 0,
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the resamples.")] = 0,
     aggregate: Annotated[
         bool,
@@ -78,115 +78,62 @@ def evaluate(
 
       risf evaluate before.json after.json --annotations instances_val.json --novel coco20
 
-      risf evaluate before.json after.json --annotations instances_val.json --bootstrap 1000
+      risf evaluate before.json after.json --annotations instances_val.json --bootstrap 0
 
       risf evaluate seed*.json --annotations instances_val.json --novel coco20 --aggregate --csv classes.csv
 
       risf predict --out - | risf evaluate - --annotations instances_val.json --json
     """
-    import numpy as np
-
     from risf_cli.render import print_warnings, progress_of, say
-    from risf_core.evaluation import EvaluatedFile, comparison_json, match, read_detections_for, read_ground_truth
-    from risf_core.evaluation import aggregate as aggregate_of
-    from risf_core.evaluation import bootstrap as intervals_of
-    from risf_core.evaluation import evaluate as metrics_of
-    from risf_core.evaluation.compare import LEVEL
-    from risf_core.evaluation.results import write_aggregate_csv, write_class_csv
-    from risf_core.files import STANDARD_STREAM, display_name, write_json
+    from risf_core.evaluation import EvaluationSettings, evaluate_files
+    from risf_core.files import STANDARD_STREAM, display_name
     from risf_core.formats.conventions import Conventions
     from risf_core.rescore.record import FITTED_TO_THESE, is_fitted_to
-    from risf_core.vocabulary import novel_names
 
     print_warnings(quiet=quiet)
     if not detections:
         raise ConfigError("risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)")
-    if detections.count(STANDARD_STREAM) > 1:
-        raise ConfigError("- (stdin) can be read once only; write the other detections to files")
-    if aggregate and bootstrap:
-        raise ConfigError("--aggregate is about runs and --bootstrap about images; choose one")
-    if protocol == "voc" and max_dets is not None:
-        raise ConfigError("--max-dets is COCO's; the voc protocol counts all detections")
     if str(csv) == STANDARD_STREAM:
         raise ConfigError(
             "--csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)"
         )
-    annotations = required(annotations, "annotations", "evaluate")
-    _check_outputs({"--out": out, "--csv": csv}, inputs=[*detections, annotations, novel])
-    caps = _max_detections(max_dets or "100")
-    truth = read_ground_truth(annotations)
-    if novel is not None:
-        truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
-
-    results, matches = [], []
-    for file in detections:
-        table = read_detections_for(
-            file, truth, conventions=Conventions(boxes, category_ids, image_ids), on_unmatched=on_unmatched
+    caps = None if max_dets is None else _max_detections(max_dets)
+    truth_file = required(annotations, "annotations", "evaluate")
+    with progress_of("bootstrap", "resamples", quiet=quiet) as progress:
+        evaluation = evaluate_files(
+            detections,
+            annotations=truth_file,
+            novel=novel,
+            settings=EvaluationSettings(protocol, caps, bootstrap, seed, aggregate, evaluator),
+            conventions=Conventions(boxes, category_ids, image_ids),
+            on_unmatched=on_unmatched,
+            out=out,
+            csv=csv,
+            progress=progress,
         )
-        metrics = metrics_of(table, truth, protocol=protocol, max_detections=caps, evaluator=evaluator)
-        results.append(EvaluatedFile(display_name(file), len(table), metrics))
-        if is_fitted_to(file, annotations):
+    for file in detections:
+        if is_fitted_to(file, truth_file):
             say(f"warning: {display_name(file)}: {FITTED_TO_THESE}")
-        if bootstrap:
-            matches.append(match(table, truth, protocol=protocol, max_detections=caps))
-    if bootstrap:
-        with progress_of("bootstrap", "resamples", quiet=quiet) as progress:
-            intervals = intervals_of(
-                matches, truth.vocabulary, resamples=bootstrap, generator=np.random.default_rng(seed), progress=progress
-            )
-        results = [replace(file, bootstrapped=own) for file, own in zip(results, intervals, strict=True)]
-    runs = aggregate_of([file.metrics for file in results]) if aggregate else None
-
-    content: dict[str, Any] = {"annotations": str(annotations)}
-    if protocol == "coco":
-        content["max_dets"] = caps
-    if bootstrap:
-        content["bootstrap"] = {"resamples": bootstrap, "seed": seed, "level": LEVEL}
-    content |= comparison_json(results, truth)
-    if runs is not None:
-        content["aggregate"] = runs.to_json()
-    if csv is not None and runs is not None:
-        write_aggregate_csv(csv, runs, truth)
-    elif csv is not None:
-        write_class_csv(csv, results, truth)
-    if out is not None and str(out) != STANDARD_STREAM:
-        write_json(out, content)
     if json_ or str(out) == STANDARD_STREAM:
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
     else:
-        _print_tables(results, runs, truth, per_class=per_class, resamples=bootstrap)
-
-
-def _check_outputs(outputs: Mapping[str, Path | None], *, inputs: Sequence[Path | str | None]) -> None:
-    """Refuse, before the work, what cannot be written, what is read here, and one file for two outputs."""
-    from risf_core.files import check_not_read, check_writable, is_stream
-
-    # a list of novel names may be too long for a file's name; os.path takes it for none
-    files = [path for path in inputs if path is not None and os.path.isfile(path)]
-    named = {option: path for option, path in outputs.items() if path is not None and not is_stream(path)}
-    for option, path in named.items():
-        check_not_read(path, files, option=option)
-        check_writable(path)
-    if len(named) > len({path.resolve() for path in named.values()}):
-        raise ConfigError(f"{' and '.join(named)} name the same file, {next(iter(named.values()))}; choose two names")
+        _print_tables(evaluation, per_class=per_class)
 
 
 def _max_detections(text: str) -> list[int]:
-    """The caps of --max-dets, ascending; a single one is the last of COCO's 1, 10, 100."""
+    """The caps of --max-dets."""
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdecimal() and int(number) > 0 for number in numbers):
         raise ConfigError(f"--max-dets takes whole numbers from 1 with commas, got {text!r}; COCO's are 1,10,100")
-    caps = {int(number) for number in numbers}
-    return sorted(caps if len(caps) > 1 else {cap for cap in (1, 10) if cap < max(caps)} | caps)
+    return [int(number) for number in numbers]
 
 
-def _print_tables(
-    results: Sequence[EvaluatedFile], runs: Aggregate | None, truth: GroundTruth, *, per_class: bool, resamples: int
-) -> None:
+def _print_tables(evaluation: Evaluation, *, per_class: bool) -> None:
     from risf_cli.metrics_tables import aggregate_class_table, aggregate_table, class_tables, overall_tables
     from risf_cli.render import console, print_table
     from risf_core.evaluation.compare import LEAST_IMAGES
 
+    truth, results, runs, resamples = evaluation.truth, evaluation.files, evaluation.runs, evaluation.resamples
     width = console().width
     groups: list[Group] = ["novel", "base"] if truth.vocabulary.novel else ["all"]
     for group in groups if per_class else []:

@@ -19,6 +19,7 @@ from risf_cli.options import (
     Quiet,
     required,
 )
+from risf_core.choices import DEFAULT_BOOTSTRAP
 from risf_core.errors import ConfigError
 
 
@@ -42,7 +43,7 @@ def report(
     ] = 0.5,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="95 % intervals from N resamples of the images; 0 leaves them out.")
-    ] = 1000,
+    ] = DEFAULT_BOOTSTRAP,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the resamples.")] = 0,
     boxes: Boxes = "xywh",
     category_ids: CategoryIds = "dataset",

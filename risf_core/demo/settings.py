@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from risf_core.choices import DEFAULT_BOOTSTRAP
+
 SCENE_SEED = 100  # of the made photos, whatever the seeds of the shots
 
 
@@ -16,7 +18,7 @@ class DemoSettings:
     base_iterations: int
     few_shot_iterations: int
     shots: int = 5
-    resamples: int = 500
+    resamples: int = DEFAULT_BOOTSTRAP
 
     def smaller(self, *, photos: int | None, iterations: int | None, shots: int | None) -> DemoSettings:
         """The same with other counts; test photos and few-shot iterations follow in proportion."""

@@ -7,12 +7,15 @@ from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences
 from risf_core.evaluation.protocols import evaluate, match
 from risf_core.evaluation.results import EvaluatedFile, comparison_json, write_aggregate_csv, write_class_csv
+from risf_core.evaluation.run import Evaluation, EvaluationSettings, evaluate_files
 
 __all__ = [
     "UNDEFINED",
     "Aggregate",
     "Bootstrapped",
     "EvaluatedFile",
+    "Evaluation",
+    "EvaluationSettings",
     "GroundTruth",
     "Intervals",
     "Metrics",
@@ -22,6 +25,7 @@ __all__ = [
     "comparison_json",
     "differences",
     "evaluate",
+    "evaluate_files",
     "match",
     "read_detections_for",
     "read_ground_truth",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.choices import EvaluatorName
+from risf_core.choices import DEFAULT_BOOTSTRAP, EvaluatorName
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
 from risf_core.evaluation import EvaluatedFile, GroundTruth, bootstrap, comparison_json, match
@@ -80,7 +80,7 @@ def compare_files(
     *,
     names: tuple[str, str],
     threshold: float = 0.5,
-    resamples: int = 1000,
+    resamples: int = DEFAULT_BOOTSTRAP,
     generator: np.random.Generator | None = None,
     evaluator: EvaluatorName = "ultrafast",
     progress: Progress | None = None,

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from risf_core.choices import DEFAULT_BOOTSTRAP
 from risf_core.errors import ConfigError
 from risf_core.evaluation import read_detections_for, read_ground_truth
-from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, open_output
+from risf_core.files import STANDARD_STREAM, check_outputs, display_name, open_output
 from risf_core.formats.conventions import Conventions
 from risf_core.progress import Progress
 from risf_core.report.comparison import Comparison, compare_files
@@ -27,7 +28,7 @@ class ReportSettings:
 
     pictures: int = 8  # of each kind
     threshold: float = 0.5  # the score from which on a detection counts as kept
-    bootstrap: int = 1000  # resamples of the images; 0: no intervals
+    bootstrap: int = DEFAULT_BOOTSTRAP  # resamples of the images; 0: no intervals
     seed: int = 0  # of the resamples
 
 
@@ -71,9 +72,7 @@ def write_report(
     settings = settings or ReportSettings()
     if str(before) == str(after) == STANDARD_STREAM:
         raise ConfigError("- (stdin) can be read once only; write the other detections to a file")
-    if str(out) != STANDARD_STREAM:
-        check_not_read(out, [before, after, annotations])
-        check_writable(Path(out))  # now, and not when the work is done
+    check_outputs({"out": out}, inputs=[before, after, annotations])
     record = read_record(after)
     truth = read_ground_truth(annotations)
     if novel is not None:

@@ -70,7 +70,7 @@ def test_json_holds_raw_values_of_every_class_and_group(evaluate, folder):
 
 
 def test_several_files_stand_side_by_side_with_their_differences(evaluate, folder):
-    arguments = ("half.json", "both.json", "none.json", "--annotations", "gt.json")
+    arguments = ("half.json", "both.json", "none.json", "--annotations", "gt.json", "--bootstrap", "0")
     content = json.loads(evaluate(*arguments, "--json").stdout)
     assert [round(result["metrics"]["AP"], 12) for result in content["results"]] == [0.5, 1, 0]
     assert [round(result["difference"]["AP"], 12) for result in content["results"][1:]] == [0.5, -0.5]
@@ -257,6 +257,13 @@ def crowded_folder(tmp_path):
     for name, rows in {"gt": content, "half": missed, "all": found, "none": []}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(rows))
     return tmp_path
+
+
+def test_files_that_are_compared_get_intervals_unless_they_are_runs(evaluate, folder):
+    compared = json.loads(evaluate("half.json", "both.json", "--annotations", "gt.json", "--json").stdout)
+    assert compared["bootstrap"]["resamples"] == 1000
+    for files in (["half.json"], ["half.json", "both.json", "--aggregate"]):
+        assert "bootstrap" not in json.loads(evaluate(*files, "--annotations", "gt.json", "--json").stdout)
 
 
 def test_bootstrap_gives_each_figure_and_each_difference_an_interval(evaluate, crowded_folder):
