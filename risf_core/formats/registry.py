@@ -1,0 +1,68 @@
+"""Which form a file has: the tuple of all forms, and the one that a file is recognised as."""
+
+from __future__ import annotations
+
+from risf_core.errors import ConfigError, DataError, did_you_mean
+from risf_core.formats.coco_forms import COCO, COCO_DATASET, LVIS, NESTED
+from risf_core.formats.form import NO, Form
+from risf_core.formats.label_studio import LABEL_STUDIO
+from risf_core.formats.mmdet import MMDET2_PICKLE, MMDET_FOLDER, MMDET_PICKLE
+from risf_core.formats.openimages import OPENIMAGES
+from risf_core.formats.photo_list import TRANSFORMERS_PIPELINE, ULTRALYTICS_SUMMARY
+from risf_core.formats.post_process import TRANSFORMERS_RESULTS
+from risf_core.formats.rows import Rows
+from risf_core.formats.source import Source
+from risf_core.formats.supervision_rows import SUPERVISION_CSV, SUPERVISION_JSON
+from risf_core.formats.text_lines import CARTUCHO, KITTI, VOC_TXT
+from risf_core.formats.torch_files import DETECTRON2, EVAL_PTH, TORCHVISION
+from risf_core.formats.ultralytics_json import ULTRALYTICS_JSON
+from risf_core.formats.ultralytics_txt import ULTRALYTICS_TXT
+
+FORMS: tuple[Form, ...] = (
+    COCO, COCO_DATASET, NESTED, LVIS, ULTRALYTICS_JSON, ULTRALYTICS_TXT, ULTRALYTICS_SUMMARY, SUPERVISION_JSON,
+    SUPERVISION_CSV, TRANSFORMERS_PIPELINE, TRANSFORMERS_RESULTS, MMDET_PICKLE, MMDET2_PICKLE, MMDET_FOLDER, DETECTRON2,
+    TORCHVISION, VOC_TXT, CARTUCHO, OPENIMAGES, KITTI, LABEL_STUDIO, EVAL_PTH,
+)  # fmt: skip
+
+
+def form_named(name: str) -> Form:
+    """The form of that name. Raises ConfigError where there is none."""
+    for form in FORMS:
+        if form.name == name:
+            return form
+    known = [form.name for form in FORMS]
+    raise ConfigError(f"`format` {name!r} is unknown{did_you_mean(name, known)}; known: {', '.join(known)}")
+
+
+def recognise(source: Source) -> Form:
+    """The form that claims a file most strongly. Raises DataError where none does, or two claim it alike."""
+    if source.is_folder and next(source.files(), None) is None:
+        raise DataError(f"{source.name}: the folder is empty, so there are no detections to read")
+    claims = [(form.sniff(source), form) for form in FORMS]
+    strongest = max(claim for claim, _ in claims)
+    if strongest == NO:
+        if not source.is_folder:
+            _refuse_unreadable(source)
+        raise DataError(
+            f"{source.name}: is of no form of detections that is known here; pass `format` with one of "
+            f"{', '.join(form.name for form in FORMS)}"
+        )
+    found = [form for claim, form in claims if claim == strongest]
+    if len(found) > 1:
+        either = " or ".join(f"{form.title} (`format={form.name}`)" for form in found)
+        raise DataError(f"{source.name}: may be {either}; pass `format`")
+    return found[0]
+
+
+def read_rows(source: Source, form: Form | None = None) -> tuple[Form, Rows]:
+    """The form of a file, recognised where it is not given, and its rows."""
+    form = form or recognise(source)
+    if form.read is None:
+        raise DataError(f"{source.name}: {form.title} can be written, not read")
+    return form, form.read(source)
+
+
+def _refuse_unreadable(source: Source) -> None:
+    """Say of what is no file, or no text, that it is so."""
+    if not source.head or source.head.lstrip()[:1] in (b"[", b"{"):
+        source.json()
