@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from risf_core.choices import CategoryConvention
 from risf_core.errors import DataError
 from risf_core.formats.coco import DetectionsFile, _Columns, _rows_of, write_detections
-from risf_core.formats.conventions import CategoryConvention
 from risf_core.formats.form import LIKELY, MAYBE, NO, SURE, Form, Output, is_json_list, json_keys
 from risf_core.formats.pickled import is_pickle, load_pickled
 from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_photos_once

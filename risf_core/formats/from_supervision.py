@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from risf_core.choices import CategoryConvention
 from risf_core.detections import Detections, ImageId
 from risf_core.errors import DataError
-from risf_core.formats.conventions import CategoryConvention
 from risf_core.formats.in_memory import detections_of, names_or_ids
 from risf_core.vocabulary import ClassVocabulary
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from risf_core.choices import CategoryConvention
 from risf_core.detections import Detections, ImageId
-from risf_core.formats.conventions import CategoryConvention
 from risf_core.formats.in_memory import detections_of, names_or_ids
 from risf_core.formats.per_photo import plain_list
 from risf_core.vocabulary import ClassVocabulary

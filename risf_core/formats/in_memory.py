@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from risf_core.choices import CategoryConvention
 from risf_core.detections import Detections, ImageId
-from risf_core.formats.conventions import CategoryConvention
 from risf_core.formats.matching import match
 from risf_core.formats.per_photo import rows_of_photos
 from risf_core.formats.rows import PhotoKey

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import BoxConvention, CategoryConvention, ImageIdConvention
 from risf_core.detections import Detections, Extras, ImageId
 from risf_core.errors import DataError, counted, did_you_mean, listing
-from risf_core.formats.conventions import BoxConvention, CategoryConvention, check_boxes, labels_of, to_xywh
-from risf_core.formats.image_ids import ImageIdConvention, fit_image_ids
+from risf_core.formats.conventions import check_boxes, labels_of, to_xywh
+from risf_core.formats.image_ids import fit_image_ids
 from risf_core.formats.photo_names import PhotoNames
 from risf_core.formats.rows import ClassKey, PhotoKey, Rows, names_listed
 from risf_core.photos import ImageInfo

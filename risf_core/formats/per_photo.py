@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import BoxConvention, CategoryConvention
 from risf_core.errors import DataError, excerpt
-from risf_core.formats.conventions import BoxConvention, CategoryConvention
 from risf_core.formats.rows import (
     ClassKey,
     Codes,

@@ -9,9 +9,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.choices import BoxConvention, CategoryConvention
 from risf_core.detections import Extras, ImageId
 from risf_core.errors import DataError, counted, listing
-from risf_core.formats.conventions import BoxConvention, CategoryConvention
 
 Where = Callable[[int], str]  # how a row is named in messages: file and row, or file and line
 
