@@ -7,7 +7,10 @@ STAMP := $(VENV)/.ready
 DETECTRON2_VENV := .venv-detectron2
 DETECTRON2_STAMP := $(DETECTRON2_VENV)/.ready
 
-.PHONY: setup test lint types demo lock clean test-detectron2 setup-detectron2
+FORMATS_VENV := .venv-formats
+FORMATS_STAMP := $(FORMATS_VENV)/.ready
+
+.PHONY: setup test lint types demo lock clean test-detectron2 setup-detectron2 test-formats setup-formats
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/dev.txt
@@ -37,6 +40,19 @@ $(DETECTRON2_STAMP): pyproject.toml requirements/detectron2.txt | setup
 	$(BIN)/uv pip install --quiet --python $(DETECTRON2_VENV)/bin/python --no-deps --editable .
 	touch $@
 
+# Files of detections that ultralytics, supervision and transformers write themselves, in an environment of their own.
+test-formats: setup-formats
+	YOLO_CONFIG_DIR=$(FORMATS_VENV) OMP_NUM_THREADS=1 $(FORMATS_VENV)/bin/python -m pytest tests/formats_packages
+
+setup-formats: $(FORMATS_STAMP)
+
+$(FORMATS_STAMP): pyproject.toml requirements/formats.txt | setup
+	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "test-formats needs Python 3.11 or newer, as transformers does")'
+	test -x $(FORMATS_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(FORMATS_VENV)
+	$(BIN)/uv pip install --quiet --python $(FORMATS_VENV)/bin/python --requirement requirements/formats.txt
+	$(BIN)/uv pip install --quiet --python $(FORMATS_VENV)/bin/python --no-deps --editable .
+	touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --diff .
@@ -52,6 +68,8 @@ lock: setup
 		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --python-version 3.10 --python-platform linux --no-header --no-annotate --no-emit-index-url \
 		requirements/detectron2.in --output-file requirements/detectron2.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		requirements/formats.in --output-file requirements/formats.txt
 
 clean:
-	rm -rf $(VENV) $(DETECTRON2_VENV)
+	rm -rf $(VENV) $(DETECTRON2_VENV) $(FORMATS_VENV)
