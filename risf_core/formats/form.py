@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from risf_core.detections import Detections, ImageId
 from risf_core.errors import DataError, OutputError, listing
+from risf_core.files import STANDARD_STREAM, open_output
 from risf_core.formats.rows import Rows
 from risf_core.formats.source import Source
 from risf_core.photos import ImageInfo
@@ -86,9 +88,22 @@ def is_json_list(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["
 
 
+def put_json(target: Path | str, content: object) -> None:
+    """Write compact JSON to a file, or to stdout for ``-``."""
+    with open_output(target) as handle:
+        handle.write(json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def refuse_stdout(target: Path | str, form: str) -> None:
+    """Raises OutputError where a form that is no text should go to stdout."""
+    if str(target) == STANDARD_STREAM:
+        raise OutputError(f"stdout: {form} is written to a file or folder only; name one")
+
+
 @contextlib.contextmanager
 def new_folder(target: Path | str) -> Iterator[Path]:
     """A folder that becomes `target` when the block ends well. Raises OutputError where `target` holds anything."""
+    refuse_stdout(target, "a form of several files")
     path = Path(target)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         found = listing([item.name for item in sorted(path.iterdir())]) if path.is_dir() else "a file"

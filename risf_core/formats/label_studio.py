@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from risf_core.errors import DataError, excerpt
-from risf_core.files import write_json
-from risf_core.formats.form import LIKELY, NO, SURE, Form, Output, json_keys
+from risf_core.formats.form import LIKELY, NO, SURE, Form, Output, json_keys, put_json
 from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_numbers
 from risf_core.formats.source import Source
 
@@ -115,7 +114,7 @@ def _write(target: Path | str, output: Output) -> None:
         photo = PurePosixPath(output.file_name(image_id)).as_posix()
         prediction = {"model_version": "risf", "score": float(detections.scores[rows].mean()), "result": result}
         tasks.append({"data": {"image": f"/data/local-files/?d={photo}"}, "predictions": [prediction]})
-    write_json(Path(target), tasks, indent=None)
+    put_json(target, tasks)
 
 
 LABEL_STUDIO = Form(

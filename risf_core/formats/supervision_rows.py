@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from risf_core.errors import DataError, excerpt, listing
-from risf_core.files import open_output, write_json
-from risf_core.formats.form import NO, SURE, Form, Output, json_keys
+from risf_core.files import open_output
+from risf_core.formats.form import NO, SURE, Form, Output, json_keys, put_json
 from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, Where, check_numbers, check_order
 from risf_core.formats.source import Source
 
@@ -122,7 +122,7 @@ def _records(output: Output) -> list[dict[str, Any]]:
 
 
 def _write_json(target: Path | str, output: Output) -> None:
-    write_json(Path(target), _records(output), indent=None)
+    put_json(target, _records(output))
 
 
 def _write_csv(target: Path | str, output: Output) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from risf_core.errors import DataError
 from risf_core.files import atomic_writer
 from risf_core.formats.coco_forms import rows_of_nested
-from risf_core.formats.form import LIKELY, NO, SURE, Form, Output
+from risf_core.formats.form import LIKELY, NO, SURE, Form, Output, refuse_stdout
 from risf_core.formats.from_torchvision import to_torchvision
 from risf_core.formats.per_photo import rows_of_photos
 from risf_core.formats.pickled import is_torch_file, load_pickled
@@ -82,6 +82,7 @@ def _sniff_torchvision(source: Source) -> int:
 def _write_torchvision(target: Path | str, output: Output) -> None:
     import torch
 
+    refuse_stdout(target, "a torch file")
     content = to_torchvision(output.detections, output.vocabulary)
     with atomic_writer(Path(target), "wb") as handle:
         torch.save(content, handle)

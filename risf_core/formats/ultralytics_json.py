@@ -6,10 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from risf_core.detections import ImageId
 from risf_core.errors import DataError
-from risf_core.files import write_json
 from risf_core.formats.coco import result_rows
 from risf_core.formats.coco_forms import rows_of_coco
-from risf_core.formats.form import NO, SURE, Form, Output, is_json_list, json_keys
+from risf_core.formats.form import NO, SURE, Form, Output, is_json_list, json_keys, put_json
 from risf_core.formats.rows import Rows
 from risf_core.formats.source import Source
 
@@ -41,7 +40,7 @@ def _write(target: Path | str, output: Output) -> None:
                 "score": round(row["score"], 5),
             }
         )
-    write_json(Path(target), rows, indent=None)
+    put_json(target, rows)
 
 
 def _image_id(file_name: str) -> ImageId:
