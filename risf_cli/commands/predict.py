@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,10 +11,10 @@ import typer
 
 from risf_cli.options import Classes, Device, FirstId, Images, Json, Novel, Quiet
 from risf_core.choices import Engine, GroupChoice, PrecisionChoice
-from risf_core.errors import ConfigError, listing
+from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from risf_core.detector.prediction import Prediction
+    from risf_core.detector.run import PredictionSummary
 
 
 def predict(
@@ -98,11 +96,9 @@ def predict(
       risf predict --weights model_final.pth --classes names.txt --images photos --annotations none --out -
     """
     from risf_cli.render import print_warnings, progress_of, say
-    from risf_core.detector.prediction_inputs import read_prediction_inputs
-    from risf_core.detector.runs import RUN_FILE, WEIGHT_NAMES
-    from risf_core.devices import choose_device
-    from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, is_stream
-    from risf_core.formats.coco import DetectionsFile, write_detections
+    from risf_core.detector.prediction_inputs import PhotoChoice
+    from risf_core.detector.run import DetectorChoice, predict_to_file
+    from risf_core.files import STANDARD_STREAM
     from risf_core.processes import started_processes
 
     processes = started_processes()
@@ -115,86 +111,32 @@ def predict(
             "risf predict needs --weights RUN|FILE; pass it, or write `predict: {weights: ...}` into risf.yaml "
             "(the runs of `risf finetune` and `risf base-train` in runs/ are found by themselves)"
         )
-    if not is_stream(out):
-        of_run = (weights / name for name in (RUN_FILE, *WEIGHT_NAMES))
-        novel_file = novel if novel is not None and os.path.isfile(novel) else None  # else names or a published set
-        check_not_read(out, [annotations, classes, novel_file, weights, *of_run])
-        check_writable(Path(out))  # now, and not when the work is done
-    given = read_prediction_inputs(
-        annotations=None if str(annotations) in ("none", "None") else annotations,
-        images=images or [],
-        classes=classes,
-        first_id=first_id,
-        novel=novel,
-        skip_unreadable=skip_unreadable,
-    )
-    # torch takes seconds to import: faults of the input above are told without it
-    from risf_core.detector.checkpoint import read_checkpoint
-    from risf_core.detector.classes import output_vocabulary
-    from risf_core.detector.prediction import PredictionSettings, with_short_side
-    from risf_core.detector.prediction import predict as predicted
-    from risf_core.detector.roi_heads import TestSettings
-    from risf_core.detector.weights import detector_of
-    from risf_core.engines import on_engine, require_engine
-
-    require_engine(engine)
-    settings = PredictionSettings(
-        device=choose_device(device),
-        precision="fp32" if precision == "auto" else precision,  # half precision moves boxes by pixels: never unasked
-        batch_size=batch_size,
-        workers=workers,
-        skip_unreadable=skip_unreadable,
-    )
-    checkpoint = read_checkpoint(weights, allow_pickle=allow_pickle)
-    model, report = detector_of(checkpoint, test=TestSettings(score_threshold=min_score, most=max_dets))
-    vocabulary = output_vocabulary(
-        class_count=model.class_count,
-        weights=checkpoint.source,
-        own=checkpoint.vocabulary,
-        given=given.vocabulary,
-        group=group,
-    )
-    if not quiet:
-        for line in (f"{checkpoint.source}: {checkpoint.architecture.name}, form {checkpoint.form}", *report.lines()):
-            say(line)
-        say(f"{len(vocabulary)} classes: {listing(vocabulary.names)}; {len(given.photos)} photos")
-        say(f"{settings.precision} on {settings.device}, {processes.count} process(es)")
-    start = time.perf_counter()
+    listed = None if str(annotations) in ("none", "None") else annotations
     with progress_of("predicting", "photos", quiet=quiet) as progress:
-        result = predicted(
-            on_engine(model, engine),
-            given.photos,
-            vocabulary=vocabulary,
-            settings=settings,
-            inputs=with_short_side(checkpoint.architecture.inputs, short_side),
+        summary = predict_to_file(
+            out,
+            DetectorChoice(
+                weights, group, min_score, max_dets, short_side, batch_size, workers, engine, device, precision,
+                allow_pickle,
+            ),
+            PhotoChoice(images or [], listed, classes, first_id, novel, skip_unreadable),
             processes=processes,
+            talk=None if quiet else say,
             progress=progress,
-        )
-    if result is None:  # another process speaks
+        )  # fmt: skip
+    if summary is None:  # another process speaks
         return
-    seconds = time.perf_counter() - start
-    write_detections(out, DetectionsFile(result.detections, vocabulary))
-    missing = len(given.without_photo)
-    summary = {
-        "detections": len(result.detections),
-        "photos": len(given.photos) - len(result.unreadable),
-        "unreadable": {str(image_id): why for image_id, why in result.unreadable.items()},
-        "without_photo": list(given.without_photo),
-        "seconds": round(seconds, 3),
-        "out": out,
-    }
     if out != STANDARD_STREAM:
-        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False) if json_ else out)
-    if not quiet:
-        for line in _after(result, photos=len(given.photos), missing=missing, seconds=seconds):
-            say(line)
+        typer.echo(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) if json_ else out)
+    for line in () if quiet else _after(summary):
+        say(line)
 
 
-def _after(result: Prediction, *, photos: int, missing: int, seconds: float) -> Iterator[str]:
-    read = photos - len(result.unreadable)
-    yield f"{len(result.detections)} detections in {read} photos, {seconds:.1f} s ({read / seconds:.2f} photos/s)"
-    if missing:
-        yield f"{missing} images of the annotations have no photo and were left out"
-    if result.unreadable:
-        yield f"{len(result.unreadable)} photos could not be read and were left out:"
-        yield from list(result.unreadable.values())[:5]
+def _after(summary: PredictionSummary) -> Iterator[str]:
+    rate = summary.photos / summary.seconds
+    yield f"{summary.detections} detections in {summary.photos} photos, {summary.seconds:.1f} s ({rate:.2f} photos/s)"
+    if summary.without_photo:
+        yield f"{len(summary.without_photo)} images of the annotations have no photo and were left out"
+    if summary.unreadable:
+        yield f"{len(summary.unreadable)} photos could not be read and were left out:"
+        yield from list(summary.unreadable.values())[:5]

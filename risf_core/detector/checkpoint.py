@@ -63,7 +63,7 @@ def read_checkpoint(path: Path, *, allow_pickle: bool = False) -> Checkpoint:
     in a run folder is of the run's architecture and classes. Raises CheckpointError.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: there is no such checkpoint; check --weights")
+        raise CheckpointError(f"{path}: there is no such checkpoint; check the path")
     source, run = path, None
     if path.is_dir():
         run = read_run(path)

@@ -96,7 +96,7 @@ def _without_affines(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> dic
     if any(name in state and not torch.equal(state[name].float(), identity[name]) for name in AFFINES):
         raise CheckpointError(
             f"{checkpoint.source}: its affines (affine_rpn, affine_rcnn) are trained, and detectron2's own models have "
-            "no place for them; write it with --to defrcn, safetensors or run"
+            "no place for them; write it with `to=defrcn`, safetensors or run"
         )
     return {name: value for name, value in state.items() if name not in AFFINES}
 

@@ -38,7 +38,7 @@ def output_vocabulary(
     if given is None:
         raise ConfigError(
             f"{weights} does not say what its {class_count} classes are; "
-            "pass --annotations FILE or --classes FILE with the classes it was trained on"
+            "pass `annotations` or `classes` with the classes it was trained on"
         )
     return _of_count(published_order(given), class_count, weights, group)
 
@@ -61,9 +61,9 @@ def _renumbered(own: ClassVocabulary, given: ClassVocabulary) -> ClassVocabulary
     unknown = [name for name in own.names if name not in id_of]
     if unknown:
         raise DataError(
-            f"the annotations (or --classes) lack {len(unknown)} of the {len(own)} classes that the detector finds: "
+            f"the annotations (or `classes`) lack {len(unknown)} of the {len(own)} classes that the detector finds: "
             f"{listing([repr(name) for name in unknown])}{did_you_mean(unknown[0], given.names)}; "
-            "rename them there, or pass --annotations none to write the ids of its training data"
+            "rename them there, or pass `annotations=none` to write the ids of its training data"
         )
     return ClassVocabulary(own.names, tuple(id_of[name] for name in own.names), own.novel)
 
@@ -73,7 +73,7 @@ def _of_count(vocabulary: ClassVocabulary, class_count: int, weights: Path, grou
     sizes: dict[Group, int] = {each: len(vocabulary.labels(each)) for each in groups}
     if group != "auto":
         if group not in sizes:
-            raise ConfigError(f"--group {group} needs --novel, which says which classes are novel")
+            raise ConfigError(f"`group={group}` needs `novel`, which says which classes are novel")
         fitting = [group] if sizes[group] == class_count else []
     else:
         fitting = [each for each in groups if sizes[each] == class_count]
@@ -82,8 +82,8 @@ def _of_count(vocabulary: ClassVocabulary, class_count: int, weights: Path, grou
     if fitting:
         raise ConfigError(
             f"{weights} has {class_count} classes, and there are as many {' as '.join(fitting)} ones; "
-            "say which it was trained on: --group base or --group novel"
+            "say which it was trained on: `group=base` or `group=novel`"
         )
     shown = ", ".join(f"{count} {each}" for each, count in sizes.items() if group in ("auto", each))
-    advice = "" if vocabulary.novel else "; if it was trained on a part of them, say which are novel: --novel SET"
+    advice = "" if vocabulary.novel else "; if it was trained on a part of them, say which are novel with `novel`"
     raise CheckpointError(f"{weights}: has {class_count} classes, but the classes given are {shown}{advice}")

@@ -127,7 +127,7 @@ _KNOWN = _known_globals()
 def _refusal(path: Path, wanted: str) -> str:
     return (
         f"{path}: holds more than arrays: it wants to use {wanted}, and a pickle can run any code when it is opened; "
-        "if you trust where it comes from, pass --allow-pickle"
+        "if you trust where it comes from, pass `allow_pickle`"
     )
 
 

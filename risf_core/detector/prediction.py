@@ -228,9 +228,9 @@ def _number_format(settings: PredictionSettings) -> AbstractContextManager[objec
 
 
 def _memory_advice(settings: PredictionSettings, inputs: InputSettings) -> str:
-    lower = f"--batch-size (now {settings.batch_size}) or " if settings.batch_size > 1 else ""
-    half = ", or pass --precision bf16" if settings.precision == "fp32" else ""
-    return f"out of memory on {settings.device}: lower {lower}--short-side (now {inputs.short_side}){half}"
+    lower = f"`batch_size` (now {settings.batch_size}) or " if settings.batch_size > 1 else ""
+    half = ", or pass `precision=bf16`" if settings.precision == "fp32" else ""
+    return f"out of memory on {settings.device}: lower {lower}`short_side` (now {inputs.short_side}){half}"
 
 
 def _merged(parts: Sequence[_Part], items: Sequence[_Item]) -> Prediction:

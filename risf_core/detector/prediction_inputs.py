@@ -22,27 +22,32 @@ class PredictionInputs:
     without_photo: Sequence[ImageId]  # images of the annotations that have no file
 
 
-def read_prediction_inputs(
-    *,
-    annotations: Path | None = None,
-    images: Sequence[Path] = (),
-    classes: Path | None = None,
-    first_id: int | None = None,
-    novel: str | None = None,
-    skip_unreadable: bool = False,
-) -> PredictionInputs:
+@dataclass(frozen=True)
+class PhotoChoice:
+    """Which photos are looked at, and where their classes are named."""
+
+    images: Sequence[Path]  # folders
+    annotations: Path | None = None  # that list the images and name the classes; None: every photo of the folders
+    classes: Path | None = None  # class names in their place
+    first_id: int | None = None  # the category id of the first of them
+    novel: str | None = None
+    skip_unreadable: bool = False  # count photos that are missing or cannot be read, and go on
+
+
+def read_prediction_inputs(choice: PhotoChoice) -> PredictionInputs:
     """The photos of `annotations` found in the folders `images`, or without annotations all that lie there.
 
     Annotations are a COCO JSON, or a folder in Pascal VOC's form. Without them a photo's id is its file's stem, as a
     number where it is one. Category ids and class names come from the annotations, or from `classes` as
     `read_classes` reads them. Raises DataError, ConfigError.
     """
+    annotations, images, classes, first_id = choice.annotations, choice.images, choice.classes, choice.first_id
     if annotations is not None and classes is not None:
-        raise ConfigError("--annotations and --classes both name the classes; pass one of them (--annotations none)")
+        raise ConfigError("`annotations` and `classes` both name the classes; pass one of them (`annotations=none`)")
     if first_id is not None and classes is None:
-        raise ConfigError("--first-id counts the names of --classes; pass it together with --classes FILE")
+        raise ConfigError("`first_id` counts the names of `classes`; pass it together with `classes`")
     if not images:
-        raise ConfigError("risf predict needs --images; pass it, or write `images: ...` into risf.yaml")
+        raise ConfigError("risf predict needs `images`; pass it, or write `images: ...` into risf.yaml")
     vocabulary = None
     if classes is not None:
         vocabulary = read_classes(classes, first_id=first_id)
@@ -57,15 +62,15 @@ def read_prediction_inputs(
         photos, missing = found.photos, found.missing
         if not index.images:
             raise DataError(f"{annotations}: lists no images, so there is nothing to predict on")
-        if missing and not (skip_unreadable and photos):
+        if missing and not (choice.skip_unreadable and photos):
             refuse_empty(images)
             raise DataError(
                 f"{len(missing)} of {len(index.images)} images of {annotations} have no photo in {listing(images)}: "
-                f"image_id {listing([repr(image_id) for image_id in missing])}; pass every folder with --images, "
-                "--skip-unreadable to go on without them, or --annotations none to take whatever lies in the folder"
+                f"image_id {listing([repr(image_id) for image_id in missing])}; pass every folder with `images`, "
+                "`skip_unreadable` to go on without them, or `annotations=none` to take whatever lies in the folder"
             )
-    if novel is not None and vocabulary is not None:
-        vocabulary = vocabulary.with_novel(novel_names(novel, vocabulary))
+    if choice.novel is not None and vocabulary is not None:
+        vocabulary = vocabulary.with_novel(novel_names(choice.novel, vocabulary))
     return PredictionInputs(photos, vocabulary, missing)
 
 
@@ -77,7 +82,7 @@ def _photos_by_stem(folders: Sequence[Path]) -> dict[ImageId, Photo]:
         if image_id in photos:
             raise DataError(
                 f"{photos[image_id].path} and {path} would both be image_id {image_id!r}; "
-                "rename one, or pass --annotations FILE, which gives each file its own id"
+                "rename one, or pass `annotations`, which give each file its own id"
             )
         photos[image_id] = Photo(path)
     return photos

@@ -96,7 +96,7 @@ def compare_files(
     Raises ConfigError where threshold or resamples are out of range.
     """
     if not 0 <= threshold <= 1:
-        raise ConfigError(f"--threshold must be in 0..1, got {threshold:g}")
+        raise ConfigError(f"`threshold` must be in 0..1, got {threshold:g}")
     tables = (before, after)
     evaluated, curves, matches = [], [], []
     for name, table in zip(names, tables, strict=True):

@@ -51,7 +51,7 @@ def build_gallery(comparison: Comparison, *, images: Sequence[Path], most: int) 
             len(absent), listing([image_name(comparison.truth, image_id) for image_id in absent], most=3),
         )  # fmt: skip
     if left_out:
-        _log.warning("%d pictures are left out, for the page would grow beyond 15 MB; lower --pictures", left_out)
+        _log.warning("%d pictures are left out, for the page would grow beyond 15 MB; lower `pictures`", left_out)
     has_names = any("clip_names" in (extras or {}) for extras in comparison.after.table.extras)
     return Gallery(moved, pictures, absent, left_out, asked_for_pictures=bool(images), has_names=has_names)
 
@@ -67,7 +67,7 @@ def _photos_of(
     """The photos of the rows' images, and why the others have none."""
     ids = list(dict.fromkeys(row.image_id for row in rows))
     if not folders:
-        return {}, dict.fromkeys(ids, "no --images were given")
+        return {}, dict.fromkeys(ids, "no photos were given")
     found = find_photos(ids, images=truth.images, folders=folders)
     where = listing([str(folder) for folder in folders], most=2)
     return dict(found.photos), dict.fromkeys(found.missing, f"no photo in {where}")

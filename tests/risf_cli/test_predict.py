@@ -314,7 +314,7 @@ def test_a_checkpoint_of_a_part_of_the_classes_is_recognised_by_its_count(folder
     message = error_of(run(weights="base.pth"))
     assert message == (
         "base.pth: has 2 classes, but the classes given are 3 all; "
-        "if it was trained on a part of them, say which are novel: --novel SET"
+        "if it was trained on a part of them, say which are novel with --novel"
     )
     assert "the classes given are 1 novel" in error_of(run("--novel", "dog", "--group", "novel", weights="base.pth"))
 
@@ -337,7 +337,7 @@ def test_a_bare_checkpoint_without_any_class_names_is_refused(run, folder) -> No
     torch.save({key: value for key, value in content.items() if key != METADATA_KEY}, folder / "w.pth")
     assert error_of(run(weights="w.pth", annotations=None)) == (
         "w.pth does not say what its 3 classes are; "
-        "pass --annotations FILE or --classes FILE with the classes it was trained on"
+        "pass --annotations or --classes with the classes it was trained on"
     )
 
 
@@ -372,8 +372,8 @@ def test_images_without_a_photo_are_named_or_counted(run, folder) -> None:
 def test_a_folder_without_photos_is_refused(run, folder) -> None:
     (folder / "empty").mkdir()
     assert error_of(run(annotations=None, images="empty")).startswith("empty: holds no photo (")
-    assert error_of(run(annotations=None, images="nowhere")) == (
-        "nowhere: there is no such folder of images; check --images, or `images` in risf.yaml"
+    assert error_of(run(annotations=None, images="nowhere")).startswith(
+        "nowhere: there is no such folder of images; check --images"
     )
 
 

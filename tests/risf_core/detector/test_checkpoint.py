@@ -276,7 +276,7 @@ def test_trained_affines_are_not_written_where_they_would_be_lost(tmp_path) -> N
         write_checkpoint(checkpoint_of(random_state()), tmp_path / "w.pkl", form="detectron2")
     assert str(caught.value) == (
         "made.pth: its affines (affine_rpn, affine_rcnn) are trained, and detectron2's own models have no place for "
-        "them; write it with --to defrcn, safetensors or run"
+        "them; write it with `to=defrcn`, safetensors or run"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -311,7 +311,7 @@ def test_a_pickle_that_wants_to_run_code_is_refused_and_does_not_run(tmp_path, s
     assert not marker.exists()
     message = str(caught.value)
     assert message.startswith(f"{path}: holds more than arrays: it wants to use ")
-    assert message.endswith("if you trust where it comes from, pass --allow-pickle")
+    assert message.endswith("if you trust where it comes from, pass `allow_pickle`")
     assert "posix.mkdir" in message or "nt.mkdir" in message
     with pytest.raises(CheckpointError, match="holds"):  # trusted: it runs, and is no checkpoint of ours all the same
         read_checkpoint(path, allow_pickle=True)
@@ -338,7 +338,7 @@ def refusal(path: Path) -> str:
 
 
 def test_files_that_are_no_checkpoint_are_told_apart(tmp_path) -> None:
-    assert refusal(tmp_path / "no.pth") == f"{tmp_path / 'no.pth'}: there is no such checkpoint; check --weights"
+    assert refusal(tmp_path / "no.pth") == f"{tmp_path / 'no.pth'}: there is no such checkpoint; check the path"
     (tmp_path / "page.pth").write_text("<html>sign in</html>")
     assert "was a web page saved instead of the file?" in refusal(tmp_path / "page.pth")
     (tmp_path / "empty").mkdir()

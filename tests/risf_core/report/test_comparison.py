@@ -196,4 +196,4 @@ def test_intervals_are_those_of_the_bootstrap_and_thresholds_are_checked(made):
     assert comparison.after.evaluated.bootstrapped == expected[1]
     with pytest.raises(ConfigError) as raised:
         compared(truth, before, after, threshold=1.5)
-    assert str(raised.value) == "--threshold must be in 0..1, got 1.5"
+    assert str(raised.value) == "`threshold` must be in 0..1, got 1.5"

@@ -270,4 +270,4 @@ def test_pictures_stop_where_the_page_would_grow_too_large(made, tmp_path, monke
     sources = [own["src"] for own in read.all("img")]
     assert 100_000 < sum(map(len, sources)) < 800_000  # the photo that crosses the limit is still shown
     assert "left out to keep the page small" in read.text
-    assert "for the page would grow beyond 15 MB; lower --pictures" in caplog.text
+    assert "for the page would grow beyond 15 MB; lower `pictures`" in caplog.text
