@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from risf_core.choices import DEFAULT_CLIP
-from risf_core.datasets import DatasetIndex, read_coco_dataset
+from risf_core.datasets import AnnotatedDataset, DatasetIndex, read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
 from risf_core.encoder.cache import EmbeddingCache
@@ -30,7 +30,7 @@ from risf_core.encoder.open_clip import OpenClipEncoder
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.encoder.weights import find_encoder
 from risf_core.errors import counted
-from risf_core.evaluation import GroundTruth, evaluate, read_ground_truth
+from risf_core.evaluation import evaluate, read_ground_truth
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.pipeline import Gathered, gather_evidence, rescore
@@ -74,7 +74,7 @@ def main() -> None:
     )
     truth = read_ground_truth(data / "instances.json")
     truth = truth.with_vocabulary(truth.vocabulary.with_novel(COCO_NOVEL))
-    index = DatasetIndex(truth.vocabulary, truth.images)
+    index = DatasetIndex(truth.vocabulary, truth.images_by_id)
     inputs = {
         name: read_inputs(data / "detections" / file, annotations=index, images=[data / "photos"], novel="coco20")
         for name, file in FILES.items()
@@ -92,7 +92,7 @@ def main() -> None:
 
 
 def detector(
-    name: str, detections: Detections, inputs: RescoreInputs, truth: GroundTruth, encoder: CropEncoder
+    name: str, detections: Detections, inputs: RescoreInputs, truth: AnnotatedDataset, encoder: CropEncoder
 ) -> Detector:
     """The detections with what the encoder says of them, asked once for all draws."""
     gathered = gather_evidence(
@@ -129,7 +129,7 @@ def ignorant(known: Detector) -> Detector:
     return replace(known, name=f"{known.name}, encoder knows nothing", rows=replace(known.rows, evidence=shuffled))
 
 
-def report(own: Detector, truth: GroundTruth, *, draws: int) -> None:
+def report(own: Detector, truth: AnnotatedDataset, *, draws: int) -> None:
     """The table of one detections file."""
     start = time.perf_counter()
     print(f"\n{own.name}: AP {100 * ap(own.detections, truth):.2f} on all {len(truth.images)} photos")
@@ -152,7 +152,7 @@ def report(own: Detector, truth: GroundTruth, *, draws: int) -> None:
     print(f"mean (worst) of {draws} draws, AP less the detector's; {time.perf_counter() - start:.0f} s")
 
 
-def one_draw(own: Detector, truth: GroundTruth, count: int, draw: int) -> tuple[float, ...]:
+def one_draw(own: Detector, truth: AnnotatedDataset, count: int, draw: int) -> tuple[float, ...]:
     """AP of the detector on the photos that were not drawn, and what formula, fit and the judge who knows add to it."""
     order = np.random.default_rng([draw, 64]).permutation(len(truth.images))
     rest = images_of(truth, np.sort(order[count:]))
@@ -168,7 +168,7 @@ def one_draw(own: Detector, truth: GroundTruth, count: int, draw: int) -> tuple[
     return 100 * before, *(100 * (figure - before) for figure in after)
 
 
-def all_photos(own: Detector, truth: GroundTruth, count: int, draw: int) -> float:
+def all_photos(own: Detector, truth: AnnotatedDataset, count: int, draw: int) -> float:
     """What fits add on all photos together, each photo scored by a fit to `count` others.
 
     AP over 14 photos, which is what is left of 64, is another figure than over 64: few classes have more than a box.
@@ -184,7 +184,7 @@ def all_photos(own: Detector, truth: GroundTruth, count: int, draw: int) -> floa
     return 100 * (ap(own.detections.with_scores(scores), truth) - ap(own.detections, truth))
 
 
-def fitted_scores(own: Detector, truth: GroundTruth, photos: np.ndarray) -> np.ndarray:
+def fitted_scores(own: Detector, truth: AnnotatedDataset, photos: np.ndarray) -> np.ndarray:
     """The scores of all rows by what `risf tune` fits to some photos."""
     photos = np.sort(photos)
     drawn = np.isin(own.rows.images, photos)
@@ -197,7 +197,7 @@ def fitted_scores(own: Detector, truth: GroundTruth, photos: np.ndarray) -> np.n
 
 
 def report_prototypes(
-    inputs: RescoreInputs, data: Path, truth: GroundTruth, encoder: CropEncoder, *, draws: int
+    inputs: RescoreInputs, data: Path, truth: AnnotatedDataset, encoder: CropEncoder, *, draws: int
 ) -> None:
     """5 shots a class from half of the photos; the other half re-scored by names, by nonsense names, by shots."""
     boxes = read_coco_dataset(data / "instances.json")
@@ -215,7 +215,7 @@ def report_prototypes(
         )
         support = boxes.select(np.sort(shots))
         with_shots = np.unique(support.labels)
-        tested = np.array([list(truth.images)[position] for position in order[len(half) :]])
+        tested = np.array([list(truth.images_by_id)[position] for position in order[len(half) :]])
         kept = table[np.isin(table.image_ids, tested) & np.isin(table.labels, with_shots)]
         rest = images_of(truth, np.sort(order[len(half) :]))
         prototypes = make_prototypes(support, photos=inputs.photos, encoder=encoder)
@@ -261,11 +261,11 @@ def five_shots(labels: np.ndarray, allowed: np.ndarray, seed: int) -> Iterator[n
         yield generator.permutation(np.flatnonzero(allowed & (labels == label)))[:5]
 
 
-def ap(detections: Detections, truth: GroundTruth) -> float:
+def ap(detections: Detections, truth: AnnotatedDataset) -> float:
     return evaluate(detections, truth).overall["AP"]
 
 
-def mean_ap(detections: Detections, truth: GroundTruth, labels: np.ndarray) -> float:
+def mean_ap(detections: Detections, truth: AnnotatedDataset, labels: np.ndarray) -> float:
     """AP over some of the classes."""
     per_class = evaluate(detections, truth).per_class
     values = [per_class[truth.vocabulary.names[label]]["AP"] for label in labels.tolist()]

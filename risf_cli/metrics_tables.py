@@ -8,18 +8,18 @@ from itertools import chain
 from pathlib import PurePath
 
 from risf_cli.render import Column
+from risf_core.datasets import AnnotatedDataset
 from risf_core.evaluation import (
     UNDEFINED,
     Aggregate,
     Bootstrapped,
     EvaluatedFile,
-    GroundTruth,
     Intervals,
     Spread,
     differences,
 )
 from risf_core.evaluation.compare import Interval
-from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names
+from risf_core.evaluation.metrics import GROUP_PREFIXES
 
 NOTHING = "-"  # where there is no ground truth to measure against
 LONGEST_NAME = 20
@@ -66,7 +66,7 @@ def _overall_table(files: Sequence[EvaluatedFile], width: int) -> Table:
 
 
 def class_tables(
-    files: Sequence[EvaluatedFile], ground_truth: GroundTruth, labels: Sequence[int], *, width: int
+    files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset, labels: Sequence[int], *, width: int
 ) -> Iterator[Table]:
     """The main figure of the classes of `labels` in percent, in blocks beside each other within `width` characters.
 
@@ -76,8 +76,10 @@ def class_tables(
         yield _class_table(some, ground_truth, labels, width)
 
 
-def _class_table(files: Sequence[EvaluatedFile], ground_truth: GroundTruth, labels: Sequence[int], width: int) -> Table:
-    names = distinct_names(ground_truth.vocabulary)
+def _class_table(
+    files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset, labels: Sequence[int], width: int
+) -> Table:
+    names = ground_truth.vocabulary.names
     main, second = list(files[0].metrics.overall)[:2]
 
     def figures(name: str) -> list[str]:
@@ -99,9 +101,11 @@ def aggregate_table(runs: Aggregate) -> Table:
     return [Column("", text=True), *map(Column, sides)], _split_recall(rows)
 
 
-def aggregate_class_table(runs: Aggregate, ground_truth: GroundTruth, labels: Sequence[int], *, width: int) -> Table:
+def aggregate_class_table(
+    runs: Aggregate, ground_truth: AnnotatedDataset, labels: Sequence[int], *, width: int
+) -> Table:
     """Mean and 95 % interval of the main figures of the classes of `labels`, in blocks beside each other."""
-    names = distinct_names(ground_truth.vocabulary)
+    names = ground_truth.vocabulary.names
     shown = list(runs.overall)[:2]
 
     def figures(name: str) -> list[str]:
@@ -150,7 +154,7 @@ def _blocks(
     columns: Sequence[Column],
     names: Sequence[str],
     figures: Callable[[str], list[str]],
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     labels: Sequence[int],
     *,
     width: int,

@@ -39,7 +39,7 @@ NOVEL_SETS: Mapping[str, tuple[str, ...]] = {
 class ClassVocabulary:
     """The classes in order. A *label* is a position in `names`; a *category id* is what a file calls the class.
 
-    Raises DataError where the two lists differ in length, an id stands twice, or a novel name is unknown.
+    Raises DataError where the two lists differ in length, an id or a name stands twice, or a novel name is unknown.
     """
 
     names: tuple[str, ...]
@@ -49,9 +49,12 @@ class ClassVocabulary:
     def __post_init__(self) -> None:
         if len(self.names) != len(self.category_ids):
             raise DataError(f"{len(self.names)} class names and {len(self.category_ids)} category ids: one id a name")
-        if len(set(self.category_ids)) != len(self.category_ids):
-            twice = listing(_repeated(self.category_ids))
-            raise DataError(f"category id {twice} stands for more than one class; give each its own id")
+        for category_id in _repeated(self.category_ids)[:1]:
+            names = [repr(name) for name, own in zip(self.names, self.category_ids, strict=True) if own == category_id]
+            raise DataError(f"category id {category_id} stands for {' and '.join(names)}; give each class its own id")
+        for name in _repeated(self.names)[:1]:
+            ids = [str(own) for other, own in zip(self.names, self.category_ids, strict=True) if other == name]
+            raise DataError(f"class {name!r} stands for category ids {' and '.join(ids)}; give each class its own name")
         for name in sorted(self.novel.difference(self.names)):
             raise DataError(f"novel class {name!r} is not among the classes{did_you_mean(name, self.names)}")
 

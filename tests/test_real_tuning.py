@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from risf_cli.app import app
 from risf_core.choices import DEFAULT_CLIP
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
 from risf_core.encoder import EncoderSource, OpenClipEncoder, find_encoder
 from risf_core.encoder.cache import EmbeddingCache
 from risf_core.encoder.cached import CachedEncoder
-from risf_core.evaluation import GroundTruth, evaluate, read_ground_truth
+from risf_core.evaluation import evaluate, read_ground_truth
 from risf_core.rescore import RescoreSettings, read_inputs, rescore
 from risf_core.rescore.prototypes import make_prototypes
 from risf_core.tuning.cross_validation import images_of
@@ -80,7 +80,7 @@ def test_five_shots_recover_half_of_what_true_names_give_where_names_mean_nothin
         support = boxes.select(np.sort(np.concatenate(drawn)))
         rest = images_of(truth, np.sort(order[32:]))
         table = inputs.file.detections
-        tested = np.isin(table.image_ids, [list(truth.images)[position] for position in order[32:]])
+        tested = np.isin(table.image_ids, [list(truth.images_by_id)[position] for position in order[32:]])
         table = table[tested & np.isin(table.labels, support.labels)]
         prototypes = make_prototypes(support, photos=inputs.photos, encoder=encoder)
         shared = {"encoder": encoder, "photos": inputs.photos}
@@ -99,7 +99,7 @@ def test_five_shots_recover_half_of_what_true_names_give_where_names_mean_nothin
     assert np.mean(by_shots) >= np.mean(by_names) / 2
 
 
-def mean_ap(detections: Detections, truth: GroundTruth, labels: np.ndarray) -> float:
+def mean_ap(detections: Detections, truth: AnnotatedDataset, labels: np.ndarray) -> float:
     """AP over the classes of `labels`."""
     per_class = evaluate(detections, truth).per_class
     values = [per_class[truth.vocabulary.names[label]]["AP"] for label in np.unique(labels).tolist()]

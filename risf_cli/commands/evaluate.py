@@ -14,7 +14,8 @@ from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from risf_core.choices import Group
-    from risf_core.evaluation import EvaluatedFile, Evaluation, GroundTruth
+    from risf_core.datasets import AnnotatedDataset
+    from risf_core.evaluation import EvaluatedFile, Evaluation
 
 
 def evaluate(
@@ -160,10 +161,9 @@ def _print_tables(evaluation: Evaluation, *, per_class: bool) -> None:
             typer.echo(f"± - a class with boxes in fewer than {LEAST_IMAGES} images has no interval")
 
 
-def _without_interval(file: EvaluatedFile, truth: GroundTruth) -> bool:
+def _without_interval(file: EvaluatedFile, truth: AnnotatedDataset) -> bool:
     """Whether a class of the table, one that has boxes, has no interval."""
-    from risf_core.evaluation.metrics import distinct_names
 
     own = file.bootstrapped.own.per_class if file.bootstrapped else {}
-    counts = zip(distinct_names(truth.vocabulary), truth.boxes_per_class().tolist(), strict=True)
+    counts = zip(truth.vocabulary.names, truth.boxes_per_class().tolist(), strict=True)
     return any(count and None in own[name].values() for name, count in counts)

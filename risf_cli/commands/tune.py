@@ -157,7 +157,7 @@ def tune(
     labels = read_labels(annotations, shots=shots, seed=support_seed, novel=novel, sparse=sparse)
     inputs = read_inputs(
         detections,
-        annotations=DatasetIndex(labels.ground_truth.vocabulary, labels.ground_truth.images),
+        annotations=DatasetIndex(labels.ground_truth.vocabulary, labels.ground_truth.images_by_id),
         images=[*(images or ()), *labels.folders],
         novel=novel,
         boxes=boxes,

@@ -13,7 +13,7 @@ from risf_core.datasets.index import (
     read_coco_document,
     read_coco_index,
 )
-from risf_core.datasets.reading import read_dataset_index
+from risf_core.datasets.reading import read_dataset_index, read_ground_truth
 from risf_core.datasets.voc import VOC_TEST, VOC_TRAINVAL, read_voc_dataset, read_voc_test
 from risf_core.datasets.yolo import read_yolo_dataset
 from risf_core.images import IMAGE_SUFFIXES
@@ -38,6 +38,7 @@ __all__ = [
     "read_coco_index",
     "read_coco_rows",
     "read_dataset_index",
+    "read_ground_truth",
     "read_held_out",
     "read_voc_dataset",
     "read_voc_test",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import DatasetKind
+from risf_core.detections import ImageId, image_id_array
 from risf_core.errors import DataError, did_you_mean, listing
 from risf_core.files import STANDARD_STREAM
 from risf_core.photos import ImageInfo
@@ -36,10 +38,11 @@ class AnnotatedDataset:
     image_positions: NDArray[np.int64]  # (M,) positions in `images`
     labels: NDArray[np.int64]  # (M,) positions in the vocabulary
     boxes_xywh: NDArray[np.float64]  # (M, 4) x, y, width, height in pixels; VOC's with xmin and ymin reduced by 1
+    areas: NDArray[np.float64]  # (M,) square pixels as the file states them (of the mask, in COCO), else width x height
     crowd: NDArray[np.bool_]  # (M,) regions of many objects (`iscrowd`)
-    difficult: NDArray[np.bool_]  # (M,) Pascal VOC's difficult boxes
+    difficult: NDArray[np.bool_]  # (M,) Pascal VOC's difficult boxes; COCO's protocol counts them
     file_rows: NDArray[np.int64]  # (M,) where each box stands among all annotations of the files, from 0
-    source: Source
+    source: Source = Source("coco", (), ())
     notes: tuple[str, ...] = ()  # what reading left out or changed, a sentence each
     listed_paths: tuple[str, ...] = ()  # VOC alone: how TFA's lists write each image, from what its XML states
 
@@ -47,7 +50,7 @@ class AnnotatedDataset:
         count = len(self.labels)
         columns = {
             "annotation_ids": (count,), "image_positions": (count,), "labels": (count,), "boxes_xywh": (count, 4),
-            "crowd": (count,), "difficult": (count,), "file_rows": (count,),
+            "areas": (count,), "crowd": (count,), "difficult": (count,), "file_rows": (count,),
         }  # fmt: skip
         for name, shape in columns.items():
             array = getattr(self, name)
@@ -59,6 +62,61 @@ class AnnotatedDataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def from_columns(
+        cls,
+        vocabulary: ClassVocabulary,
+        images: Sequence[ImageInfo],
+        image_positions: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        boxes_xywh: NDArray[np.float64],
+        *,
+        crowd: NDArray[np.bool_] | None = None,
+        difficult: NDArray[np.bool_] | None = None,
+        source: Source = Source("coco", (), ()),
+        listed_paths: tuple[str, ...] = (),
+    ) -> AnnotatedDataset:
+        """The table of these boxes, numbered from 1, with width x height for their areas."""
+        none = np.zeros(len(labels), dtype=bool)
+        return cls(
+            vocabulary=vocabulary,
+            images=tuple(images),
+            annotation_ids=np.arange(1, len(labels) + 1, dtype=np.int64),
+            image_positions=image_positions,
+            labels=labels,
+            boxes_xywh=boxes_xywh,
+            areas=boxes_xywh[:, 2] * boxes_xywh[:, 3],
+            crowd=none if crowd is None else crowd,
+            difficult=none if difficult is None else difficult,
+            file_rows=np.arange(len(labels), dtype=np.int64),
+            source=source,
+            listed_paths=listed_paths,
+        )
+
+    @cached_property
+    def images_by_id(self) -> Mapping[ImageId, ImageInfo]:
+        """The images by their ids, in the order of the files."""
+        return {info.image_id: info for info in self.images}
+
+    @cached_property
+    def image_ids(self) -> NDArray[Any]:
+        """The image id of each box, (M,): int64, or object where an id is a string."""
+        return image_id_array([self.images[position].image_id for position in self.image_positions.tolist()])
+
+    @cached_property
+    def image_sizes(self) -> Mapping[ImageId, tuple[int, int]]:
+        """(height, width) by image id, where stated."""
+        return {info.image_id: info.size for info in self.images if info.size is not None}
+
+    @cached_property
+    def image_ranks(self) -> Mapping[ImageId, int]:
+        """Image id -> its place among all ids in ascending order (numbers before strings), from 0.
+
+        The order is what decides between equal scores of different images (pycocotools goes through sorted ids).
+        """
+        ascending = sorted(self.images_by_id, key=lambda image_id: (isinstance(image_id, str), image_id))
+        return {image_id: rank for rank, image_id in enumerate(ascending)}
 
     @property
     def boxes(self) -> NDArray[np.float64]:
@@ -79,6 +137,10 @@ class AnnotatedDataset:
         return self.has_area & ~self.crowd
 
     def boxes_per_class(self) -> NDArray[np.int64]:
+        """How many boxes each class has for an evaluation, which counts all but crowd regions, (C,)."""
+        return np.bincount(self.labels[~self.crowd], minlength=len(self.vocabulary)).astype(np.int64)
+
+    def usable_per_class(self) -> NDArray[np.int64]:
         """How many usable boxes each class has, (C,)."""
         return np.bincount(self.labels[self.usable], minlength=len(self.vocabulary)).astype(np.int64)
 
@@ -121,21 +183,11 @@ class AnnotatedDataset:
             image_positions=image_positions,
             labels=self.labels[rows],
             boxes_xywh=self.boxes_xywh[rows],
+            areas=self.areas[rows],
             crowd=self.crowd[rows],
             difficult=self.difficult[rows],
             file_rows=self.file_rows[rows],
         )
-
-
-def distinct_classes(vocabulary: ClassVocabulary, *, name: str) -> ClassVocabulary:
-    """The vocabulary itself. Raises DataError where a class name stands for two categories (shots go by name)."""
-    twice = sorted({class_name for class_name in vocabulary.names if vocabulary.names.count(class_name) > 1})
-    if twice:
-        ids = [i for n, i in zip(vocabulary.names, vocabulary.category_ids, strict=True) if n == twice[0]]
-        raise DataError(
-            f"{name}: class {twice[0]!r} stands for the category ids {listing(ids)}; give each category its own name"
-        )
-    return vocabulary
 
 
 def refuse_stdin(paths: Sequence[Path], *, option: str) -> None:

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes, refuse_stdin
-from risf_core.datasets.index import image_info, read_coco_document
+from risf_core.datasets.annotated import AnnotatedDataset, Source, refuse_stdin
+from risf_core.datasets.index import check_categories, image_info, read_coco_document
 from risf_core.detections import ImageId
-from risf_core.errors import DataError, excerpt, listing
-from risf_core.files import sha256_of
-from risf_core.photos import ImageInfo
+from risf_core.errors import DataError, counted, excerpt, listing
+from risf_core.files import display_name, sha256_of
 from risf_core.vocabulary import ClassVocabulary
 
 Row = Mapping[str, Any]  # Any: what an annotation or an image holds is its file's affair
@@ -37,8 +36,9 @@ def read_coco_dataset(paths: Path | Sequence[Path]) -> AnnotatedDataset:
     """The boxes of a COCO instances file, or of several as one dataset; segmentation masks are not kept.
 
     Nothing but `images`, `annotations` (with `image_id`, `category_id`, `bbox`) and `categories` is needed: without
-    `iscrowd` no box is crowd, without `id` an annotation is numbered. Where files are joined, an image that stands in
-    both under the same id and file name is one image; clashing ids of other images and of annotations are renumbered.
+    `iscrowd` no box is crowd, an `area` that is missing is width x height, without `id` an annotation is numbered.
+    Where files are joined, an image that stands in both under the same id and file name is one image; clashing ids of
+    other images and of annotations are renumbered.
     Annotations of images or categories that no file lists are left out; the notes count them.
 
     Raises DataError, in one line, where a file is not what it should be or two files disagree on a category.
@@ -93,9 +93,11 @@ def read_coco_rows(paths: Sequence[Path], file_rows: Iterable[int]) -> CocoRows:
 
 def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
     files = source.paths
-    vocabulary = distinct_classes(
-        ClassVocabulary.from_categories(joined.category_ids.values()), name=" + ".join(map(str, files))
-    )
+    categories = list(joined.category_ids.values())
+    if len(files) > 1:  # each alone was checked as it was read
+        check_categories(categories, " + ".join(map(str, files)))
+    vocabulary = ClassVocabulary.from_categories(categories)
+    boxes, areas = _boxes(joined.annotations)
     position_of = {image_id: position for position, image_id in enumerate(joined.images)}
     label_of = vocabulary.label_by_id
     positions = np.array([position_of.get(image_id, -1) for image_id in joined.image_ids], dtype=np.int64)
@@ -103,10 +105,10 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
     kept = (positions >= 0) & (labels >= 0)
     notes = joined.notes
     if not kept.all():
-        strangers = [row.get("id") for row, keep in zip(joined.annotations, kept.tolist(), strict=True) if not keep]
+        strangers = [_place(i, joined.annotations[i]) for i in np.flatnonzero(~kept).tolist()]
         notes += (
-            f"{len(strangers)} annotations are of images or categories that are not listed (ids "
-            f"{listing(strangers, most=3)}): left out",
+            f"{len(strangers)} of {counted(len(kept), 'annotation')} are of images or categories that are not listed "
+            f"({listing(strangers, most=3)}): left out",
         )
     ids, taken, unnumbered = _distinct_ids([row.get("id") for row in joined.annotations])
     if taken:
@@ -115,11 +117,12 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
         notes += (f"{unnumbered} annotations had no whole-numbered id: numbered anew",)
     return AnnotatedDataset(
         vocabulary=vocabulary,
-        images=tuple(_info(image_id, image) for image_id, image in joined.images.items()),
+        images=tuple(map(image_info, joined.images.values())),
         annotation_ids=ids[kept],
         image_positions=positions[kept],
         labels=labels[kept],
-        boxes_xywh=_boxes(joined.annotations, files)[kept],
+        boxes_xywh=boxes[kept],
+        areas=areas[kept],
         crowd=np.array([bool(row.get("iscrowd", 0)) for row in joined.annotations], dtype=bool)[kept],
         difficult=difficult_of(joined.annotations)[kept],
         file_rows=np.flatnonzero(kept),
@@ -152,8 +155,7 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
     categories: dict[int, Row] = {}
     renumbered = 0
     for path, document in zip(files, documents, strict=True):
-        if not isinstance(document.get("annotations"), list):
-            raise DataError(f"{path}: has no list of annotations, so there are no boxes to draw from")
+        _check_annotations(document.get("annotations"), display_name(path))
         for category in document["categories"]:
             known = categories.setdefault(category["id"], category)
             if known["name"] != category["name"]:
@@ -164,7 +166,7 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
         new_ids = _join_images(images, document["images"])
         renumbered += len(new_ids)
         annotations += document["annotations"]
-        image_ids += [_image_id(row, new_ids, path) for row in document["annotations"]]
+        image_ids += [_image_id(row, new_ids) for row in document["annotations"]]
     notes = (f"{renumbered} images of the joined files had an id that was taken: renumbered",) if renumbered else ()
     return _Joined(images, annotations, image_ids, categories, notes)
 
@@ -189,22 +191,11 @@ def _join_images(images: dict[ImageId, Row], more: Sequence[Row]) -> dict[ImageI
     return new_ids
 
 
-def _image_id(row: Any, new_ids: Mapping[ImageId, ImageId], path: Path) -> ImageId:  # Any: not yet checked
+def _image_id(row: Row | None, new_ids: Mapping[ImageId, ImageId]) -> ImageId:
     if row is None:  # a row that a second pass does not want
         return -1
-    if (
-        not isinstance(row, dict)
-        or type(row.get("image_id")) not in (int, str)
-        or type(row.get("category_id")) is not int
-    ):
-        raise DataError(f"{path}: annotation {excerpt(row)} needs an image_id, a category_id and a bbox")
     image_id: ImageId = row["image_id"]
     return new_ids.get(image_id, image_id)
-
-
-def _info(image_id: ImageId, image: Row) -> ImageInfo:
-    stated = image_info(image)
-    return ImageInfo(image_id, stated.file_name, stated.height, stated.width)
 
 
 def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int, int]:  # Any: ids as the files have them
@@ -223,21 +214,59 @@ def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int, int]: 
     return np.array(ids, dtype=np.int64), taken, unnumbered
 
 
-def _boxes(annotations: Sequence[Row], files: Sequence[Path]) -> NDArray[np.float64]:
-    """The boxes (M, 4). Raises DataError that names the first annotation without four finite numbers."""
+def _check_annotations(annotations: object, name: str) -> None:
+    """Raises DataError that names the first annotation at fault; None, a row that is not wanted, is none."""
+    if not isinstance(annotations, list):
+        raise DataError(f"{name}: has no list of annotations, so there are no boxes; a COCO dataset has one")
+    for position, row in enumerate(annotations):
+        fault = _fault(row) if row is not None else ""
+        if fault:
+            raise DataError(f"{name}: {_place(position, row)}: {fault}")
+
+
+def _fault(row: Any) -> str:  # Any: JSON
+    """What is wrong with an annotation, or an empty string."""
+    if not isinstance(row, dict):
+        return f"is {excerpt(row)}, not an object with image_id, category_id and bbox"
+    for key in ("image_id", "category_id", "bbox"):
+        if key not in row:
+            return f"has no {key}; image_id, category_id and bbox are needed"
+    box, area = row["bbox"], row.get("area")
+    if type(row["image_id"]) not in (int, str):
+        return f"image_id is {excerpt(row['image_id'])}, not a whole number or a string"
+    if type(row["category_id"]) is not int:
+        return f"category_id is {excerpt(row['category_id'])}, not a whole number"
+    if type(box) is not list or len(box) != 4 or not all(type(number) in (int, float) for number in box):
+        return f"bbox {excerpt(box)} is not a list of 4 numbers [x, y, width, height]"
+    if not all(map(math.isfinite, map(as_float, box))):
+        return f"bbox {excerpt(box)} has a number that is not finite"
+    if box[2] < 0 or box[3] < 0:
+        return f"bbox {excerpt(box)} has a negative width or height; a box is [x, y, width, height]"
+    for mark in ("iscrowd", "difficult", "ignore"):
+        if type(row.get(mark)) not in (int, bool, float, type(None)):
+            return f"{mark} is {excerpt(row[mark])}, not 0 or 1"
+    if area is not None and type(area) not in (int, float):
+        return f"area is {excerpt(area)}, not a number of square pixels"
+    return ""
+
+
+def _place(position: int, row: Any) -> str:  # Any: not yet checked
+    """How an annotation is named: by its id, or where it has none by its position."""
+    annotation_id = row.get("id") if isinstance(row, dict) else None
+    return f"annotations[{position}]" if annotation_id is None else f"annotation id {excerpt(annotation_id)}"
+
+
+def as_float(number: float) -> float:
+    """The number, infinite where it exceeds the range of floats."""
     try:
-        boxes = np.array([row.get("bbox") for row in annotations], dtype=np.float64).reshape(len(annotations), 4)
-    except (TypeError, ValueError):
-        boxes = np.full((len(annotations), 4), math.nan)
-        for place, row in enumerate(annotations):
-            bbox = row.get("bbox")
-            if isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(n, int | float) for n in bbox):
-                boxes[place] = bbox
-    faulty = np.flatnonzero(~np.isfinite(boxes).all(axis=1))
-    if faulty.size:
-        row = annotations[int(faulty[0])]
-        raise DataError(
-            f"{' + '.join(map(str, files))}: annotation {row.get('id')!r} has the bbox {row.get('bbox')!r}; "
-            "four finite numbers x, y, width, height are needed"
-        )
-    return boxes
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _boxes(annotations: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The boxes (M, 4) of annotations and their areas (M,), width x height where a row states no finite one."""
+    boxes = np.array([row["bbox"] for row in annotations], dtype=np.float64).reshape(len(annotations), 4)
+    stated = [math.nan if row.get("area") is None else as_float(row["area"]) for row in annotations]
+    areas = np.array(stated, dtype=np.float64)
+    return boxes, np.where(np.isfinite(areas), areas, boxes[:, 2] * boxes[:, 3])

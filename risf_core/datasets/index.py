@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +14,8 @@ from risf_core.errors import DataError, excerpt
 from risf_core.files import display_name, read_json
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def read_coco_document(
             "categories); a list is a detections file"
         )
     check_images(content.get("images"), name)
-    check_categories(content.get("categories"), name)
+    content["categories"] = _without_roots(content.get("categories"), content.get("annotations"), name)
+    check_categories(content["categories"], name)
     return content
 
 
@@ -65,19 +69,31 @@ def images_by_id(images: Iterable[Mapping[str, Any]]) -> dict[ImageId, ImageInfo
     return {image["id"]: image_info(image) for image in images}
 
 
+def _without_roots(categories: Any, annotations: Any, name: str) -> Any:  # Any: JSON, not yet checked
+    """The categories but for a root without boxes that has the name of a class below it (Roboflow writes such)."""
+    if not isinstance(categories, list) or not isinstance(annotations, list) or None in annotations:
+        return categories
+    rows = [row for row in categories if isinstance(row, dict) and isinstance(row.get("name"), str)]
+    below = {row["name"] for row in rows if row["name"] == row.get("supercategory")}
+    roots = [row for row in rows if row["name"] in below and row["name"] != row.get("supercategory")]
+    used = [row.get("category_id") for row in annotations if isinstance(row, dict)] if roots else []
+    for root in (root for root in roots if root.get("id") not in used):
+        _log.warning("%s: category id %s is but the root above class %r: left out", name, root["id"], root["name"])
+        categories = [row for row in categories if row is not root]
+    return categories
+
+
 def check_categories(categories: object, name: str) -> None:
-    """Raises DataError, `name` in it, where this is no list of COCO categories, or an id stands for two of them."""
+    """Raises DataError, `name` in it, where this is no list of COCO categories, or two have one id or name."""
     if not isinstance(categories, list):
         raise DataError(f"{name}: has no list of categories; a COCO dataset has images, annotations and categories")
     for category in categories:
         if not isinstance(category, dict) or type(category.get("id")) is not int or "name" not in category:
             raise DataError(f"{name}: category {excerpt(category)} needs a whole-numbered id and a name")
-    names_by_id: dict[int, str] = {}
-    for category in categories:
-        if category["id"] in names_by_id:
-            pair = f"{names_by_id[category['id']]!r} and {category['name']!r}"
-            raise DataError(f"{name}: category id {category['id']} stands for {pair}; give each class its own id")
-        names_by_id[category["id"]] = category["name"]
+    try:
+        ClassVocabulary.from_categories(categories)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
 
 
 def check_images(images: object, name: str) -> None:

@@ -133,17 +133,13 @@ def _log_lists(root: Path, lists: Sequence[Path], images: int) -> None:
 def _table(annotations: Sequence[_Annotation], vocabulary: ClassVocabulary, source: Source) -> AnnotatedDataset:
     rows = [(position, item) for position, annotation in enumerate(annotations) for item in annotation.objects]
     label_of = {name: label for label, name in enumerate(vocabulary.names)}
-    count = len(rows)
-    return AnnotatedDataset(
-        vocabulary=vocabulary,
-        images=tuple(annotation.info for annotation in annotations),
-        annotation_ids=np.arange(1, count + 1, dtype=np.int64),
-        image_positions=np.array([position for position, _ in rows], dtype=np.int64),
-        labels=np.array([label_of[item.name] for _, item in rows], dtype=np.int64),
-        boxes_xywh=np.array([item.box_xywh for _, item in rows], dtype=np.float64).reshape(count, 4),
-        crowd=np.zeros(count, dtype=bool),
+    return AnnotatedDataset.from_columns(
+        vocabulary,
+        [annotation.info for annotation in annotations],
+        np.array([position for position, _ in rows], dtype=np.int64),
+        np.array([label_of[item.name] for _, item in rows], dtype=np.int64),
+        np.array([item.box_xywh for _, item in rows], dtype=np.float64).reshape(len(rows), 4),
         difficult=np.array([item.difficult for _, item in rows], dtype=bool),
-        file_rows=np.arange(count, dtype=np.int64),
         source=source,
         listed_paths=tuple(annotation.listed_path for annotation in annotations),
     )

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.datasets.annotated import AnnotatedDataset, Source, distinct_classes
+from risf_core.datasets.annotated import AnnotatedDataset, Source
+from risf_core.datasets.index import check_categories
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.files import read_text
@@ -34,7 +35,7 @@ def read_yolo_dataset(path: Path, *, on_progress: Callable[[int, int], None] | N
     """
     file = path / "data.yaml" if path.is_dir() else path
     content = _read_settings(file)
-    vocabulary = distinct_classes(_vocabulary(content, file), name=str(file))
+    vocabulary = _vocabulary(content, file)
     root = _root(content, file)
     images = _images(content, root=root, file=file)
     digest = hashlib.sha256(file.read_bytes())
@@ -51,16 +52,12 @@ def read_yolo_dataset(path: Path, *, on_progress: Callable[[int, int], None] | N
             rows.append((position, class_number, ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)))
         if on_progress is not None:
             on_progress(position + 1, len(images))
-    return AnnotatedDataset(
-        vocabulary=vocabulary,
-        images=tuple(infos),
-        annotation_ids=np.arange(1, len(rows) + 1, dtype=np.int64),
-        image_positions=np.array([position for position, _, _ in rows], dtype=np.int64),
-        labels=np.array([class_number for _, class_number, _ in rows], dtype=np.int64),
-        boxes_xywh=np.array([box for _, _, box in rows], dtype=np.float64).reshape(len(rows), 4),
-        crowd=np.zeros(len(rows), dtype=bool),
-        difficult=np.zeros(len(rows), dtype=bool),
-        file_rows=np.arange(len(rows), dtype=np.int64),
+    return AnnotatedDataset.from_columns(
+        vocabulary,
+        infos,
+        np.array([position for position, _, _ in rows], dtype=np.int64),
+        np.array([class_number for _, class_number, _ in rows], dtype=np.int64),
+        np.array([box for _, _, box in rows], dtype=np.float64).reshape(len(rows), 4),
         source=Source("yolo", (file,), (digest.hexdigest(),)),
     )
 
@@ -92,7 +89,9 @@ def _vocabulary(content: dict[str, Any], file: Path) -> ClassVocabulary:
         names = [names[number] for number in numbers]
     if not isinstance(names, list) or not names:
         raise DataError(f"{file}: has no class names; write names: [first, second, ...]")
-    return ClassVocabulary.from_names([str(name) for name in names], first_id=0)
+    categories = [{"id": number, "name": str(name)} for number, name in enumerate(names)]
+    check_categories(categories, str(file))
+    return ClassVocabulary.from_categories(categories)
 
 
 def _root(content: dict[str, Any], file: Path) -> Path:

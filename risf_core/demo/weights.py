@@ -23,10 +23,10 @@ def packaged_files() -> tuple[Path, ...]:
 def share_right(encoder: CropEncoder, made: MadeDataset) -> float:
     """Of the ground-truth crops of the test photos, the share whose own name of all the demo's classes fits best."""
     truth = read_ground_truth(made.test)
-    photos = find_photos(truth.images, images=None, folders=[made.photos]).photos
+    photos = find_photos(truth.images_by_id, images=None, folders=[made.photos]).photos
     corners = truth.boxes_xywh.copy()
     corners[:, 2:] += corners[:, :2]
-    of_image = {image_id: np.flatnonzero(truth.image_ids == image_id) for image_id in truth.images}
+    of_image = {image_id: np.flatnonzero(truth.image_ids == image_id) for image_id in truth.images_by_id}
     rows = {image_id: found for image_id, found in of_image.items() if len(found)}
     crops = (ImageCrops(photos[image_id], corners[found]) for image_id, found in rows.items())
     texts = encoder.encode_texts([DEFAULT_TEMPLATE.format(name) for name in CLASSES])  # (C, D)

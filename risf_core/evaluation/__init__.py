@@ -1,8 +1,8 @@
 """AP of detections against ground truth."""
 
+from risf_core.datasets import read_ground_truth
 from risf_core.evaluation.aggregate import Aggregate, Spread, aggregate
 from risf_core.evaluation.compare import Bootstrapped, Intervals, bootstrap
-from risf_core.evaluation.ground_truth import GroundTruth, read_ground_truth
 from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences
 from risf_core.evaluation.protocols import evaluate, match
@@ -16,7 +16,6 @@ __all__ = [
     "EvaluatedFile",
     "Evaluation",
     "EvaluationSettings",
-    "GroundTruth",
     "Intervals",
     "Metrics",
     "Spread",

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import EvaluatorName
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
 from risf_core.evaluation.coco_evaluators import AREAS, IOU_THRESHOLDS, Curves, accumulate
-from risf_core.evaluation.ground_truth import GroundTruth
-from risf_core.evaluation.metrics import UNDEFINED, Metrics, distinct_names, group_labels
+from risf_core.evaluation.metrics import UNDEFINED, Metrics, group_labels
 from risf_core.vocabulary import ClassVocabulary
 
 COCO_MAX_DETECTIONS: tuple[int, ...] = (1, 10, 100)
@@ -20,7 +20,7 @@ COCO_MAX_DETECTIONS: tuple[int, ...] = (1, 10, 100)
 
 def evaluate_coco(
     detections: Detections,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
     evaluator: EvaluatorName = "ultrafast",
@@ -41,8 +41,7 @@ def metrics_of(curves: Curves, vocabulary: ClassVocabulary, *, caps: Sequence[in
     return Metrics(
         overall=_figures(curves, every, caps),
         per_class={
-            name: _figures(curves, every[label : label + 1], caps)
-            for label, name in enumerate(distinct_names(vocabulary))
+            name: _figures(curves, every[label : label + 1], caps) for label, name in enumerate(vocabulary.names)
         },
         groups={group: _figures(curves, labels, caps) for group, labels in group_labels(vocabulary).items()},
         protocol="coco",

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import EvaluatorName
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections, factorize
-from risf_core.evaluation.ground_truth import GroundTruth
 
 # pycocotools' own grids, made by its own expressions: arithmetic of another kind differs in the last bit
 IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10, endpoint=True)  # (T,)
@@ -37,7 +37,7 @@ class Curves:
 
 def accumulate(
     detections: Detections,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     max_detections: Sequence[int],
     evaluator: EvaluatorName,
@@ -86,7 +86,7 @@ def _run(evaluation: Any, max_detections: Sequence[int], name: str) -> Curves:  
     return Curves(evaluation.eval["precision"], evaluation.eval["recall"], name)
 
 
-def _dataset(ground_truth: GroundTruth) -> dict[str, Any]:
+def _dataset(ground_truth: AnnotatedDataset) -> dict[str, Any]:
     """The ground truth as both libraries want it, under numbers of our own.
 
     Images are numbered by the order of their ids (which may be strings), categories by label, boxes from 1: pycocotools
@@ -111,7 +111,7 @@ def _dataset(ground_truth: GroundTruth) -> dict[str, Any]:
     }
 
 
-def _rows(detections: Detections, ground_truth: GroundTruth) -> NDArray[np.float64]:
+def _rows(detections: Detections, ground_truth: AnnotatedDataset) -> NDArray[np.float64]:
     """The detections as (N, 7): image number, x, y, width, height, score, category number."""
     codes, present = factorize(detections.image_ids)
     numbers = np.array([ground_truth.image_ranks[image_id] + 1 for image_id in present], dtype=np.float64)

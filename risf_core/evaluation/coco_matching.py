@@ -9,15 +9,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.coco_evaluators import AREAS, IOU_THRESHOLDS, RECALL_THRESHOLDS
-from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.evaluation.matches import Matches, Order, candidate_pairs, ranges, truth_by_class
 
 _DETECTIONS_AT_ONCE = 1 << 14  # bounds the memory of a turn
 
 
-def match_coco(detections: Detections, ground_truth: GroundTruth, *, caps: Sequence[int]) -> Matches:
+def match_coco(detections: Detections, ground_truth: AnnotatedDataset, *, caps: Sequence[int]) -> Matches:
     """The matches of detections whose image ids and labels are the ground truth's; `caps` ascending.
 
     In each image and class the detections take turns, best score first. Each takes the box it overlaps most, of those
@@ -95,7 +95,7 @@ class _Turn(_Pairs):
         return chosen
 
 
-def _pairs(detections: Detections, ground_truth: GroundTruth, order: Order) -> _Pairs:
+def _pairs(detections: Detections, ground_truth: AnnotatedDataset, order: Order) -> _Pairs:
     found, truth = detections.boxes_xywh[order.rows], ground_truth.boxes_xywh
     pieces = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
     for rows, boxes in candidate_pairs(detections, ground_truth, order):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from risf_core.errors import ConfigError
 from risf_core.evaluation.matches import Matches
-from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names, group_labels
+from risf_core.evaluation.metrics import GROUP_PREFIXES, group_labels
 from risf_core.evaluation.resampling import ClassFigures, Resampler
 from risf_core.progress import Progress
 from risf_core.vocabulary import ClassVocabulary
@@ -110,7 +110,7 @@ def _names_with_enough_images(matches: Matches, vocabulary: ClassVocabulary) -> 
     bounds = zip(matches.truth_bounds[:-1], matches.truth_bounds[1:], strict=True)
     images = [matches.truth_images[a:b][matches.truth_counted[0, a:b]] for a, b in bounds]
     enough = [len(np.unique(own)) >= LEAST_IMAGES for own in images]
-    return dict(zip(distinct_names(vocabulary), enough, strict=True))
+    return dict(zip(vocabulary.names, enough, strict=True))
 
 
 def _named_figures(

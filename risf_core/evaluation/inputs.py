@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections, factorize
 from risf_core.errors import listing
-from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.files import display_name
 from risf_core.formats.coco import read_detections
 from risf_core.formats.conventions import Conventions
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 def read_detections_for(
     source: Path | str,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     conventions: Conventions | None = None,
     on_unmatched: Literal["error", "skip"] = "error",
@@ -31,7 +31,7 @@ def read_detections_for(
     the likely cause, or are left out with a warning where `on_unmatched` is "skip".
     """
     name, conventions = display_name(source), conventions or Conventions()
-    own_ids = image_ids_by_file_id(ground_truth.images, conventions.image_ids)
+    own_ids = image_ids_by_file_id(ground_truth.images_by_id, conventions.image_ids)
     sizes = ground_truth.image_sizes
     file = read_detections(
         source,
@@ -46,7 +46,7 @@ def read_detections_for(
     table = file.detections[file.detections.labels >= 0]
     unmatched: Literal["error", "drop"] = "drop" if on_unmatched == "skip" else "error"
     table = fit_image_ids(
-        table, ground_truth.images, convention=conventions.image_ids, on_unmatched=unmatched, name=name
+        table, ground_truth.images_by_id, convention=conventions.image_ids, on_unmatched=unmatched, name=name
     )
     left_out = len(file.detections) - len(table)
     if left_out:
@@ -63,7 +63,7 @@ def read_detections_for(
     return table
 
 
-def _compare_names(envelope: Mapping[str, Any], ground_truth: GroundTruth, name: str) -> None:
+def _compare_names(envelope: Mapping[str, Any], ground_truth: AnnotatedDataset, name: str) -> None:
     """Warn where a dataset dict of detections calls a category otherwise than the ground truth does."""
     vocabulary = ground_truth.vocabulary
     theirs = {row["id"]: row["name"] for row in envelope.get("categories") or [] if {"id", "name"} <= row.keys()}

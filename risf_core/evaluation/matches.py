@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections, factorize
-from risf_core.evaluation.ground_truth import GroundTruth
 
 Ties = Literal["image", "file"]
 
@@ -30,7 +30,7 @@ class Order:
     bounds: NDArray[np.int64]  # (C + 1,) where each class begins and ends
 
     @classmethod
-    def of(cls, detections: Detections, ground_truth: GroundTruth, *, cap: int | None, ties: Ties) -> Order:
+    def of(cls, detections: Detections, ground_truth: AnnotatedDataset, *, cap: int | None, ties: Ties) -> Order:
         """The order of detections whose image ids and labels are the ground truth's, those past the cap left out."""
         codes, present = factorize(detections.image_ids)
         ranks = np.array([ground_truth.image_ranks[image_id] for image_id in present], dtype=np.int64)
@@ -68,7 +68,7 @@ class Matches:
         return len(self.order.bounds) - 1
 
 
-def truth_by_class(ground_truth: GroundTruth) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def truth_by_class(ground_truth: AnnotatedDataset) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The ground truth's boxes sorted by class: their positions (M,), their image ranks (M,), class bounds (C + 1,)."""
     positions = np.argsort(ground_truth.labels, kind="stable")
     ranks = np.array([ground_truth.image_ranks[i] for i in ground_truth.image_ids.tolist()], dtype=np.int64)
@@ -77,7 +77,7 @@ def truth_by_class(ground_truth: GroundTruth) -> tuple[NDArray[np.int64], NDArra
 
 
 def candidate_pairs(
-    detections: Detections, ground_truth: GroundTruth, order: Order
+    detections: Detections, ground_truth: AnnotatedDataset, order: Order
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Every detection (its place in the order) with every box (its position) of its image and class, in pieces.
 

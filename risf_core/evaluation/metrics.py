@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,15 +42,6 @@ class Metrics:
             "metrics": self.flat(),
             "per_class": {name: dict(figures) for name, figures in self.per_class.items()},
         }
-
-
-def distinct_names(vocabulary: ClassVocabulary) -> list[str]:
-    """The class names, where one stands twice with its category id."""
-    occurrences = Counter(vocabulary.names)
-    return [
-        name if occurrences[name] == 1 else f"{name} (id {category_id})"
-        for name, category_id in zip(vocabulary.names, vocabulary.category_ids, strict=True)
-    ]
 
 
 def group_labels(vocabulary: ClassVocabulary) -> dict[Group, NDArray[np.int64]]:

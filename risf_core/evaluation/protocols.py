@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from risf_core.choices import EvaluatorName, Protocol
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps, evaluate_coco
 from risf_core.evaluation.coco_matching import match_coco
-from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.evaluation.matches import Matches
 from risf_core.evaluation.metrics import Metrics
 from risf_core.evaluation.voc import evaluate_voc, match_voc
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 def evaluate(
     detections: Detections,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     vocabulary: ClassVocabulary | None = None,
     protocol: Protocol = "coco",
@@ -51,7 +51,7 @@ def evaluate(
 
 def match(
     detections: Detections,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     protocol: Protocol = "coco",
     max_detections: Sequence[int] = COCO_MAX_DETECTIONS,
@@ -63,8 +63,8 @@ def match(
     return match_coco(detections, ground_truth, caps=checked_caps(max_detections))
 
 
-def _fitting(detections: Detections, ground_truth: GroundTruth) -> Detections:
-    detections = fit_image_ids(detections, ground_truth.images)
+def _fitting(detections: Detections, ground_truth: AnnotatedDataset) -> Detections:
+    detections = fit_image_ids(detections, ground_truth.images_by_id)
     if (detections.labels < 0).any():
         return detections[detections.labels >= 0]  # rows of categories that the vocabulary does not know
     return detections

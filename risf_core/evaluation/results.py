@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.evaluation.aggregate import Aggregate
 from risf_core.evaluation.compare import Bootstrapped
-from risf_core.evaluation.ground_truth import GroundTruth
-from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences, distinct_names
+from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences
 from risf_core.files import atomic_writer
 
 
@@ -25,7 +25,7 @@ class EvaluatedFile:
     bootstrapped: Bootstrapped | None = None
 
 
-def comparison_json(files: Sequence[EvaluatedFile], ground_truth: GroundTruth) -> dict[str, Any]:  # Any: JSON
+def comparison_json(files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset) -> dict[str, Any]:  # Any: JSON
     """What `risf evaluate --json` says of files: each with its metrics, and its differences to the first."""
     vocabulary = ground_truth.vocabulary
     return {
@@ -36,7 +36,7 @@ def comparison_json(files: Sequence[EvaluatedFile], ground_truth: GroundTruth) -
     }
 
 
-def write_class_csv(path: Path, files: Sequence[EvaluatedFile], ground_truth: GroundTruth) -> None:
+def write_class_csv(path: Path, files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset) -> None:
     """Write one row for each file and class: its figures in 0..1, empty where there is nothing to measure against."""
     names = list(files[0].metrics.overall)
     rows = (
@@ -47,7 +47,7 @@ def write_class_csv(path: Path, files: Sequence[EvaluatedFile], ground_truth: Gr
     _write_csv(path, ["detections", *_CLASS_COLUMNS, *names], rows)
 
 
-def write_aggregate_csv(path: Path, runs: Aggregate, ground_truth: GroundTruth) -> None:
+def write_aggregate_csv(path: Path, runs: Aggregate, ground_truth: AnnotatedDataset) -> None:
     """Write one row for each class: mean and 95 % interval of its figures over the runs, in 0..1."""
     names = list(runs.overall)
     rows = (
@@ -75,11 +75,11 @@ def _file_json(file: EvaluatedFile, first: EvaluatedFile | None) -> dict[str, An
     return content
 
 
-def _classes(ground_truth: GroundTruth) -> Iterator[tuple[str, int, str, int]]:
+def _classes(ground_truth: AnnotatedDataset) -> Iterator[tuple[str, int, str, int]]:
     """Name, category id, group and number of boxes of each class."""
     vocabulary = ground_truth.vocabulary
     columns = zip(
-        distinct_names(vocabulary),
+        vocabulary.names,
         vocabulary.names,
         vocabulary.category_ids,
         ground_truth.boxes_per_class(),

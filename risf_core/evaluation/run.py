@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from risf_core.choices import DEFAULT_BOOTSTRAP, EvaluatorName, Protocol
+from risf_core.datasets import AnnotatedDataset, read_ground_truth
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
 from risf_core.evaluation.aggregate import Aggregate, aggregate
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps
 from risf_core.evaluation.compare import LEVEL, bootstrap
-from risf_core.evaluation.ground_truth import GroundTruth, read_ground_truth
 from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.protocols import evaluate, match
 from risf_core.evaluation.results import EvaluatedFile, comparison_json, write_aggregate_csv, write_class_csv
@@ -61,7 +61,7 @@ class Evaluation:
 
     annotations: Path
     settings: EvaluationSettings
-    truth: GroundTruth
+    truth: AnnotatedDataset
     files: Sequence[EvaluatedFile]
     runs: Aggregate | None  # the files as runs of one setting, where they are
 
@@ -139,7 +139,7 @@ def evaluate_files(
 def _with_intervals(
     files: Sequence[EvaluatedFile],
     tables: Sequence[Detections],
-    truth: GroundTruth,
+    truth: AnnotatedDataset,
     settings: EvaluationSettings,
     progress: Progress | None,
 ) -> list[EvaluatedFile]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
-from risf_core.evaluation.ground_truth import GroundTruth
 from risf_core.evaluation.matches import Matches, Order, candidate_pairs, truth_by_class
-from risf_core.evaluation.metrics import UNDEFINED, Metrics, distinct_names, group_labels
+from risf_core.evaluation.metrics import UNDEFINED, Metrics, group_labels
 from risf_core.vocabulary import ClassVocabulary
 
 # As the field computes them (py-faster-rcnn's voc_eval and after it detectron2, TFA, DeFRCN), in these very
@@ -28,17 +28,14 @@ def evaluate_voc(matches: Matches, vocabulary: ClassVocabulary) -> Metrics:
     )  # (T, C), -1 where a class has no box
     return Metrics(
         overall=_figures(average_precision, vocabulary.labels()),
-        per_class={
-            name: _figures(average_precision, np.array([label]))
-            for label, name in enumerate(distinct_names(vocabulary))
-        },
+        per_class={name: _figures(average_precision, np.array([label])) for label, name in enumerate(vocabulary.names)},
         groups={group: _figures(average_precision, labels) for group, labels in group_labels(vocabulary).items()},
         protocol="voc",
         evaluator="risf",
     )
 
 
-def match_voc(detections: Detections, ground_truth: GroundTruth) -> Matches:
+def match_voc(detections: Detections, ground_truth: AnnotatedDataset) -> Matches:
     """The verdicts on detections by the VOC2007 rule.
 
     Each detection, best score first, looks at the box of its class and image that it overlaps most, whatever was found
@@ -72,7 +69,7 @@ def match_voc(detections: Detections, ground_truth: GroundTruth) -> Matches:
 
 
 def _best_overlaps(
-    detections: Detections, ground_truth: GroundTruth, order: Order
+    detections: Detections, ground_truth: AnnotatedDataset, order: Order
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """For each detection in order the largest overlap with a box of its class and image (N,), and that box (N,)."""
     best = np.full(len(order.rows), -np.inf)

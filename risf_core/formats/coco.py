@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from risf_core.choices import BoxConvention, CategoryConvention
 from risf_core.datasets import check_categories, check_images, images_by_id
+from risf_core.datasets.coco import as_float
 from risf_core.detections import Detections, Extras, ImageId
 from risf_core.errors import DataError, counted, excerpt
 from risf_core.files import display_name, open_output, read_json
@@ -220,22 +220,14 @@ class _Columns:
             table = np.array(boxes, dtype=np.float64).reshape(len(rows), 4)
             column = np.array(scores, dtype=np.float64)
         except OverflowError:  # a whole number beyond the range of floats
-            table = np.array([[_as_float(number) for number in box] for box in boxes]).reshape(len(rows), 4)
-            column = np.array([_as_float(score) for score in scores])
+            table = np.array([[as_float(number) for number in box] for box in boxes]).reshape(len(rows), 4)
+            column = np.array([as_float(score) for score in scores])
         _check_finite(table, column, name)
         extras: list[Extras | None] = [
             None if len(row) == len(_CORE_KEYS) else {k: v for k, v in row.items() if k not in _CORE_KEYS}
             for row in rows
         ]
         return cls(image_ids, category_ids, table, column, extras)
-
-
-def _as_float(number: float) -> float:
-    """The number, infinite where it exceeds the range of floats."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf
 
 
 def _check_finite(boxes: NDArray[np.float64], scores: NDArray[np.float64], name: str) -> None:

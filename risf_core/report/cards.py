@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from risf_core.errors import counted, listing
-from risf_core.evaluation.metrics import distinct_names
 from risf_core.report.comparison import Comparison
 from risf_core.report.gallery import Gallery, image_name
 from risf_core.report.moved import Kind, MovedRow
@@ -56,7 +55,7 @@ def build_cards(comparison: Comparison, gallery: Gallery, *, record: Record | No
     if not len(comparison.pairs):
         return []
     aliases = _aliases(record)
-    names = distinct_names(comparison.truth.vocabulary)
+    names = comparison.truth.vocabulary.names
     kinds = []
     for kind, (title, what) in _KINDS.items():
         own = gallery.moved[kind]

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import DEFAULT_BOOTSTRAP, EvaluatorName
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
-from risf_core.evaluation import EvaluatedFile, GroundTruth, bootstrap, comparison_json, match
+from risf_core.evaluation import EvaluatedFile, bootstrap, comparison_json, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, metrics_of
 from risf_core.evaluation.coco_evaluators import accumulate
 from risf_core.evaluation.matches import Matches
@@ -44,7 +45,7 @@ class ComparedFile:
 class Comparison:
     """Two files against one ground truth."""
 
-    truth: GroundTruth
+    truth: AnnotatedDataset
     before: ComparedFile
     after: ComparedFile
     pairs: RowPairs
@@ -76,7 +77,7 @@ class Comparison:
 def compare_files(
     before: Detections,
     after: Detections,
-    truth: GroundTruth,
+    truth: AnnotatedDataset,
     *,
     names: tuple[str, str],
     threshold: float = 0.5,

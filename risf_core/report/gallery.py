@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import ImageId
 from risf_core.errors import ImageError, listing
-from risf_core.evaluation import GroundTruth
 from risf_core.images import decode_rgb
 from risf_core.photos import Photo, find_photos
 from risf_core.report.comparison import Comparison
@@ -56,19 +56,19 @@ def build_gallery(comparison: Comparison, *, images: Sequence[Path], most: int) 
     return Gallery(moved, pictures, absent, left_out, asked_for_pictures=bool(images), has_names=has_names)
 
 
-def image_name(truth: GroundTruth, image_id: ImageId) -> str:
+def image_name(truth: AnnotatedDataset, image_id: ImageId) -> str:
     """What a person calls an image: its file name, or its id."""
-    return truth.images[image_id].file_name or f"image {image_id}"
+    return truth.images_by_id[image_id].file_name or f"image {image_id}"
 
 
 def _photos_of(
-    rows: Sequence[MovedRow], truth: GroundTruth, folders: Sequence[Path]
+    rows: Sequence[MovedRow], truth: AnnotatedDataset, folders: Sequence[Path]
 ) -> tuple[dict[ImageId, Photo], dict[ImageId, str]]:
     """The photos of the rows' images, and why the others have none."""
     ids = list(dict.fromkeys(row.image_id for row in rows))
     if not folders:
         return {}, dict.fromkeys(ids, "no photos were given")
-    found = find_photos(ids, images=truth.images, folders=folders)
+    found = find_photos(ids, images=truth.images_by_id, folders=folders)
     where = listing([str(folder) for folder in folders], most=2)
     return dict(found.photos), dict.fromkeys(found.missing, f"no photo in {where}")
 

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names, group_labels
+from risf_core.evaluation.metrics import GROUP_PREFIXES, group_labels
 from risf_core.report import charts
 from risf_core.report.comparison import Comparison
 from risf_core.report.curves import SHOWN_AT
@@ -66,7 +66,7 @@ def _class_bars(comparison: Comparison, rows: Sequence[FigureRow]) -> Any:  # An
 def _curves(comparison: Comparison, names: Sequence[str]) -> list[dict[str, Any]]:
     """The curves of all classes, of base and novel ones, and of some classes alone."""
     vocabulary = comparison.truth.vocabulary
-    every = distinct_names(vocabulary)
+    every = vocabulary.names
     label_of = {name: label for label, name in enumerate(every)}
     choices: dict[str, NDArray[np.int64]] = {"all classes": vocabulary.labels()}
     choices |= {f"{group} classes": labels for group, labels in group_labels(vocabulary).items()}

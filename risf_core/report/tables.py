@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from risf_core.evaluation import UNDEFINED, differences
 from risf_core.evaluation.compare import Interval
-from risf_core.evaluation.metrics import GROUP_PREFIXES, distinct_names
+from risf_core.evaluation.metrics import GROUP_PREFIXES
 from risf_core.report.comparison import Comparison
 from risf_core.report.moved import Kind, Moved
 from risf_core.report.verdicts import Kept
@@ -74,7 +74,7 @@ def summary_of(comparison: Comparison) -> list[FigureGroup]:
 def class_rows(comparison: Comparison) -> list[FigureRow]:
     """AP of each class that has boxes, the largest change first."""
     truth = comparison.truth
-    names, boxes = distinct_names(truth.vocabulary), truth.boxes_per_class()
+    names, boxes = truth.vocabulary.names, truth.boxes_per_class()
     before, after = (file.evaluated.metrics.per_class for file in comparison.files)
     bootstrapped = comparison.after.evaluated.bootstrapped
     difference = bootstrapped.difference.per_class if bootstrapped and bootstrapped.difference else {}

@@ -44,7 +44,7 @@ def without_empty_classes(dataset: AnnotatedDataset) -> AnnotatedDataset:
     DataError where no class has a box.
     """
     vocabulary = dataset.vocabulary
-    counts = dict(zip(vocabulary.names, dataset.boxes_per_class().tolist(), strict=True))
+    counts = dict(zip(vocabulary.names, dataset.usable_per_class().tolist(), strict=True))
     empty = [name for name, count in counts.items() if not count]
     if len(empty) == len(counts):
         raise DataError("the training images hold no box of any class (crowd and boxes of no area do not count)")

@@ -132,6 +132,7 @@ def _dataset(content: Content, path: Path) -> AnnotatedDataset:
     try:
         images, boxes = content["images"], content["boxes"]
         count = len(boxes["annotation_id"])
+        boxes_xywh = np.array(boxes["xywh"], dtype=np.float64).reshape(count, 4)
         difficult = np.zeros(count, dtype=bool)
         difficult[boxes["difficult"]] = True
         return AnnotatedDataset(
@@ -145,7 +146,8 @@ def _dataset(content: Content, path: Path) -> AnnotatedDataset:
             annotation_ids=np.array(boxes["annotation_id"], dtype=np.int64),
             image_positions=np.array(boxes["image"], dtype=np.int64),
             labels=np.array(boxes["class"], dtype=np.int64),
-            boxes_xywh=np.array(boxes["xywh"], dtype=np.float64).reshape(count, 4),
+            boxes_xywh=boxes_xywh,
+            areas=boxes_xywh[:, 2] * boxes_xywh[:, 3],
             crowd=np.zeros(count, dtype=bool),
             difficult=difficult,
             file_rows=np.arange(count, dtype=np.int64),

@@ -13,7 +13,7 @@ from risf_core.detections import ImageId
 from risf_core.detector.model import Detector
 from risf_core.detector.prediction import PredictionSettings, predict
 from risf_core.errors import DataError, counted, listing
-from risf_core.evaluation import GroundTruth, evaluate
+from risf_core.evaluation import evaluate
 from risf_core.photos import Photo
 from risf_core.records import locate_images
 from risf_core.vocabulary import ClassVocabulary
@@ -24,7 +24,7 @@ class HeldOutSet:
     """Images with their boxes of the model's classes."""
 
     photos: Mapping[ImageId, Photo]
-    truth: GroundTruth  # under the model's vocabulary
+    truth: AnnotatedDataset  # under the model's vocabulary
     sha256: str  # of the annotations that it was read from
 
 
@@ -48,7 +48,7 @@ def held_out_set(
             )
     paths = locate_images(dataset.images, image_folders)
     photos = {info.image_id: Photo(path, info.size) for info, path in zip(dataset.images, paths, strict=True)}
-    return HeldOutSet(photos, GroundTruth.of_dataset(dataset), " ".join(dataset.source.sha256))
+    return HeldOutSet(photos, dataset, " ".join(dataset.source.sha256))
 
 
 def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: PredictionSettings) -> dict[str, float]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import EvidenceKind
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
-from risf_core.evaluation import UNDEFINED, GroundTruth, bootstrap, evaluate, match
+from risf_core.evaluation import UNDEFINED, bootstrap, evaluate, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.evaluation.compare import Interval
 from risf_core.progress import Progress
@@ -86,7 +87,7 @@ class CrossValidation:
 def cross_validate(
     detections: Detections,
     rows: LabelledRows,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     evidence: EvidenceKind,
     seed: int,
@@ -151,27 +152,15 @@ def apply(fusion: FittedFusion, rows: LabelledRows) -> Scores:
     return fusion.apply(rows.scores, rows.evidence, rows.boxes_xywh, novel=rows.novel, of_classes=rows.of_classes)
 
 
-def images_of(ground_truth: GroundTruth, positions: NDArray[np.int64]) -> GroundTruth:
+def images_of(ground_truth: AnnotatedDataset, positions: NDArray[np.int64]) -> AnnotatedDataset:
     """The ground truth of some of the images."""
-    ids = list(ground_truth.images)
-    images = {ids[position]: ground_truth.images[ids[position]] for position in positions.tolist()}
-    kept = np.array([image_id in images for image_id in ground_truth.image_ids.tolist()], dtype=bool)
-    return replace(
-        ground_truth,
-        images=images,
-        image_ids=ground_truth.image_ids[kept],
-        boxes_xywh=ground_truth.boxes_xywh[kept],
-        areas=ground_truth.areas[kept],
-        labels=ground_truth.labels[kept],
-        crowd=ground_truth.crowd[kept],
-        difficult=ground_truth.difficult[kept],
-    )
+    return ground_truth.without_images(np.setdiff1d(np.arange(len(ground_truth.images)), positions))
 
 
 def _best_alpha(
     detections: Detections,
     rows: LabelledRows,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     evidence: EvidenceKind,
     alphas: Sequence[float],
 ) -> float:
@@ -182,7 +171,7 @@ def _best_alpha(
     return max(alphas, key=lambda alpha: (values[alpha], alpha))
 
 
-def _ap(detections: Detections, rows: LabelledRows, scores: Scores, ground_truth: GroundTruth) -> float:
+def _ap(detections: Detections, rows: LabelledRows, scores: Scores, ground_truth: AnnotatedDataset) -> float:
     table = _judgeable(detections, rows, scores)
     if not (ground_truth.boxes_per_class() > 0).any() or not len(table):
         return 0.0
@@ -198,7 +187,7 @@ def _judgeable(detections: Detections, rows: LabelledRows, scores: Scores) -> De
 def _compare(
     detections: Detections,
     rows: LabelledRows,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     tables: Mapping[str, Scores],
     *,
     resamples: int,
@@ -222,6 +211,6 @@ def _compare(
     )
 
 
-def _figures(table: Detections, ground_truth: GroundTruth) -> dict[str, float]:
+def _figures(table: Detections, ground_truth: AnnotatedDataset) -> dict[str, float]:
     flat = evaluate(table, ground_truth, max_detections=COCO_MAX_DETECTIONS).flat()
     return {name: flat[name] for name in FIGURES if flat.get(name, UNDEFINED) != UNDEFINED}

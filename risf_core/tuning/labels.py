@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
-from risf_core.evaluation import GroundTruth, match
+from risf_core.evaluation import match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.evaluation.coco_matching import overlaps_of_pairs
 from risf_core.rescore.evidence import Evidence
@@ -44,7 +45,7 @@ class LabelledRows:
 
 
 def judge(
-    detections: Detections, ground_truth: GroundTruth, *, sparse: bool
+    detections: Detections, ground_truth: AnnotatedDataset, *, sparse: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Which detections (N,) are right, and which are judged (N,); image ids and labels are the ground truth's.
 
@@ -65,7 +66,7 @@ def judge(
     return right, judged
 
 
-def _on_another_class(detections: Detections, ground_truth: GroundTruth) -> NDArray[np.bool_]:
+def _on_another_class(detections: Detections, ground_truth: AnnotatedDataset) -> NDArray[np.bool_]:
     """Which detections (N,) overlap a box of another class by at least a half, and none of their own class."""
     result = np.zeros(len(detections), dtype=bool)
     boxes_of: dict[object, list[int]] = {}

@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from risf_core.evaluation import GroundTruth, read_ground_truth
+from risf_core.datasets import AnnotatedDataset
+from risf_core.evaluation import read_ground_truth
 from risf_core.rescore.fusion_file import FORMAT, VERSION, conditions_of
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.record import identified, plain
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class Labels:
     """Labelled images."""
 
-    ground_truth: GroundTruth
+    ground_truth: AnnotatedDataset
     folders: tuple[Path, ...]  # where a split says that its photos lie
     sparse: bool  # only some objects of the images are labelled
 
@@ -39,7 +40,7 @@ def read_labels(
     if not is_split(path):
         return Labels(read_ground_truth(path), (), bool(sparse))
     split = read_shots(path, shots=shots, seed=seed, novel=novel)
-    truth = GroundTruth.of_dataset(split.boxes)
+    truth = split.boxes
     return Labels(truth, split.folders, True if sparse is None else sparse)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections, ImageId
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.errors import DataError, counted
-from risf_core.evaluation import GroundTruth
 from risf_core.evaluation.compare import Interval
 from risf_core.photos import Photo
 from risf_core.progress import PhaseProgress
@@ -51,7 +51,7 @@ class Tuned:
 
 def tune(
     detections: Detections,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     encoder: CropEncoder,
     photos: Mapping[ImageId, Photo],
@@ -73,7 +73,7 @@ def tune(
 
     Raises DataError where there is too little to learn from.
     """
-    known = np.array([image_id in ground_truth.images for image_id in detections.image_ids.tolist()], dtype=bool)
+    known = np.array([image_id in ground_truth.images_by_id for image_id in detections.image_ids.tolist()], dtype=bool)
     table = detections[known & (detections.labels >= 0)]
     gathered = gather_evidence(
         table,
@@ -90,7 +90,7 @@ def tune(
 
 def labelled_rows(
     detections: Detections,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     gathered: Gathered,
     *,
     settings: RescoreSettings,
@@ -98,7 +98,7 @@ def labelled_rows(
 ) -> LabelledRows:
     """The detections of labelled images with all that a fit needs to know of them."""
     right, judged = judge(detections, ground_truth, sparse=sparse)
-    position_of = {image_id: position for position, image_id in enumerate(ground_truth.images)}
+    position_of = {image_id: position for position, image_id in enumerate(ground_truth.images_by_id)}
     return LabelledRows(
         scores=detections.scores,
         evidence=gathered.evidence,
@@ -116,7 +116,7 @@ def labelled_rows(
 def fit_labelled(
     detections: Detections,
     rows: LabelledRows,
-    ground_truth: GroundTruth,
+    ground_truth: AnnotatedDataset,
     *,
     settings: RescoreSettings,
     seed: int = 0,

@@ -76,7 +76,7 @@ def average_precision(world: Path, run: Path, engine: str) -> float:
     truth = read_ground_truth(world / "test.json")
     checkpoint = read_checkpoint(run)
     model = on_engine(detector_of(checkpoint)[0], engine)
-    photos = find_photos(truth.images, images=None, folders=[world / "photos"]).photos
+    photos = find_photos(truth.images_by_id, images=None, folders=[world / "photos"]).photos
     found = predict(model, photos, vocabulary=checkpoint.vocabulary)
     assert checkpoint.vocabulary.names == truth.vocabulary.names
     return evaluate(found.detections, truth, evaluator="pycocotools").overall["AP"]

@@ -108,12 +108,12 @@ def test_detections_come_from_stdin_also_as_a_dataset_with_scores(risf, folder):
 
 
 def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(evaluate, folder):
-    scored = {**TRUTH, "categories": [{"id": 2, "name": "dog"}, {"id": 4, "name": "dog"}], "annotations": [HIT]}
+    scored = {**TRUTH, "categories": [{"id": 2, "name": "lion"}, {"id": 4, "name": "dog"}], "annotations": [HIT]}
     done = evaluate("-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
     assert done.returncode == 0
     assert done.stderr == (
         "warning: stdin: its categories have other names under the same ids: "
-        "2 is 'dog' there and 'cat' in the annotations\n"
+        "2 is 'lion' there and 'cat' in the annotations\n"
     )
 
 

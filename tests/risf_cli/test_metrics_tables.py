@@ -8,14 +8,15 @@ import pytest
 
 from risf_cli.metrics_tables import class_tables, overall_tables, short_names
 from risf_cli.render import print_table
-from risf_core.evaluation import Bootstrapped, EvaluatedFile, GroundTruth, Intervals, Metrics, read_ground_truth
+from risf_core.datasets import AnnotatedDataset
+from risf_core.evaluation import Bootstrapped, EvaluatedFile, Intervals, Metrics, read_ground_truth
 from risf_core.files import write_json
 
 CLASSES = [f"{'long ' * (i % 4)}name {i}" for i in range(37)]
 
 
 @pytest.fixture
-def truth(tmp_path) -> GroundTruth:
+def truth(tmp_path) -> AnnotatedDataset:
     document = {
         "images": [{"id": 1}],
         "categories": [{"id": i, "name": name} for i, name in enumerate(CLASSES)],

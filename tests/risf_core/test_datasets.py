@@ -10,6 +10,7 @@ import pytest
 from risf_core.datasets import images_by_id, read_coco_index
 from risf_core.errors import DataError
 from risf_core.photos import ImageInfo
+from risf_core.vocabulary import ClassVocabulary
 
 CATEGORY = {"id": 1, "name": "cat"}
 
@@ -95,3 +96,20 @@ def test_sides_of_zero_state_no_size():
     found = images_by_id(images)
     assert [found[image_id].size for image_id in (1, 2, 3)] == [None, None, (5, 4)]
     assert (found[1].height, found[2].height, found[2].width) == (None, 5, None)
+
+
+def test_the_root_of_a_roboflow_export_that_bears_a_classs_name_is_left_out(tmp_path, caplog):
+    categories = [
+        {"id": 0, "name": "cells", "supercategory": "none"},
+        {"id": 1, "name": "cells", "supercategory": "cells"},
+        {"id": 2, "name": "dust", "supercategory": "cells"},
+    ]
+    annotations = [{"image_id": 1, "category_id": 1, "bbox": [0, 0, 1, 1]}]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"images": [{"id": 1}], "categories": categories, "annotations": annotations}))
+    assert read_coco_index(path).vocabulary == ClassVocabulary(("cells", "dust"), (1, 2))
+    assert caplog.messages == [f"{path}: category id 0 is but the root above class 'cells': left out"]
+    annotations[0]["category_id"] = 0  # with a box it is a class of its own
+    path.write_text(json.dumps({"images": [{"id": 1}], "categories": categories, "annotations": annotations}))
+    with pytest.raises(DataError, match="class 'cells' stands for category ids 0 and 1"):
+        read_coco_index(path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, Source
+from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import ImageError
 from risf_core.photos import ImageInfo
 from risf_core.records import dataset_records
@@ -18,18 +19,15 @@ def dataset(positions: list[int], labels: list[int], *, ids: list[int] | None = 
     """Boxes numbered from 1 in images a, b, c; box n is at x = n."""
     count = len(positions)
     boxes = np.array([[n + 1.0, 2, 3, 4] for n in range(count)]).reshape(count, 4)
-    return AnnotatedDataset(
-        vocabulary=ClassVocabulary.from_names(["cat", "dog"]),
-        images=tuple(ImageInfo(name, f"{name}.jpg", 10, 20) for name in "abc"),
-        annotation_ids=np.array(ids or range(1, count + 1), dtype=np.int64),
-        image_positions=np.array(positions, dtype=np.int64),
-        labels=np.array(labels, dtype=np.int64),
-        boxes_xywh=boxes,
-        crowd=np.zeros(count, dtype=bool),
+    table = AnnotatedDataset.from_columns(
+        ClassVocabulary.from_names(["cat", "dog"]),
+        [ImageInfo(name, f"{name}.jpg", 10, 20) for name in "abc"],
+        np.array(positions, dtype=np.int64),
+        np.array(labels, dtype=np.int64),
+        boxes,
         difficult=np.arange(count) == 1,
-        file_rows=np.arange(count),
-        source=Source("coco", (Path("x.json"),), ("",)),
     )
+    return table if ids is None else replace(table, annotation_ids=np.array(ids))
 
 
 @pytest.fixture

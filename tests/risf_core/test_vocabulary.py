@@ -40,14 +40,6 @@ def test_categories_of_a_file_stand_in_ascending_order_of_their_ids():
     assert ClassVocabulary.from_categories(rows) == ClassVocabulary(("a", "b"), (2, 9))
 
 
-def test_two_categories_of_one_name_are_two_classes():
-    # Roboflow's exports open with a supercategory that bears a class's name
-    exported = [{"id": 0, "name": "cells", "supercategory": "none"}, {"id": 1, "name": "cells"}]
-    vocabulary = ClassVocabulary.from_categories(exported, novel=["cells"])
-    assert (len(vocabulary), vocabulary.label_of(1)) == (2, 1)
-    assert vocabulary.labels("novel").tolist() == [0, 1]
-
-
 def test_plain_names_are_numbered_from_the_first_id():
     assert ClassVocabulary.from_names(["a", "b"]).category_ids == (1, 2)
     assert ClassVocabulary.from_names(["a", "b"], first_id=0).category_ids == (0, 1)
@@ -57,7 +49,8 @@ def test_plain_names_are_numbered_from_the_first_id():
     ("arguments", "message"),
     [
         ((("a", "b"), (1,)), "2 class names and 1 category ids: one id a name"),
-        ((("a", "b", "c"), (1, 1, 2)), "category id 1 stands for more than one class; give each its own id"),
+        ((("a", "b", "c"), (1, 1, 2)), "category id 1 stands for 'a' and 'b'; give each class its own id"),
+        ((("a", "b", "a"), (1, 2, 3)), "class 'a' stands for category ids 1 and 3; give each class its own name"),
         ((("cat",), (1,), frozenset({"cta"})), "novel class 'cta' is not among the classes (did you mean 'cat'?)"),
     ],
 )

@@ -12,8 +12,9 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
-from risf_core.evaluation import GroundTruth, read_detections_for, read_ground_truth
+from risf_core.evaluation import read_detections_for, read_ground_truth
 
 Reference = Callable[..., list[float]]
 # the names of COCOeval.stats, in its order
@@ -52,11 +53,11 @@ def pycocotools_stats() -> Reference:
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory) -> Callable[[dict, list[dict]], tuple[Detections, GroundTruth]]:
+def files(tmp_path_factory) -> Callable[[dict, list[dict]], tuple[Detections, AnnotatedDataset]]:
     """Writes a dataset and a results list and reads them back as the table and the ground truth."""
     folder = tmp_path_factory.mktemp("files")
 
-    def read(dataset: dict, results: list[dict]) -> tuple[Detections, GroundTruth]:
+    def read(dataset: dict, results: list[dict]) -> tuple[Detections, AnnotatedDataset]:
         (folder / "truth.json").write_text(json.dumps(dataset))
         (folder / "results.json").write_text(json.dumps(results))
         truth = read_ground_truth(folder / "truth.json")

@@ -192,12 +192,6 @@ def test_evaluate_leaves_the_table_and_the_ground_truth_as_they_are(files):
     assert np.array_equal(truth.boxes_xywh, before[1])
 
 
-def test_classes_of_one_name_are_told_apart_by_their_ids(files):
-    dataset, results = made_world(0, classes=2)
-    dataset["categories"] = [{**category, "name": "bolt"} for category in dataset["categories"]]
-    assert list(evaluate(*files(dataset, results)).per_class) == ["bolt (id 1)", "bolt (id 3)"]
-
-
 def test_caps_below_one_are_refused(files):
     with pytest.raises(ConfigError) as caught:
         evaluate(*files(*made_world(0)), max_detections=(0, 10))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
-from risf_core.evaluation import GroundTruth, bootstrap, evaluate, match
+from risf_core.evaluation import bootstrap, evaluate, match
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
 
 def made_data(
     images: int, generator: np.random.Generator, classes: int = 2, lift: float = 0.5
-) -> tuple[GroundTruth, list[Detections]]:
+) -> tuple[AnnotatedDataset, list[Detections]]:
     """Images drawn one like the other, and two detectors: the second sees the same boxes and scores them better."""
     truth_images = np.repeat(np.arange(images), generator.integers(1, 4, images))
     count = len(truth_images)
@@ -36,15 +39,12 @@ def made_data(
         logits = evidence + own_lift * is_true + generator.normal(0, 0.5, len(evidence))
         scores = 1 / (1 + np.exp(-logits))
         tables.append(Detections.from_rows(found_images, found_boxes, scores, found_labels))
-    truth = GroundTruth(
-        vocabulary=ClassVocabulary.from_names([f"class {i}" for i in range(classes)]),
-        images={i: ImageInfo(i) for i in range(images)},
-        image_ids=truth_images,
-        boxes_xywh=truth_boxes,
-        areas=truth_boxes[:, 2] * truth_boxes[:, 3],
-        labels=truth_labels,
-        crowd=np.zeros(count, dtype=bool),
-        difficult=np.zeros(count, dtype=bool),
+    truth = AnnotatedDataset.from_columns(
+        ClassVocabulary.from_names([f"class {i}" for i in range(classes)]),
+        [ImageInfo(i) for i in range(images)],
+        truth_images,
+        truth_labels,
+        truth_boxes,
     )
     return truth, tables
 
@@ -122,11 +122,9 @@ def test_deviations_are_those_of_a_plain_loop_over_drawn_images():
                 table.scores[np.concatenate(rows)], table.labels[np.concatenate(rows)],
             )  # fmt: skip
             kept = np.concatenate(boxes)
-            copied = GroundTruth(
-                vocabulary=truth.vocabulary, images=truth.images,
-                image_ids=np.repeat(np.arange(12), [len(b) for b in boxes]), boxes_xywh=truth.boxes_xywh[kept],
-                areas=truth.areas[kept], labels=truth.labels[kept], crowd=truth.crowd[kept],
-                difficult=truth.difficult[kept],
+            copied = AnnotatedDataset.from_columns(
+                truth.vocabulary, truth.images, np.repeat(np.arange(12), [len(b) for b in boxes]),
+                truth.labels[kept], truth.boxes_xywh[kept],
             )  # fmt: skip
             values.append(evaluate(copies, copied).overall["AP50"])
         differences.append(values[1] - values[0])
@@ -163,9 +161,7 @@ def test_a_class_in_few_images_gets_no_interval():
     labels = truth.labels.copy()
     rare = np.flatnonzero(np.isin(truth.image_ids, [0, 1, 2, 3]))
     labels[rare] = 1
-    changed = GroundTruth(
-        vocabulary, truth.images, truth.image_ids, truth.boxes_xywh, truth.areas, labels, truth.crowd, truth.difficult
-    )
+    changed = replace(truth, vocabulary=vocabulary, labels=labels)
     own = intervals(changed, tables)[0].own
     assert own.per_class["class 0"]["AP"] is not None
     assert own.per_class["rare"] == own.per_class["absent"] == {"AP": None, "AP50": None, "AP75": None}

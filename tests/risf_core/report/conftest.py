@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
-from risf_core.evaluation import GroundTruth
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
-Made = Callable[..., tuple[GroundTruth, Detections, Detections]]
+Made = Callable[..., tuple[AnnotatedDataset, Detections, Detections]]
 
 
 @pytest.fixture(scope="session")
@@ -26,15 +26,13 @@ def made() -> Made:
         labels = generator.integers(classes, size=boxes)
         corners = np.column_stack([generator.uniform(0, 250, (boxes, 2)), generator.uniform(20, 120, (boxes, 2))])
         crowd = generator.random(boxes) < 0.05
-        truth = GroundTruth(
-            vocabulary=ClassVocabulary.from_names(names, novel=novel),
-            images={i: ImageInfo(i, f"{i:06d}.jpg", 400, 400) for i in range(images)},
-            image_ids=places,
-            boxes_xywh=corners,
-            areas=corners[:, 2] * corners[:, 3],
-            labels=labels,
+        truth = AnnotatedDataset.from_columns(
+            ClassVocabulary.from_names(names, novel=novel),
+            [ImageInfo(i, f"{i:06d}.jpg", 400, 400) for i in range(images)],
+            places,
+            labels,
+            corners,
             crowd=crowd,
-            difficult=np.zeros(boxes, dtype=bool),
         )
         near = corners + generator.normal(0, 5, corners.shape)
         stray = np.column_stack([generator.uniform(0, 250, (boxes, 2)), generator.uniform(20, 120, (boxes, 2))])

@@ -48,10 +48,10 @@ def page(made, tmp_path_factory):
     truth = replace(
         truth,
         vocabulary=ClassVocabulary(names, truth.vocabulary.category_ids, frozenset([LONG])),
-        images={i: ImageInfo(i, f"{i:06d}{'_long' * 12}.jpg", 400, 400) for i in truth.images},
+        images=tuple(ImageInfo(i, f"{i:06d}{'_long' * 12}.jpg", 400, 400) for i in truth.images_by_id),
     )
     (folder / "photos").mkdir()
-    for image_id, info in list(truth.images.items())[1:]:
+    for image_id, info in list(truth.images_by_id.items())[1:]:
         pixels = np.full((400, 400, 3), 20 * image_id, dtype=np.uint8)
         Image.fromarray(pixels).save(folder / "photos" / info.file_name)
     comparison = compare_files(before, after, truth, names=("before.json", f"{'a' * 90}.json"), resamples=20)

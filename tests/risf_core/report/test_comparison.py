@@ -9,7 +9,6 @@ import pytest
 
 from risf_core.errors import ConfigError
 from risf_core.evaluation import evaluate
-from risf_core.evaluation.metrics import distinct_names
 from risf_core.report import compare_files
 from risf_core.report.calibration import BINS, reliability
 from risf_core.report.curves import HISTOGRAM_BINS, score_histogram
@@ -79,7 +78,7 @@ def test_the_mean_height_of_each_curve_is_the_ap_of_evaluate(made):
             for name, curve in file.precision_recall.mean_over(labels).items():
                 assert math.isclose(curve.mean(), metrics.flat()[f"{prefix}{name}"], rel_tol=1e-12)
                 assert curve.shape == (101,)
-        for label, name in enumerate(distinct_names(vocabulary)):
+        for label, name in enumerate(vocabulary.names):
             curves = file.precision_recall.mean_over(np.array([label]))
             for figure, curve in curves.items():
                 assert math.isclose(curve.mean(), metrics.per_class[name][figure], rel_tol=1e-12)

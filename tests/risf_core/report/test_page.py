@@ -69,7 +69,7 @@ def page(truth, before, after, *, images=(), record=None, pictures=3, threshold=
 def photos_of(truth, folder: Path, *, but: tuple[int, ...] = ()) -> Path:
     generator = np.random.default_rng(0)
     folder.mkdir()
-    for image_id, info in truth.images.items():
+    for image_id, info in truth.images_by_id.items():
         if image_id not in but:
             pixels = generator.integers(0, 256, (info.height, info.width, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / Path(info.file_name).name, quality=40)
@@ -129,7 +129,7 @@ def test_every_chart_has_its_figure(made):
 
 def test_names_from_files_are_text_wherever_they_stand(made, tmp_path):
     truth, before, after = made(novel=("class 1",))
-    images = {i: ImageInfo(i, f"{EVIL[:9]}{i}.jpg", 400, 400) for i in truth.images}
+    images = tuple(ImageInfo(i, f"{EVIL[:9]}{i}.jpg", 400, 400) for i in truth.images_by_id)
     names = (EVIL, "$a$ <b>bold</b> %{x}", "class 2")
     vocabulary = ClassVocabulary(names, truth.vocabulary.category_ids, frozenset([EVIL]))
     truth = type(truth)(**{**vars_of(truth), "vocabulary": vocabulary, "images": images})

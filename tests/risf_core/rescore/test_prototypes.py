@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.datasets import AnnotatedDataset, Source
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.encoder.cache import EmbeddingCache
 from risf_core.encoder.cached import CachedEncoder
@@ -95,17 +95,13 @@ LEFT, RIGHT = [0, 0, 10, 10], [10, 0, 10, 10]
 
 @pytest.fixture
 def support() -> AnnotatedDataset:
-    return AnnotatedDataset(
-        vocabulary=NAMES,
-        images=(ImageInfo(1), ImageInfo(2)),
-        annotation_ids=np.array([1, 2, 3, 4, 5]),
-        image_positions=np.array([0, 0, 1, 1, 1]),
-        labels=np.array([RED, GREEN, RED, BLUE, GREEN]),
-        boxes_xywh=np.array([LEFT, RIGHT, LEFT, RIGHT, LEFT], dtype=float),
+    return AnnotatedDataset.from_columns(
+        NAMES,
+        [ImageInfo(1), ImageInfo(2)],
+        np.array([0, 0, 1, 1, 1]),
+        np.array([RED, GREEN, RED, BLUE, GREEN]),
+        np.array([LEFT, RIGHT, LEFT, RIGHT, LEFT], dtype=float),
         crowd=np.array([False, False, False, False, True]),
-        difficult=np.zeros(5, dtype=bool),
-        file_rows=np.arange(5),
-        source=Source("coco", (), ()),
     )
 
 

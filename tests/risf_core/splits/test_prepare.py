@@ -128,7 +128,7 @@ def test_crowds_and_boxes_of_no_area_are_in_no_set_and_counted(write_coco: Write
     path = write_coco(PETS)
     content = json.loads(path.read_text())
     content["annotations"][0]["bbox"] = [1, 2, 0, 7]  # a cat's
-    content["annotations"][1]["bbox"] = [1, 2, 3, -7]
+    content["annotations"][1]["bbox"] = [1, 2, 3, 0]
     content["annotations"][2]["iscrowd"] = 1
     path.write_text(json.dumps(content))
     prepared = prepare(path, tmp_path / "s", shots=(5,), seeds=tuple(range(12)))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.datasets import AnnotatedDataset, Source, read_coco_dataset
+from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.errors import DataError, ImageError
 from risf_core.photos import ImageInfo
 from risf_core.splits import SeedShots, SplitSettings, prepare_splits
@@ -25,17 +25,12 @@ def shots(tmp_path: Path) -> SeedShots:
     exif = Image.Exif()
     exif[0x0112] = 6
     photo.rotate(90, expand=True).save(tmp_path / "photo.png", exif=exif)  # stored turned, shown upright
-    table = AnnotatedDataset(
-        vocabulary=ClassVocabulary(("base", "new"), (1, 2), frozenset({"new"})),
-        images=(ImageInfo(1, "photo.png", 60, 80),),
-        annotation_ids=np.array([1, 2]),
-        image_positions=np.array([0, 0]),
-        labels=np.array([1, 0]),
-        boxes_xywh=np.array([[10.0, 10, 20, 20], [50, 20, 20, 30]]),
-        crowd=np.zeros(2, dtype=bool),
-        difficult=np.zeros(2, dtype=bool),
-        file_rows=np.arange(2),
-        source=Source("coco", (Path("x.json"),), ("",)),
+    table = AnnotatedDataset.from_columns(
+        ClassVocabulary(("base", "new"), (1, 2), frozenset({"new"})),
+        [ImageInfo(1, "photo.png", 60, 80)],
+        np.array([0, 0]),
+        np.array([1, 0]),
+        np.array([[10.0, 10, 20, 20], [50, 20, 20, 30]]),
     )
     return SeedShots("own", "own", 4, table, {1: (np.array([1]), np.array([0]))})
 

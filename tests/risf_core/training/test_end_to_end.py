@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from risf_core.config import published_config, read_config
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.detector.prediction import predict
 from risf_core.detector.weights import detector_of
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.engines.train import train
-from risf_core.evaluation import GroundTruth, Metrics, evaluate, read_ground_truth
+from risf_core.evaluation import Metrics, evaluate, read_ground_truth
 from risf_core.images import decode_rgb
 from risf_core.photos import find_photos
 from risf_core.rescore.pipeline import rescore
@@ -62,7 +62,7 @@ def tuned(world: Path, name: str, seed: int) -> Path:
     return folder
 
 
-def truth_of(world: Path) -> GroundTruth:
+def truth_of(world: Path) -> AnnotatedDataset:
     truth = read_ground_truth(world / "test.json")
     return truth.with_vocabulary(truth.vocabulary.with_novel(NOVEL))
 
@@ -72,7 +72,7 @@ def detected(world: Path, run: Path) -> Detections:
     checkpoint = read_checkpoint(run)
     model, _ = detector_of(checkpoint)
     truth = truth_of(world)
-    found = find_photos(truth.images, images=None, folders=[world / "photos"])
+    found = find_photos(truth.images_by_id, images=None, folders=[world / "photos"])
     prediction = predict(model, found.photos, vocabulary=checkpoint.vocabulary)
     assert prediction is not None
     place = np.array([truth.vocabulary.names.index(name) for name in checkpoint.vocabulary.names])
@@ -155,7 +155,7 @@ def test_the_detections_are_rescored_and_evaluated(world: Path, seed: int) -> No
     table = detected(world, tuned(world, "coco/gfsod", seed))
     truth = truth_of(world)
     settings = RescoreSettings(classes="novel", temperature=10.0)
-    photos = find_photos(truth.images, images=None, folders=[world / "photos"]).photos
+    photos = find_photos(truth.images_by_id, images=None, folders=[world / "photos"]).photos
     result = rescore(table, vocabulary=truth.vocabulary, encoder=ColourEye(), photos=photos, settings=settings)
     novel = np.isin(table.labels, truth.vocabulary.labels("novel"))
     assert result.counts.rescored == np.count_nonzero(novel)

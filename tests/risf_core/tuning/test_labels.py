@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
-from risf_core.evaluation import GroundTruth
 from risf_core.photos import ImageInfo
 from risf_core.tuning.labels import judge
 from risf_core.vocabulary import ClassVocabulary
@@ -15,17 +17,15 @@ CAT, DOG, COW = range(3)
 
 
 @pytest.fixture
-def truth() -> GroundTruth:
+def truth() -> AnnotatedDataset:
     """Image 1: a cat and a dog, far from each other. Image 2: a crowd of cows."""
-    return GroundTruth(
-        vocabulary=ClassVocabulary.from_names(("cat", "dog", "cow")),
-        images={1: ImageInfo(1), 2: ImageInfo(2)},
-        image_ids=np.array([1, 1, 2]),
-        boxes_xywh=np.array([[0, 0, 10, 10], [50, 50, 10, 10], [0, 0, 100, 100]], dtype=float),
-        areas=np.array([100.0, 100.0, 10_000.0]),
-        labels=np.array([CAT, DOG, COW]),
+    return AnnotatedDataset.from_columns(
+        ClassVocabulary.from_names(("cat", "dog", "cow")),
+        [ImageInfo(1), ImageInfo(2)],
+        np.array([0, 0, 1]),
+        np.array([CAT, DOG, COW]),
+        np.array([[0, 0, 10, 10], [50, 50, 10, 10], [0, 0, 100, 100]], dtype=float),
         crowd=np.array([False, False, True]),
-        difficult=np.zeros(3, dtype=bool),
     )
 
 
@@ -47,24 +47,22 @@ def detections() -> Detections:
     return Detections.from_rows(image_ids, boxes, scores, labels)
 
 
-def test_right_is_what_coco_matches_and_a_crowd_is_not_judged(truth: GroundTruth, detections: Detections) -> None:
+def test_right_is_what_coco_matches_and_a_crowd_is_not_judged(truth: AnnotatedDataset, detections: Detections) -> None:
     right, judged = judge(detections, truth, sparse=False)
     assert right.tolist() == [1, 0, 0, 0, 0, 0, 0]
     assert judged.tolist() == [True, True, True, True, True, False, False]
 
 
-def test_sparse_labels_judge_only_rows_on_a_labelled_box(truth: GroundTruth, detections: Detections) -> None:
+def test_sparse_labels_judge_only_rows_on_a_labelled_box(truth: AnnotatedDataset, detections: Detections) -> None:
     right, judged = judge(detections, truth, sparse=True)
     assert right.tolist() == [1, 0, 0, 0, 0, 0, 0]
     # the second cat overlaps its own class and is no proof of anything; the dog there is wrong
     assert judged.tolist() == [True, False, True, False, False, False, False]
 
 
-def test_a_row_on_its_own_and_on_another_class_is_not_wrong_with_sparse_labels(truth: GroundTruth) -> None:
+def test_a_row_on_its_own_and_on_another_class_is_not_wrong_with_sparse_labels(truth: AnnotatedDataset) -> None:
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 100, 100]], dtype=float)  # the dog stands before the cat
-    both = GroundTruth(
-        truth.vocabulary, truth.images, truth.image_ids, boxes, truth.areas, truth.labels, truth.crowd, truth.difficult
-    )
+    both = replace(truth, boxes_xywh=boxes)
     twice = Detections.from_rows([1, 1], [[0, 0, 10, 10], [0, 0, 10, 9]], [0.9, 0.8], [CAT, CAT])
     right, judged = judge(twice, both, sparse=True)
     assert (right.tolist(), judged.tolist()) == ([1, 0], [True, False])

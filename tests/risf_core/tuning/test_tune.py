@@ -8,9 +8,10 @@ from importlib import import_module
 import numpy as np
 import pytest
 
+from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import DataError
-from risf_core.evaluation import GroundTruth, evaluate
+from risf_core.evaluation import evaluate
 from risf_core.photos import ImageInfo
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion, Line
@@ -27,22 +28,14 @@ IMAGES = 40
 SETTINGS = RescoreSettings()
 
 
-def made(*, knows: float, noise: float = 1.5, seed: int = 0) -> tuple[Detections, GroundTruth, np.ndarray]:
+def made(*, knows: float, noise: float = 1.5, seed: int = 0) -> tuple[Detections, AnnotatedDataset, np.ndarray]:
     """Images of four boxes, each detected under all three names; what an encoder says of each row's class."""
     rng = np.random.default_rng(seed)
     ids = np.repeat(np.arange(IMAGES), 4)
     boxes = np.array([[60 * (n % 4), 0, 40, 40] for n in range(len(ids))], dtype=float)
     labels = rng.integers(3, size=len(ids))
-    truth = GroundTruth(
-        vocabulary=NAMES,
-        images={image_id: ImageInfo(image_id, None, 100, 300) for image_id in range(IMAGES)},
-        image_ids=ids,
-        boxes_xywh=boxes,
-        areas=np.full(len(ids), 1600.0),
-        labels=labels,
-        crowd=np.zeros(len(ids), dtype=bool),
-        difficult=np.zeros(len(ids), dtype=bool),
-    )
+    images = [ImageInfo(image_id, None, 100, 300) for image_id in range(IMAGES)]
+    truth = AnnotatedDataset.from_columns(NAMES, images, ids, labels, boxes)
     rows = np.repeat(np.arange(len(ids)), 3)
     named = np.tile(np.arange(3), len(ids))
     right = named == labels[rows]
@@ -52,7 +45,7 @@ def made(*, knows: float, noise: float = 1.5, seed: int = 0) -> tuple[Detections
 
 
 def labelled(
-    detections: Detections, truth: GroundTruth, probability: np.ndarray, *, min_score: float = 0.05
+    detections: Detections, truth: AnnotatedDataset, probability: np.ndarray, *, min_score: float = 0.05
 ) -> LabelledRows:
     evidence = Evidence.unknown(len(detections))
     asked = detections.scores > min_score
@@ -71,7 +64,7 @@ def labelled(
     )
 
 
-def ap(detections: Detections, scores: np.ndarray, truth: GroundTruth) -> float:
+def ap(detections: Detections, scores: np.ndarray, truth: AnnotatedDataset) -> float:
     return evaluate(detections.with_scores(scores), truth).overall["AP"]
 
 
