@@ -62,8 +62,8 @@ for setting in $SETTINGS; do
         place=$root/$name/${shots}shot
         for seed in $SEEDS; do
             run=$place/seed$seed
-            seeds=(--seed "$seed")
-            [ "$name" != fsod-repeats ] || seeds=(--seed 0 --run-seed "$seed")
+            seeds=(--split-seed "$seed")
+            [ "$name" != fsod-repeats ] || seeds=(--split-seed 0 --seed "$seed")
             [ -e "$run/model_final.pth" ] || $LAUNCH finetune --config "$config/$setting" --split "$split" \
                 --shots "$shots" "${seeds[@]}" ${generalised[@]+"${generalised[@]}"} --weights "$root/base" --out "$run" \
                 --resume ${FINETUNE[@]+"${FINETUNE[@]}"}

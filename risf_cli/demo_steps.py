@@ -68,9 +68,9 @@ def seed_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int, device:
     data = ["--annotations", folder.test, "--images", folder.photos]
     for loss, name in LOSSES.items():
         run = folder.runs / f"{name}-seed{seed}"
-        yield ["finetune", "--generalised", "--shots", settings.shots, "--seed", seed, "--loss", loss,
+        yield ["finetune", "--generalised", "--shots", settings.shots, "--split-seed", seed, "--seed", seed,
                "--split", folder.split, "--images", folder.photos, "--weights", folder.runs / "base", "--out", run,
-               "--force", "--device", device, *_SCALE, "--set", f"solver.seed={seed}",
+               "--force", "--device", device, *_SCALE, "--loss", loss,
                "--set", "model.classifier_dropout=0.2", *_schedule(settings.few_shot_iterations, rate=0.1)]  # fmt: skip
         before, after = folder.detections(loss, seed), folder.detections(loss, seed, rescored=True)
         yield ["predict", "--weights", run, *data, "--device", device, "--batch-size", 4, "--out", before]

@@ -59,7 +59,12 @@ TrainingDevice = Annotated[
 ]
 TrainingPrecision = Annotated[
     PrecisionChoice | None,
-    typer.Option(metavar="NAME", rich_help_panel=_RUN, help="auto, fp32, bf16 or fp16. (default: fp32)"),
+    typer.Option(
+        metavar="NAME", rich_help_panel=_RUN, help="auto (the hardware's best), fp32, bf16 or fp16. (default: fp32)"
+    ),
+]
+TrainingSeed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", min=0, rich_help_panel=_RUN, help="Random seed. (default: 0)")
 ]
 TrainingEngine = Annotated[
     Engine | None,

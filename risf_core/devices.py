@@ -27,15 +27,15 @@ def choose_device(name: str = "auto") -> str:
     kind, colon, number = name.partition(":")
     numbered = kind == "cuda" and number.isascii() and number.isdecimal()
     if kind not in ("cpu", "cuda", "mps") or (colon and not numbered):
-        raise ConfigError(f"--device {name!r} is no device; give auto, cpu, cuda, cuda:N or mps")
+        raise ConfigError(f"`device={name}` is no device; give auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"--device {name}: torch sees no CUDA GPU here; give --device cpu or auto")
+        raise ConfigError(f"`device={name}`: torch sees no CUDA GPU here; give cpu or auto")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():
         raise ConfigError(
-            f"--device {name}: this machine has {counted(torch.cuda.device_count(), 'GPU')}, counted from cuda:0"
+            f"`device={name}`: this machine has {counted(torch.cuda.device_count(), 'GPU')}, counted from cuda:0"
         )
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError(f"--device {name}: torch sees no Apple GPU here; give --device cpu or auto")
+        raise ConfigError(f"`device={name}`: torch sees no Apple GPU here; give cpu or auto")
     return _own_gpu() if name == "cuda" and "LOCAL_RANK" in os.environ else name
 
 
@@ -54,7 +54,7 @@ def choose_precision(name: str, device: str) -> Precision:
     """
     if name not in PRECISIONS:
         raise ConfigError(
-            f"--precision {name!r} is unknown{did_you_mean(name, PRECISIONS)}; give {', '.join(PRECISIONS)}"
+            f"`precision={name}` is unknown{did_you_mean(name, PRECISIONS)}; give {', '.join(PRECISIONS)}"
         )
     if name != "auto":
         return name  # type: ignore[return-value]  # one of PRECISIONS, checked above

@@ -209,7 +209,7 @@ def _cache(folder: Path | None) -> Finding:
             pass
     except OSError as error:
         why = error.strerror or error
-        return Finding("cache", str(folder), "fault", f"cannot be written: {why}; pass --cache DIR elsewhere or none")
+        return Finding("cache", str(folder), "fault", f"cannot be written: {why}; give `cache` another folder, or none")
     return Finding("cache", str(folder), "ok", f"can be written, holds {held:,.0f} MB")
 
 
@@ -224,13 +224,13 @@ def _detectron2() -> Finding:
             "detectron2",
             "not installed",
             "note",
-            "needed by --engine detectron2 alone: risf has the detector in plain torch",
+            "needed by the engine detectron2 alone: risf has the detector in plain torch",
         )
     try:
         require_engine("detectron2")
     except ConfigError as error:
         return Finding("detectron2", version, "fault", str(error))
-    return Finding("detectron2", version, "ok", "present: --engine detectron2 trains and predicts with it")
+    return Finding("detectron2", version, "ok", "present: the engine detectron2 trains and predicts with it")
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def open_output(target: Path | str) -> Iterator[IO[str]]:
     except BrokenPipeError:
         raise  # whoever read has enough: the command line ends quietly
     except OSError as error:
-        raise OutputError(f"stdout: cannot be written: {error.strerror or error}; pass --out FILE") from error
+        raise OutputError(f"stdout: cannot be written: {error.strerror or error}; give `out` a file") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from risf_cli.training_run import (
     TrainingDevice,
     TrainingEngine,
     TrainingPrecision,
+    TrainingSeed,
     TrainingWorkers,
     config_in_force,
     published_name,
@@ -45,9 +46,7 @@ def base_train(
     ] = None,
     config: ConfigFile = None,
     set_: SetValues = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="S", min=0, rich_help_panel="Run", help="Of everything random. (default: 0)")
-    ] = None,
+    seed: TrainingSeed = None,
     out: Annotated[Path, typer.Option(metavar="DIR", rich_help_panel="Run", help="The run's folder.")] = Path(
         "runs/base"
     ),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
 
+from risf_cli.option_names import with_options
 from risf_cli.options import Cache, Clip, ClipConfig, ClipWeights, Device, Json, PrecisionChoice, cache_folder
 from risf_core.choices import DEFAULT_CLIP
 
@@ -43,6 +45,7 @@ def doctor(
     findings: list[Finding] = []
 
     def tell(finding: Finding) -> None:
+        finding = replace(finding, verdict=with_options(finding.verdict))
         findings.append(finding)
         if not json_:
             print_finding(finding.name, finding.value, finding.status, finding.verdict)

@@ -20,6 +20,7 @@ from risf_cli.training_run import (
     TrainingDevice,
     TrainingEngine,
     TrainingPrecision,
+    TrainingSeed,
     TrainingWorkers,
     config_in_force,
     published_name,
@@ -42,16 +43,11 @@ def finetune(
             "(of --coco: as many as its rarest class has)",
         ),
     ] = None,
-    seed: Annotated[
+    split_seed: Annotated[
         int | None,
         typer.Option(metavar="S", min=0, rich_help_panel="Data", help="Which shots of the split. (default: 0)"),
     ] = None,
-    run_seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="S", min=0, rich_help_panel="Run", help="What all else is drawn from: solver.seed. (default: 0)"
-        ),
-    ] = None,
+    seed: TrainingSeed = None,
     generalised: Annotated[
         bool,
         typer.Option(
@@ -105,13 +101,13 @@ def finetune(
     --generalised the rows of the classes that the weights know are kept by
     name. Iterations follow from the shots, between two published counts on
     the line through them; a smaller solver.batch scales learning rate and
-    iterations. --seed chooses the shots, --run-seed all else that is random.
+    iterations. --split-seed chooses the shots.
 
     Examples:
 
       risf finetune --shots 10
 
-      risf finetune --shots 5 --seed 3 --generalised --weights base.pth
+      risf finetune --shots 5 --split-seed 3 --generalised --weights base.pth
 
       risf finetune --coco mine.json --images photos --weights coco_c4.pkl
     """
@@ -122,7 +118,7 @@ def finetune(
         {
             "data.setting": ("--generalised", "generalised" if generalised else None),
             "data.shots": ("--shots", shots),
-            "data.seed": ("--seed", seed),
+            "data.seed": ("--split-seed", split_seed),
             "data.split": ("--split", split),
             "data.coco": ("--coco", coco),
             "data.images": ("--images", images),
@@ -130,7 +126,7 @@ def finetune(
             "data.novel": ("--novel", novel),
             "model.weights": ("--weights", weights),
             "loss.preset": ("--loss", loss),
-            "solver.seed": ("--run-seed", run_seed),
+            "solver.seed": ("--seed", seed),
             "solver.engine": ("--engine", engine),
             "solver.device": ("--device", device),
             "solver.precision": ("--precision", precision),

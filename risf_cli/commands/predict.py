@@ -70,10 +70,10 @@ def predict(
         PrecisionChoice,
         typer.Option(
             metavar="NAME",
-            help="auto (fp32: the boxes of upstream's test), fp32, bf16 or fp16 (faster where the hardware has it; "
-            "boxes and scores change a little).",
+            help="fp32 (the boxes of upstream's test), auto (the hardware's best), bf16 or fp16: in half precision "
+            "boxes and scores change a little.",
         ),
-    ] = "auto",
+    ] = "fp32",
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Count photos that are missing or cannot be read, and go on.")
     ] = False,

@@ -12,7 +12,7 @@ from risf_core.choices import Engine, GroupChoice, PrecisionChoice
 from risf_core.detections import ImageId
 from risf_core.detector.prediction_inputs import PhotoChoice, PredictionInputs, read_prediction_inputs
 from risf_core.detector.runs import RUN_FILE, WEIGHT_NAMES
-from risf_core.devices import choose_device
+from risf_core.devices import choose_device, choose_precision
 from risf_core.errors import listing
 from risf_core.files import check_outputs
 from risf_core.formats.coco import DetectionsFile, write_detections
@@ -40,7 +40,7 @@ class DetectorChoice:
     workers: int = 2
     engine: Engine = "torchvision"
     device: str = "auto"
-    precision: PrecisionChoice = "auto"
+    precision: PrecisionChoice = "fp32"  # the boxes of upstream's test; half precision moves some by pixels
     allow_pickle: bool = False
 
 
@@ -89,10 +89,10 @@ def predict_to_file(
     from risf_core.engines import on_engine, require_engine
 
     require_engine(detector.engine)
+    device = choose_device(detector.device)
     settings = PredictionSettings(
-        device=choose_device(detector.device),
-        # half precision moves boxes by pixels: never unasked
-        precision="fp32" if detector.precision == "auto" else detector.precision,
+        device=device,
+        precision=choose_precision(detector.precision, device),
         batch_size=detector.batch_size,
         workers=detector.workers,
         skip_unreadable=photos.skip_unreadable,

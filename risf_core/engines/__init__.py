@@ -25,8 +25,8 @@ def require_engine(engine: Engine) -> None:
         absent = isinstance(error, ModuleNotFoundError) and error.name == "detectron2"
         why = "is not installed" if absent else f"cannot be imported ({' '.join(str(error).split())})"
         raise ConfigError(
-            f"--engine detectron2: detectron2 {why}; install it from {DETECTRON2_SOURCE} (INSTALL.md there, for your "
-            "torch), or take --engine torchvision, which runs the same weights to the same boxes"
+            f"`engine=detectron2`: detectron2 {why}; install it from {DETECTRON2_SOURCE} (INSTALL.md there, for your "
+            "torch), or take `engine=torchvision`, which runs the same weights to the same boxes"
         ) from None
 
 

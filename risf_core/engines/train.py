@@ -81,7 +81,7 @@ def train(
             on_note(
                 f"{solver.iterations} iterations at learning rate {solver.learning_rate:g} are meant for batches of "
                 f"{PUBLISHED_BATCH}: {schedule.iterations} at {schedule.learning_rate:g} for batches of {solver.batch} "
-                "(solver.scale_schedule=false takes them as they stand)"
+                "(`solver.scale_schedule=false` takes them as they stand)"
             )
         on_note(
             f"batch {solver.batch} = {processes.count} process(es) x {group_size} images x {accumulation} portions; "
@@ -123,7 +123,7 @@ def _held_out(config: ConfigInForce, data: TrainingData) -> HeldOutSet | None:
     if held_out is None:
         raise ConfigError(
             "solver.evaluate_every asks for evaluations, but there are no test images with boxes; "
-            "set data.held_out=FILE, a COCO JSON"
+            "give `held_out`, a COCO JSON"
         )
     return held_out
 

@@ -59,7 +59,7 @@ def read_training_data(data: DataConfig) -> TrainingData:
         return _of_coco(data)
     if data.split is None:
         raise ConfigError(
-            "there is nothing to train on: pass --split DIR (what risf prepare-splits wrote) or --coco FILE, "
+            "there is nothing to train on: give `split` (what risf prepare-splits wrote) or `coco`, "
             "or write `split: ...` into risf.yaml of the working folder"
         )
     return _of_split(data, data.split)
@@ -75,11 +75,11 @@ def _of_split(data: DataConfig, split: Path) -> TrainingData:
         inputs = _base_inputs(split, manifest, dataset)
     else:
         if data.shots is None:
-            raise ConfigError("how many shots? pass --shots K, one that the split holds")
+            raise ConfigError("how many shots? give `shots`, a count that the split holds")
         voc_root = _voc_root(data.images)
         if manifest is None and voc_root is None and tfa_files(split, data.seed)[0] == "voc":
             raise DataError(
-                f"{split}: lists images alone; name the folder that holds VOC2007 and VOC2012 with --images, for their "
+                f"{split}: lists images alone; name the folder that holds VOC2007 and VOC2012 in `images`, for their "
                 "boxes"
             )
         check_novel_choice(split, data.novel)

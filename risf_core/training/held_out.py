@@ -71,5 +71,5 @@ def _no_box(dataset: AnnotatedDataset, vocabulary: ClassVocabulary) -> str:
     return (
         f"{listing(dataset.source.paths)}: holds no box of the run's classes ({listing(vocabulary.names, most=5)}) to "
         f"evaluate on; its boxes are of {listing(present, most=5) or 'no class'}; name its classes as the training "
-        "data does, set data.held_out to another file, or solver.evaluate_every=0 to go without"
+        "data does, give another `held_out`, or `solver.evaluate_every=0` to go without"
     )

@@ -29,7 +29,7 @@ from risf_core.training.metrics_log import MetricsLog
 from risf_core.training.order import OrderState
 from risf_core.training.saving import BEST, FINAL, TrainingState, load_state, save_state, save_weights
 from risf_core.training.schedule import Schedule, accumulation_of
-from risf_core.training.stepping import LossIsNoNumber, SamplerOf, Stepper, seeded_samplers
+from risf_core.training.stepping import LossNotFinite, SamplerOf, Stepper, seeded_samplers
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class RunInProgress:
                 step = next(self.steps)
             seed = (solver.seed * 1_000_003 + self.iteration) * job.processes.count + job.processes.rank
             losses = self._stepper.step(self._meter.timed(step.groups), count=self._accumulation, rate=rate, seed=seed)
-        except LossIsNoNumber as fault:
+        except LossNotFinite as fault:
             raise RisfError(_save_batch(fault, job, iteration=self.iteration, rate=rate)) from None
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
@@ -197,7 +197,7 @@ def _weights(model: Detector) -> dict[str, Tensor]:
     return {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
 
 
-def _save_batch(fault: LossIsNoNumber, job: Job, *, iteration: int, rate: float) -> str:
+def _save_batch(fault: LossNotFinite, job: Job, *, iteration: int, rate: float) -> str:
     """Write the images that the network saw and what they were; returns the message."""
     from PIL import Image
 

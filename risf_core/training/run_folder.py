@@ -44,8 +44,9 @@ def open_run(folder: Path, record: RunRecord, description: RunDescription, *, re
     Raises ConfigError where it holds a run and neither `resume` nor `force` is given, or one of other settings.
     """
     if holds_run(folder) and not (resume or force):
-        raise ConfigError(f"{folder}: already holds a run; go on with it (--resume), replace it (--force), or name "
-                          "another folder (--out)")  # fmt: skip
+        raise ConfigError(
+            f"{folder}: already holds a run; go on with it (`resume`), replace it (`force`), or name another folder"
+        )
     if resume and not force and (folder / RUN_FILE).is_file():
         _refuse_changes(folder, record)
         return (folder / LAST).is_file()
@@ -74,20 +75,18 @@ def _refuse_changes(folder: Path, record: RunRecord) -> None:
         before = {f"{s}.{key}": value for s, part in content["config"].items() for key, value in part.items()}
         before |= {f"inputs.{name}": digest for name, digest in content["inputs"].items()}
     except (KeyError, AttributeError, TypeError):
-        raise DataError(f"{folder / RUN_FILE}: says nothing of a training run; start it anew with --force") from None
+        raise DataError(f"{folder / RUN_FILE}: says nothing of a training run; start it anew with `force`") from None
     now = record.flat()
     keys = dict.fromkeys([*now, *(key for key in before if key not in FREE_KEYS)])
-    # what an earlier version did not write down, or this one does not, cannot be compared
-    one_sided = {key for key in keys if key.startswith("inputs.") and (key in before) != (key in now)}
     changed = [
         f"{key} (was {_brief(before.get(key))}, now {_brief(now.get(key))})"
         for key in keys
-        if key not in one_sided and before.get(key) != now.get(key)
+        if before.get(key) != now.get(key)
     ]
     if changed:
         raise ConfigError(
             f"{folder}: the run was begun with other settings: {listing(changed, most=8)}; "
-            "resume it with those, or replace it with --force"
+            "resume it with those, or replace it with `force`"
         )
 
 

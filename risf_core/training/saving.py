@@ -54,7 +54,7 @@ def load_state(folder: Path) -> TrainingState:
     """The last checkpoint of a run folder. Raises CheckpointError where there is none."""
     path = folder / LAST
     if not path.is_file():
-        raise CheckpointError(f"{folder}: has no {LAST} to resume from; start it anew with --force")
+        raise CheckpointError(f"{folder}: has no {LAST} to resume from; start it anew with `force`")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         training = content[TRAINING_KEY]

@@ -59,7 +59,7 @@ class Schedule:
 def schedule_of(solver: SolverConfig) -> Schedule:
     """The schedule that a solver's settings come to. Raises ConfigError where they leave it open or contradict."""
     if solver.iterations is None:
-        raise ConfigError("solver.iterations is not stated and no number of shots says it; set solver.iterations=N")
+        raise ConfigError("solver.iterations is not stated and no number of shots says it; give `solver.iterations=N`")
     steps = solver.steps or ()
     if list(steps) != sorted(set(steps)):
         raise ConfigError(f"solver.steps must ascend, got {', '.join(map(str, steps))}")

@@ -56,7 +56,7 @@ def starting_model(config: Config, vocabulary: ClassVocabulary, *, whole: ClassV
         )
     notes: list[str] = []
     if checkpoint is None:
-        notes.append("all weights are fresh: no --weights")
+        notes.append("all weights are fresh: no `weights`")
     elif checkpoint.class_count is None:
         report = load_weights(model, checkpoint, require="backbone")
         notes += [f"{checkpoint.source}: a backbone alone; RPN and heads are fresh", *report.lines()]
@@ -75,13 +75,13 @@ def loss_settings(loss: LossConfig) -> BnrlSettings:
 def _architecture(settings: ModelConfig, checkpoint: Checkpoint | None) -> Architecture:
     if settings.architecture == "auto":
         if checkpoint is None:
-            raise ConfigError("model.architecture is auto, which is that of the weights: pass --weights FILE")
+            raise ConfigError("model.architecture is auto, which is that of the weights: give `weights`")
         return checkpoint.architecture
     named = architecture_named(settings.architecture)
     if checkpoint is not None and checkpoint.architecture.name != named.name:
         raise CheckpointError(
             f"{checkpoint.source}: is {checkpoint.architecture.name}, but model.architecture is {named.name}; "
-            "set model.architecture=auto, or name other weights"
+            "give `model.architecture=auto`, or name other weights"
         )
     return checkpoint.architecture if checkpoint is not None else named
 
@@ -97,7 +97,7 @@ def _load_detector(
         if not kept:
             raise CheckpointError(
                 f"{checkpoint.source}: none of its {len(old)} classes is among the {len(vocabulary)} to train, so "
-                "there is nothing to keep; leave out --generalised, or name its classes with model.weights_classes"
+                "there is nothing to keep; leave out `generalised`, or name them with `model.weights_classes=FILE`"
             )
         said = f"head of {len(vocabulary)} classes: {len(kept)} kept by name, {len(vocabulary) - len(kept)} fresh"
     else:
@@ -118,5 +118,5 @@ def _classes_of(checkpoint: Checkpoint, given: Path | None, whole: ClassVocabula
             return names
     raise CheckpointError(
         f"{checkpoint.source}: does not say what its {checkpoint.class_count} classes are, and the split has "
-        f"{len(whole.labels('base'))} base classes of {len(whole)}; name them with --set model.weights_classes=FILE"
+        f"{len(whole.labels('base'))} base classes of {len(whole)}; name them with `model.weights_classes=FILE`"
     )

@@ -23,7 +23,7 @@ SamplerOf: TypeAlias = Callable[[Example], Sampler]
 LOSS_NAMES = ("loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg")
 
 
-class LossIsNoNumber(RisfError):
+class LossNotFinite(RisfError):
     """The loss of a portion is NaN or infinite; the weights are still those before the step."""
 
     def __init__(self, examples: Sequence[Example], losses: dict[str, float]) -> None:
@@ -67,7 +67,7 @@ class Stepper:
     def step(self, groups: Iterator[list[Example]], *, count: int, rate: float, seed: int) -> Tensor:
         """Take one step over `count` groups at a learning rate; returns the mean of each loss, (4,) as LOSS_NAMES.
 
-        `seed` is of the dropout. Raises LossIsNoNumber before any weight has changed.
+        `seed` is of the dropout. Raises LossNotFinite before any weight has changed.
         """
         for parameters in self.optimizer.param_groups:
             parameters["lr"] = rate
@@ -93,10 +93,10 @@ class Stepper:
             try:
                 found = self.model(batch, targets, [self.sampler_of(example) for example in examples])
             except FloatingPointError:  # detectron2's own check of its proposals, before there is any loss
-                raise LossIsNoNumber(examples, dict.fromkeys(LOSS_NAMES, float("nan"))) from None
+                raise LossNotFinite(examples, dict.fromkeys(LOSS_NAMES, float("nan"))) from None
         losses = torch.stack([found[name].float() for name in LOSS_NAMES])
         if not bool(torch.isfinite(losses).all()):
-            raise LossIsNoNumber(examples, dict(zip(LOSS_NAMES, losses.tolist(), strict=True)))
+            raise LossNotFinite(examples, dict(zip(LOSS_NAMES, losses.tolist(), strict=True)))
         return losses
 
     def _gathering(self, *, last: bool) -> AbstractContextManager[None]:

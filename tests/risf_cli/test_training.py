@@ -164,7 +164,7 @@ def test_the_script_averages_as_the_literature_does_or_over_the_shots(
     lines = lines_of_script(tmp_path, SHOTS="5", SEEDS="0 1 2", **variables)
     trained = [line for line in lines if line[0] == "finetune"]
     runs = [f"runs/coco20/{place}/5shot/seed{number}" for number in range(3)]
-    assert [values_of(line, "--seed", "--run-seed") for line in trained] == seeds
+    assert [values_of(line, "--split-seed", "--seed") for line in trained] == seeds
     assert [values_of(line, "--out") for line in trained] == [[run] for run in runs]
     evaluated = [line for line in lines if line[0] == "evaluate"]
     assert evaluated[0][1:4] == [f"{run}/detections.json" for run in runs]
@@ -193,7 +193,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         ),
         (
             ("base-train", "--set", "model.architecture=small"),
-            "there is nothing to train on: pass --split DIR (what risf prepare-splits wrote) or --coco FILE, "
+            "there is nothing to train on: give --split (what risf prepare-splits wrote) or --coco, "
             "or write `split: ...` into risf.yaml of the working folder",
         ),
         (("finetune",), "risf finetune needs --shots K, one of the counts that the split holds"),
@@ -266,7 +266,7 @@ def test_finetune_takes_the_split_of_the_novel_set_in_force(
     assert [data.split for data in trained] == [Path("datasets/risfsplit", split)]
 
 
-def test_the_run_seed_is_what_all_but_the_shots_is_drawn_from(
+def test_the_seed_is_what_all_but_the_shots_is_drawn_from(
     voc_splits: Path, call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = []
@@ -274,7 +274,7 @@ def test_the_run_seed_is_what_all_but_the_shots_is_drawn_from(
         "risf_cli.commands.finetune.run_training",
         lambda config, folder, **_: seeds.append((config.values.data.seed, config.values.solver.seed)),
     )
-    for options in ((), ("--run-seed", 3), ("--seed", 2, "--run-seed", 3), ("--seed", 2)):
+    for options in ((), ("--seed", 3), ("--split-seed", 2, "--seed", 3), ("--split-seed", 2)):
         assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
     assert seeds == [(0, 0), (0, 3), (2, 3), (2, 0)]
 

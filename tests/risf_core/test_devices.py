@@ -55,15 +55,15 @@ def test_a_stated_device_is_taken_as_it_is(hardware):
 @pytest.mark.parametrize(
     ("gpus", "name", "message"),
     [
-        (0, "gpu", "--device 'gpu' is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (1, "cuda:", "--device 'cuda:' is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (1, "cuda:one", "--device 'cuda:one' is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (1, "cuda:\u00b2", "--device 'cuda:\u00b2' is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (0, "cpu:1", "--device 'cpu:1' is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (0, "cuda", "--device cuda: torch sees no CUDA GPU here; give --device cpu or auto"),
-        (2, "cuda:2", "--device cuda:2: this machine has 2 GPUs, counted from cuda:0"),
-        (1, "cuda:1", "--device cuda:1: this machine has 1 GPU, counted from cuda:0"),
-        (0, "mps", "--device mps: torch sees no Apple GPU here; give --device cpu or auto"),
+        (0, "gpu", "`device=gpu` is no device; give auto, cpu, cuda, cuda:N or mps"),
+        (1, "cuda:", "`device=cuda:` is no device; give auto, cpu, cuda, cuda:N or mps"),
+        (1, "cuda:one", "`device=cuda:one` is no device; give auto, cpu, cuda, cuda:N or mps"),
+        (1, "cuda:\u00b2", "`device=cuda:\u00b2` is no device; give auto, cpu, cuda, cuda:N or mps"),
+        (0, "cpu:1", "`device=cpu:1` is no device; give auto, cpu, cuda, cuda:N or mps"),
+        (0, "cuda", "`device=cuda`: torch sees no CUDA GPU here; give cpu or auto"),
+        (2, "cuda:2", "`device=cuda:2`: this machine has 2 GPUs, counted from cuda:0"),
+        (1, "cuda:1", "`device=cuda:1`: this machine has 1 GPU, counted from cuda:0"),
+        (0, "mps", "`device=mps`: torch sees no Apple GPU here; give cpu or auto"),
     ],
 )
 def test_devices_that_are_not_there_are_named(hardware, gpus, name, message):
@@ -103,7 +103,7 @@ def test_without_a_list_of_instructions_torch_is_asked(monkeypatch, tmp_path):
 def test_an_unknown_precision_is_named_with_the_nearest():
     with pytest.raises(ConfigError) as caught:
         choose_precision("bf61", "cpu")
-    assert str(caught.value) == ("--precision 'bf61' is unknown (did you mean 'bf16'?); give auto, fp32, bf16, fp16")
+    assert str(caught.value) == ("`precision=bf61` is unknown (did you mean 'bf16'?); give auto, fp32, bf16, fp16")
 
 
 def test_cores_are_those_that_the_process_may_use_and_not_all_of_the_machine(monkeypatch) -> None:

@@ -131,7 +131,7 @@ def test_a_device_that_is_not_here_is_a_fault(examined, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     found = examined(device="cuda")["device"]
     assert (found.status, found.verdict) == (
-        "fault", "--device cuda: torch sees no CUDA GPU here; give --device cpu or auto",
+        "fault", "`device=cuda`: torch sees no CUDA GPU here; give cpu or auto",
     )  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def test_a_cache_that_cannot_be_written_is_a_fault_and_none_is_a_note(examined, 
     monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
     found = examined()["cache"]
     assert (found.status, found.verdict) == (
-        "fault", "cannot be written: Permission denied; pass --cache DIR elsewhere or none",
+        "fault", "cannot be written: Permission denied; give `cache` another folder, or none",
     )  # fmt: skip
 
 

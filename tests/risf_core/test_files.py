@@ -245,7 +245,7 @@ except OutputError as error:
         done = subprocess.run(
             [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True, check=True
         )
-    assert done.stderr == f"stdout: cannot be written: {os.strerror(errno.ENOSPC)}; pass --out FILE"
+    assert done.stderr == f"stdout: cannot be written: {os.strerror(errno.ENOSPC)}; give `out` a file"
 
 
 def test_open_output_writes_files_as_atomically(folder):

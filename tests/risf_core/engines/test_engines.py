@@ -16,8 +16,10 @@ from tests.lively import lively_detector
 
 WAY_OUT = (
     "install it from https://github.com/facebookresearch/detectron2 (INSTALL.md there, for your torch), "
-    "or take --engine torchvision, which runs the same weights to the same boxes"
+    "or take `engine=torchvision`, which runs the same weights to the same boxes"
 )
+
+SHOWN_WAY_OUT = WAY_OUT.replace("`engine=torchvision`", "--engine torchvision")
 
 
 @pytest.fixture
@@ -29,7 +31,7 @@ def without_detectron2(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_missing_detectron2_is_named_with_its_official_source_and_the_way_out() -> None:
     with pytest.raises(ConfigError) as caught:
         require_engine("detectron2")
-    assert str(caught.value) == f"--engine detectron2: detectron2 is not installed; {WAY_OUT}"
+    assert str(caught.value) == f"`engine=detectron2`: detectron2 is not installed; {WAY_OUT}"
     require_engine("torchvision")
 
 
@@ -43,7 +45,7 @@ def test_a_detectron2_that_another_torch_cannot_load_says_why(tmp_path: Path, mo
     with pytest.raises(ConfigError) as caught:
         require_engine("detectron2")
     assert str(caught.value) == (
-        f"--engine detectron2: detectron2 cannot be imported (_C.so: undefined symbol: _ZN2at); {WAY_OUT}"
+        f"`engine=detectron2`: detectron2 cannot be imported (_C.so: undefined symbol: _ZN2at); {WAY_OUT}"
     )
 
 
@@ -67,7 +69,7 @@ def test_each_command_says_it_in_one_line(words: tuple[str, ...], tmp_path: Path
     (tmp_path / "photos/1.jpg").write_bytes(b"")
     done = CliRunner().invoke(app, [*words, "--engine", "detectron2"], prog_name="risf")
     assert done.exit_code == 1
-    assert done.stderr == f"error: --engine detectron2: detectron2 is not installed; {WAY_OUT}\n"
+    assert done.stderr == f"error: --engine detectron2: detectron2 is not installed; {SHOWN_WAY_OUT}\n"
     assert done.stdout == ""
 
 

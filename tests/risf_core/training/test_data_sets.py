@@ -98,7 +98,7 @@ def test_vocs_lists_without_annotations_name_the_option_that_brings_them(tfa_voc
     with pytest.raises(DataError) as caught:
         read_training_data(DataConfig("few-shot", split=tfa_voc.split, novel="cow,sofa", shots=2))
     assert str(caught.value) == (
-        f"{tmp_path}/split: lists images alone; name the folder that holds VOC2007 and VOC2012 with --images, for "
+        f"{tmp_path}/split: lists images alone; name the folder that holds VOC2007 and VOC2012 in `images`, for "
         "their boxes"
     )
 

@@ -95,8 +95,8 @@ def test_images_without_a_box_of_the_runs_classes_are_refused(evaluated, scenes:
     theirs = [category["name"] for category in content["categories"] if category["id"] in present]
     assert str(caught.value) == (
         f"{path}: holds no box of the run's classes ({ours} and 7 more) to evaluate on; "
-        f"its boxes are of {', '.join(theirs[:5])} and 7 more; name its classes as the training data does, set "
-        "data.held_out to another file, or solver.evaluate_every=0 to go without"
+        f"its boxes are of {', '.join(theirs[:5])} and 7 more; name its classes as the training data does, give "
+        "another `held_out`, or `solver.evaluate_every=0` to go without"
     )
     assert not (tmp_path / "run").exists()
 

@@ -159,7 +159,7 @@ def test_out_of_memory_says_what_to_lower(small, tmp_path: Path) -> None:
 
 
 def test_evaluations_without_test_images_are_refused(small, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"set data\.held_out=FILE, a COCO JSON"):
+    with pytest.raises(ConfigError, match="give `held_out`, a COCO JSON"):
         train(small("solver.evaluate_every=2"), tmp_path / "run")
 
 
@@ -172,7 +172,7 @@ def test_a_schedule_that_is_scaled_to_the_batch_says_so(small, tmp_path: Path) -
     )
     assert (
         "1 iterations at learning rate 0.02 are meant for batches of 16: 8 at 0.0025 for batches of 2 "
-        "(solver.scale_schedule=false takes them as they stand)"
+        "(`solver.scale_schedule=false` takes them as they stand)"
     ) in said
     said.clear()
     train(small("solver.iterations=1", "solver.steps=[]"), tmp_path / "as-stated", on_note=said.append)

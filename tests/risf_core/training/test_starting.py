@@ -79,7 +79,7 @@ def test_a_detector_of_other_classes_keeps_those_that_a_list_names(weights, tmp_
         started(path)
     assert str(caught.value) == (
         f"{path}: does not say what its 4 classes are, and the split has 3 base classes of 5; "
-        "name them with --set model.weights_classes=FILE"
+        "name them with `model.weights_classes=FILE`"
     )
     (tmp_path / "names.txt").write_text("fox\ncat\nowl\nant\n")
     rows = rows_of(started(path, f"model.weights_classes={tmp_path}/names.txt"))
@@ -129,7 +129,7 @@ def test_another_architecture_than_the_weights_is_refused(weights) -> None:
     with pytest.raises(CheckpointError) as caught:
         started(path, "model.architecture=r50")
     assert str(caught.value) == (
-        f"{path}: is small, but model.architecture is r50; set model.architecture=auto, or name other weights"
+        f"{path}: is small, but model.architecture is r50; give `model.architecture=auto`, or name other weights"
     )
     with pytest.raises(ConfigError, match=r"model\.architecture is auto, which is that of the weights"):
         started(None)
