@@ -1,4 +1,4 @@
-"""What `rescore` and `tune` share: settings, encoder, cache and shots from a command's options."""
+"""What `rescore` and `tune` share: settings and shots from a command's options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from risf_core.progress import Progress
 
 if TYPE_CHECKING:
     from risf_core.choices import EvidenceKind
-    from risf_core.encoder.open_clip import OpenClipEncoder
     from risf_core.encoder.protocol import CropEncoder
     from risf_core.rescore.prototypes import Prototypes
     from risf_core.rescore.settings import RescoreSettings
@@ -57,25 +56,6 @@ def evidence_kind(choice: EvidenceKind | None, support: Path | None) -> Evidence
     if kind == "text" and support is not None:
         raise ConfigError("--evidence text has no use for --support; leave one of them out")
     return kind
-
-
-def make_encoder(options: Options) -> OpenClipEncoder:
-    """The encoder that the options name. Imports torch and open_clip, so call it when the input has been checked."""
-    from risf_core.devices import choose_device, choose_precision
-    from risf_core.encoder.open_clip import OpenClipEncoder
-    from risf_core.encoder.weights import find_encoder
-
-    device = choose_device(options["device"])
-    released = options["compat"] == "released"
-    return OpenClipEncoder(
-        find_encoder(options["clip"], weights=options["clip_weights"], config=options["clip_config"]),
-        device=device,
-        precision=choose_precision(_precision(options["precision"], released, device), device),
-        crop=options["crop"],
-        batch_size=options["batch_size"],
-        workers=options["workers"],
-        compat_released=released,
-    )
 
 
 def read_support(options: Options, vocabulary: ClassVocabulary) -> Shots | None:
@@ -129,8 +109,3 @@ def _class_choice(text: str) -> Literal["all", "novel"] | tuple[str, ...]:
     if not names:
         raise ConfigError(f"--rescore-classes {text!r} names no class; give all, novel or names with commas")
     return names
-
-
-def _precision(precision: str, released: bool, device: str) -> str:
-    """The authors' public code computes in half precision on a GPU; a stated --precision beats that."""
-    return "fp16" if precision == "auto" and released and device.startswith("cuda") else precision

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from risf_cli.encoder_run import fusion_file, make_encoder, make_support, read_support, settings_of
+from risf_cli.encoder_run import fusion_file, make_support, read_support, settings_of
 from risf_cli.options import (
     Alias,
     Alpha,
@@ -148,8 +147,7 @@ def rescore(
     }  # every option as it is in force, for the record
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.choices import FUSION_RULES
-    from risf_core.encoder.cache import FILE_NAME, EmbeddingCache
-    from risf_core.encoder.cached import CachedEncoder
+    from risf_core.encoder.choice import EncoderChoice, with_cache
     from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, is_stream, write_json
     from risf_core.formats.coco import write_detections
     from risf_core.processes import gather_to_first, started_processes
@@ -196,11 +194,10 @@ def rescore(
     shots_of = read_support(options, inputs.vocabulary)
 
     # torch and open_clip take seconds to import: faults of the input above are told without them
-    encoder = make_encoder(options)
-    folder = cache_folder(cache)
-    # SQLite's log cannot be shared over a network: processes on several machines keep a file each
-    file_name = f"embeddings-{platform.node()}.sqlite" if processes.span_machines else FILE_NAME
-    remembering = CachedEncoder(encoder, EmbeddingCache(folder, file_name)) if folder is not None else None
+    encoder = EncoderChoice(
+        clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers
+    ).open()
+    remembering = with_cache(encoder, cache_folder(cache), span_machines=processes.span_machines)
     if not quiet:
         for line in lines_before(inputs, encoder, settings):
             say(line)

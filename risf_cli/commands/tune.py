@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from risf_cli.encoder_run import make_encoder, make_support, read_support, settings_of
+from risf_cli.encoder_run import make_support, read_support, settings_of
 from risf_cli.options import (
     Alias,
     Background,
@@ -140,8 +140,7 @@ def tune(
     options = dict(locals())  # every option as it is in force
     from risf_cli.render import phases_of, print_warnings, say
     from risf_core.datasets import DatasetIndex
-    from risf_core.encoder.cache import EmbeddingCache
-    from risf_core.encoder.cached import CachedEncoder
+    from risf_core.encoder.choice import EncoderChoice, with_cache
     from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, write_json
     from risf_core.rescore.inputs import read_inputs, refuse_rescored
     from risf_core.rescore.settings import prompts_of
@@ -173,9 +172,10 @@ def tune(
     shots_of = read_support(options, inputs.vocabulary)
 
     # torch and open_clip take seconds to import: faults of the input above are told without them
-    encoder = make_encoder(options)
-    folder = cache_folder(cache)
-    remembering = CachedEncoder(encoder, EmbeddingCache(folder)) if folder is not None else encoder
+    encoder = EncoderChoice(
+        clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers
+    ).open()
+    remembering = with_cache(encoder, cache_folder(cache)) or encoder
     if not quiet:
         say(
             f"read {len(inputs.file.detections)} detections, {truth.boxes_per_class().sum()} boxes of "

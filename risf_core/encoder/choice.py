@@ -1,0 +1,66 @@
+"""Which encoder speaks and where its embeddings are kept, as a caller states it; and that encoder, opened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from risf_core.choices import DEFAULT_CLIP, CropRule
+
+if TYPE_CHECKING:
+    from risf_core.encoder.cached import CachedEncoder
+    from risf_core.encoder.open_clip import OpenClipEncoder
+    from risf_core.encoder.protocol import CropEncoder
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """An encoder by name or files, and how it is run."""
+
+    clip: str = DEFAULT_CLIP
+    clip_weights: Path | None = None
+    clip_config: Path | None = None
+    crop: CropRule = "squash"
+    compat: Literal["released"] | None = None  # crops as the authors' public code makes them
+    device: str = "auto"
+    precision: str = "auto"
+    batch_size: int | None = None
+    workers: int | None = None
+
+    def open(self) -> OpenClipEncoder:
+        """The encoder. Imports torch and open_clip, so call it when the input has been checked."""
+        from risf_core.devices import choose_device, choose_precision
+        from risf_core.encoder.open_clip import OpenClipEncoder
+        from risf_core.encoder.weights import find_encoder
+
+        device = choose_device(self.device)
+        released = self.compat == "released"
+        # the authors' public code computes in half precision on a GPU; a stated precision beats that
+        half = self.precision == "auto" and released and device.startswith("cuda")
+        return OpenClipEncoder(
+            find_encoder(self.clip, weights=self.clip_weights, config=self.clip_config),
+            device=device,
+            precision=choose_precision("fp16" if half else self.precision, device),
+            crop=self.crop,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            compat_released=released,
+        )
+
+
+def with_cache(encoder: CropEncoder, folder: Path | None, *, span_machines: bool = False) -> CachedEncoder | None:
+    """The encoder with a cache in a folder; None where there is to be none.
+
+    SQLite's log cannot be shared over a network: processes that span machines keep a file each.
+    """
+    import platform
+
+    from risf_core.encoder.cache import FILE_NAME, EmbeddingCache
+    from risf_core.encoder.cached import CachedEncoder
+
+    if folder is None:
+        return None
+    return CachedEncoder(
+        encoder, EmbeddingCache(folder, f"embeddings-{platform.node()}.sqlite" if span_machines else FILE_NAME)
+    )
