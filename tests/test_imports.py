@@ -24,6 +24,7 @@ TORCH = {"torch", "scipy", "safetensors"}
 OWNERS = {
     "risf_core.encoder.open_clip": TORCH | {"torchvision", "open_clip", "timm"},
     "risf_core.encoder.open_clip_model": TORCH | {"torchvision", "open_clip", "timm"},
+    "risf_core.encoder.torchscript": TORCH,
     "risf_core.encoder.crops": TORCH | {"torchvision"},
     "risf_core.tuning": {"scipy"},
     "risf_core.report.charts": {"plotly"},
@@ -46,8 +47,8 @@ DETECTRON2_ENGINE = "risf_core.engines.detectron2"  # loads only where detectron
 # room or of one in its row. Rows name only rooms above them, so there is no cycle. Imports inside functions do not
 # count: they load what only some calls need.
 FOUNDATION = (  # each sees those left of it
-    "errors", "choices", "progress", "files", "config_values", "config", "project", "vocabulary", "devices",
-    "processes", "boxes", "detections", "images", "photos", "datasets", "records", "formats", "splits",
+    "errors", "unpickling", "choices", "progress", "files", "config_values", "config", "project", "vocabulary",
+    "devices", "processes", "boxes", "detections", "images", "photos", "datasets", "records", "formats", "splits",
 )  # fmt: skip
 NETWORK = (*FOUNDATION, "losses", "heads", "detector")
 SCORING = (*FOUNDATION, "evaluation", "encoder", "rescore")

@@ -6,15 +6,15 @@ import pickle
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import torch
 
 from risf_core.errors import CheckpointError
+from risf_core.unpickling import ZIP_START, DataUnpickler, RefusedPickle, fault_of_torch_file
 
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
-_ZIP = b"PK\x03\x04"
 
 
 def load_torch_or_pickle(path: Path, *, allow_pickle: bool = False) -> Any:  # Any: a file holds what it holds
@@ -31,7 +31,7 @@ def load_torch_or_pickle(path: Path, *, allow_pickle: bool = False) -> Any:  # A
     with handle:
         try:
             return _load(handle, path, allow_pickle=allow_pickle)
-        except _Refused as refused:
+        except RefusedPickle as refused:
             raise CheckpointError(_refusal(path, str(refused))) from None
         except (ImportError, AttributeError) as error:  # --allow-pickle, and a class that is not installed
             raise CheckpointError(f"{path}: needs a package that is not installed here: {error}") from None
@@ -44,7 +44,10 @@ def load_torch_or_pickle(path: Path, *, allow_pickle: bool = False) -> Any:  # A
 def _load(handle: IO[bytes], path: Path, *, allow_pickle: bool) -> Any:
     start = handle.read(len(_LEGACY_TORCH))
     handle.seek(0)
-    if start.startswith(_ZIP) or start == _LEGACY_TORCH:
+    if start.startswith(ZIP_START) or start == _LEGACY_TORCH:
+        fault = fault_of_torch_file(path)
+        if fault is not None:
+            raise CheckpointError(f"{path}: {fault}; pass a checkpoint that holds weights alone")
         try:
             return torch.load(handle, map_location="cpu", weights_only=not allow_pickle)
         except pickle.UnpicklingError as error:
@@ -62,45 +65,10 @@ def _load(handle: IO[bytes], path: Path, *, allow_pickle: bool) -> Any:
     return unpickler(handle, encoding="latin1").load()
 
 
-class _Refused(Exception):
-    """A global that a pickle asks for and that is not known."""
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise _Refused(f"{module}.{name}") from None
-
-
-class _TensorUnpickler(_ArrayUnpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _TENSOR_GLOBALS:
-            return getattr(torch._utils, name)
-        return super().find_class(module, name)
-
-
-class _TensorsAndArrays:
-    """What `torch.load` takes for a pickle module."""
-
-    __name__ = "restricted pickle"
-    Unpickler = _TensorUnpickler
-
-    @staticmethod
-    def load(handle: IO[bytes], **keywords: Any) -> Any:
-        return _TensorUnpickler(handle, **keywords).load()
-
-
-_TENSOR_GLOBALS = frozenset(
-    ("torch._utils", name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
-)
-
-
 def _bytes_of(text: str, encoding: str) -> bytes:
     """How old pickle protocols spell the bytes of an array."""
     if encoding != "latin1":
-        raise _Refused(f"_codecs.encode to {encoding}")
+        raise RefusedPickle(f"_codecs.encode to {encoding}")
     return text.encode("latin1")
 
 
@@ -121,7 +89,30 @@ def _known_globals() -> Mapping[tuple[str, str], Any]:
     return known
 
 
-_KNOWN = _known_globals()
+class _ArrayUnpickler(DataUnpickler):
+    known = _known_globals()
+    stateful = (np.ndarray, np.dtype, OrderedDict, Counter)
+
+
+class _TensorUnpickler(_ArrayUnpickler):
+    known: ClassVar[Mapping[tuple[str, str], Any]] = {
+        **_ArrayUnpickler.known,
+        **{
+            ("torch._utils", name): getattr(torch._utils, name)
+            for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
+        },
+    }
+
+
+class _TensorsAndArrays:
+    """What `torch.load` takes for a pickle module."""
+
+    __name__ = "restricted pickle"
+    Unpickler = _TensorUnpickler
+
+    @staticmethod
+    def load(handle: IO[bytes], **keywords: Any) -> Any:
+        return _TensorUnpickler(handle, **keywords).load()
 
 
 def _refusal(path: Path, wanted: str) -> str:

@@ -18,8 +18,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch.nn import functional
 
+from risf_core.encoder.torchscript import read_torchscript
 from risf_core.encoder.weights import EncoderSource, is_torchscript
 from risf_core.errors import EncoderError, listing
+from risf_core.unpickling import fault_of_torch_file
 
 _POSITION_EMBEDDINGS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
 
@@ -58,12 +60,11 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
     misfit = f"{source.weights}: these weights are not of the model {source.name}"
     try:
         if is_torchscript(source.weights):
-            stored = torch.jit.load(  # type: ignore[no-untyped-call]
-                str(source.weights), map_location="cpu"
-            ).state_dict()
+            stored = read_torchscript(source.weights)
             extra = ("input_resolution", "context_length", "vocab_size")  # OpenAI's archives hold these as tensors
             model.load_state_dict({key: value.float() for key, value in stored.items() if key not in extra})
         else:
+            _refuse_programs(source.weights)
             _check_position_embeddings(source, model, misfit)
             open_clip.load_checkpoint(model, str(source.weights), weights_only=True)
     except RuntimeError as error:
@@ -173,6 +174,15 @@ def _without_log(opening: str) -> Iterator[None]:
         yield
     finally:
         root.removeFilter(keep)
+
+
+def _refuse_programs(weights: Path) -> None:
+    """Refuse what torch would run when open_clip hands it over. Raises EncoderError."""
+    if weights.suffix in (".safetensors", ".npz", ".npy"):  # not read by torch.load
+        return
+    fault = fault_of_torch_file(weights)
+    if fault is not None:
+        raise EncoderError(f"{weights}: {fault}; pass a file of weights (safetensors, pt), or fetch it again")
 
 
 def _check_position_embeddings(source: EncoderSource, model: Any, misfit: str) -> None:

@@ -58,10 +58,11 @@ def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, confi
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive, the form in which OpenAI published CLIP."""
-    if not zipfile.is_zipfile(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name or name.endswith("/constants.pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in name for name in archive.namelist())
 
 
 def _from_config(config: Path, weights: Path | None) -> EncoderSource:
