@@ -10,7 +10,7 @@ DETECTRON2_STAMP := $(DETECTRON2_VENV)/.ready
 FORMATS_VENV := .venv-formats
 FORMATS_STAMP := $(FORMATS_VENV)/.ready
 
-.PHONY: setup test lint types demo lock clean test-detectron2 setup-detectron2 test-formats setup-formats
+.PHONY: setup test lint types docs package demo lock clean test-detectron2 setup-detectron2 test-formats setup-formats
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/dev.txt
@@ -63,6 +63,21 @@ types: setup
 demo: setup
 	$(BIN)/risf demo
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# The files for an index, checked; the wheel runs in an empty environment (PACKAGE_DEMO=1: with the demo, too).
+PACKAGE_DEMO ?=
+package: setup
+	rm -rf dist build/package
+	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/uv venv --quiet --python $(BIN)/python build/package
+	$(BIN)/uv pip install --quiet --python build/package/bin/python --constraint requirements/dev.txt dist/*.whl
+	build/package/bin/risf --help > build/package/help.txt
+	cd build/package && bin/risf doctor
+	test -z "$(PACKAGE_DEMO)" || (cd build/package && bin/risf demo)
+
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate --no-emit-index-url \
 		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
@@ -72,4 +87,4 @@ lock: setup
 		requirements/formats.in --output-file requirements/formats.txt
 
 clean:
-	rm -rf $(VENV) $(DETECTRON2_VENV) $(FORMATS_VENV)
+	rm -rf $(VENV) $(DETECTRON2_VENV) $(FORMATS_VENV) build dist
