@@ -62,7 +62,7 @@ def find_photos(
     """
     for folder in folders:
         if not folder.is_dir():
-            raise DataError(f"{folder}: there is no such folder of images; check --images, or `images` in risf.yaml")
+            raise DataError(f"{folder}: there is no such folder of images; check --images, or images: in risf.yaml")
     stems = _Stems(folders)
     stated = _StatedNames(images)
     photos: dict[ImageId, Photo] = {}
@@ -92,7 +92,7 @@ def refuse_empty(folders: Sequence[Path]) -> None:
 def list_photos(folder: Path) -> list[Path]:
     """Every photo below a folder, sorted by path. Raises DataError where there is none."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder of images; check --images, or `images` in risf.yaml")
+        raise DataError(f"{folder}: there is no such folder of images; check --images, or images: in risf.yaml")
     found = sorted(_walk(folder))
     if not found:
         raise DataError(_no_photo_in([folder]))

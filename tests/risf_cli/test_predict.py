@@ -371,8 +371,8 @@ def test_images_without_a_photo_are_named_or_counted(run, folder) -> None:
 def test_a_folder_without_photos_is_refused(run, folder) -> None:
     (folder / "empty").mkdir()
     assert error_of(run(annotations=None, images="empty")).startswith("empty: holds no photo (")
-    assert error_of(run(annotations=None, images="nowhere")).startswith(
-        "nowhere: there is no such folder of images; check --images"
+    assert error_of(run(annotations=None, images="nowhere")) == (
+        "nowhere: there is no such folder of images; check --images, or images: in risf.yaml"
     )
 
 
