@@ -26,7 +26,7 @@ test: lint types
 
 # Parity with upstream detectron2, in an environment of its own: the prebuilt wheel it tests against is for Python 3.10
 # and torch 2.3, the oldest that risf works with, so re-scoring is tested there again.
-OLDEST_TORCH := tests/risf_core/rescore tests/risf_cli/test_rescore.py
+OLDEST_TORCH := tests/risf_core/encoder tests/risf_core/rescore tests/risf_cli/test_rescore.py
 test-detectron2: setup-detectron2
 	OMP_NUM_THREADS=1 $(DETECTRON2_VENV)/bin/python -m pytest tests/parity $(OLDEST_TORCH) --numprocesses=2 --dist=loadfile
 
