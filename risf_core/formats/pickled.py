@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import pickle
-import zipfile
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +14,9 @@ import numpy as np
 from risf_core.errors import DataError
 from risf_core.files import STANDARD_STREAM
 from risf_core.formats.source import Source
+from risf_core.unpickling import ZIP_START, DataUnpickler, RefusedPickle, fault_of_torch_file
 
-_ZIP_START = b"PK\x03\x04"
 _REFUSED = "a pickle can run any code when it is opened, so nothing but arrays, tensors and plain lists is taken"
-
-
-class _Refused(Exception):
-    """A global that a pickle asks for and that is not known."""
 
 
 def is_pickle(head: bytes) -> bool:
@@ -31,7 +26,7 @@ def is_pickle(head: bytes) -> bool:
 
 def is_torch_file(head: bytes) -> bool:
     """Whether a file begins as torch.save writes it."""
-    return head.startswith(_ZIP_START)
+    return head.startswith(ZIP_START)
 
 
 def load_pickled(source: Source) -> Any:  # Any: a pickle is of any shape until its reader has checked it
@@ -44,7 +39,7 @@ def load_pickled(source: Source) -> Any:  # Any: a pickle is of any shape until 
             return _torch_file(path, source.name)
         with open(path, "rb") as handle:
             return _unpickler()(handle, encoding="latin1").load()
-    except _Refused as refused:
+    except RefusedPickle as refused:
         raise DataError(f"{source.name}: wants to use {refused}; {_REFUSED}") from None
     except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError) as error:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
@@ -54,12 +49,9 @@ def load_pickled(source: Source) -> Any:  # Any: a pickle is of any shape until 
 def _torch_file(path: Path, name: str) -> Any:
     import torch
 
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.endswith("constants.pkl") for entry in archive.namelist()):
-                raise DataError(f"{name}: is a TorchScript archive, which is a program")
-    except zipfile.BadZipFile:
-        raise DataError(f"{name}: is a damaged archive") from None
+    fault = fault_of_torch_file(path)
+    if fault is not None:
+        raise DataError(f"{name}: {fault}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -69,14 +61,16 @@ def _torch_file(path: Path, name: str) -> Any:
 
 
 def _tensor_bytes(content: bytes) -> Any:
-    """How a plain pickle spells the storage of a tensor."""
+    """How a plain pickle spells the storage of a tensor: in torch's oldest form, never as an archive."""
     import torch
 
+    if content.startswith(ZIP_START):  # torch 2.3 runs a TorchScript archive from memory, weights only or not
+        raise RefusedPickle("an archive inside a pickle")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 @lru_cache(maxsize=1)
-def _unpickler() -> type[pickle.Unpickler]:
+def _unpickler() -> type[DataUnpickler]:
     core: Any = getattr(np, "_core" if int(np.__version__.partition(".")[0]) >= 2 else "core")
     arrays: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): np.ndarray,
@@ -90,15 +84,15 @@ def _unpickler() -> type[pickle.Unpickler]:
         arrays[f"{package}.multiarray", "scalar"] = core.multiarray.scalar
         arrays[f"{package}.numeric", "_frombuffer"] = core.numeric._frombuffer
 
-    class Unpickler(pickle.Unpickler):
+    class Unpickler(DataUnpickler):
+        known = arrays
+        stateful = (np.ndarray, np.dtype, OrderedDict)
+
         def find_class(self, module: str, name: str) -> Any:
             if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
                 import torch
 
                 return torch._utils._rebuild_tensor_v2
-            try:
-                return arrays[module, name]
-            except KeyError:
-                raise _Refused(f"{module}.{name}") from None
+            return super().find_class(module, name)
 
     return Unpickler

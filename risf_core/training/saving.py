@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from risf_core.detector.checkpoint import METADATA_KEY
 from risf_core.detector.checkpoint_writing import write_torch_file
+from risf_core.detector.pickles import load_torch_or_pickle
 from risf_core.detector.runs import RunDescription
 from risf_core.errors import CheckpointError
 from risf_core.training.order import OrderState, order_state_of
@@ -55,11 +55,10 @@ def load_state(folder: Path) -> TrainingState:
     path = folder / LAST
     if not path.is_file():
         raise CheckpointError(f"{folder}: has no {LAST} to resume from; start it anew with `force`")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        training = content[TRAINING_KEY]
-    except Exception as error:  # torch raises whatever its unpickler meets
-        raise CheckpointError(f"{path}: cannot be resumed from ({str(error).splitlines()[0]})") from None
+    content = load_torch_or_pickle(path)
+    training = content.get(TRAINING_KEY) if isinstance(content, dict) else None
+    if not isinstance(training, dict):
+        raise CheckpointError(f"{path}: holds no state of a training run; start it anew with `force`")
     return TrainingState(
         iteration=training["iteration"],
         model=content["model"],
