@@ -64,12 +64,12 @@ def read_detections(
     """
     name = display_name(source)
     content = read_json(source, what="detections file")
-    rows, envelope = _rows_of(content, name)
+    rows, envelope = rows_of(content, name)
     if vocabulary is None:
         vocabulary = _own_vocabulary(envelope, name)
     if image_sizes is None and envelope is not None:
         image_sizes = _own_sizes(envelope)
-    columns = _Columns.of(rows, name)
+    columns = Columns.of(rows, name)
     labels = labels_of(
         columns.category_ids,
         vocabulary,
@@ -155,7 +155,7 @@ def _write(handle: IO[str], file: DetectionsFile) -> None:
     handle.write(("\n" if len(file.detections) else "") + closing)
 
 
-def _rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any] | None]:
+def rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any] | None]:
     if isinstance(content, list):
         return content, None
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
@@ -188,7 +188,7 @@ def _own_sizes(envelope: Mapping[str, Any]) -> dict[ImageId, tuple[int, int]]:
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """The rows of a file as columns, checked for their types and ranges."""
 
     image_ids: list[ImageId]
@@ -198,7 +198,7 @@ class _Columns:
     extras: list[Extras | None]
 
     @classmethod
-    def of(cls, rows: Sequence[Any], name: str) -> _Columns:
+    def of(cls, rows: Sequence[Any], name: str) -> Columns:
         try:
             image_ids = [row["image_id"] for row in rows]
             category_ids = [row["category_id"] for row in rows]

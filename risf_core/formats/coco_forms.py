@@ -11,7 +11,7 @@ import numpy as np
 
 from risf_core.choices import CategoryConvention
 from risf_core.errors import DataError
-from risf_core.formats.coco import DetectionsFile, _Columns, _rows_of, write_detections
+from risf_core.formats.coco import Columns, DetectionsFile, rows_of, write_detections
 from risf_core.formats.form import LIKELY, MAYBE, NO, SURE, Form, Output, is_json_list, json_keys
 from risf_core.formats.pickled import is_pickle, load_pickled
 from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_photos_once
@@ -31,7 +31,7 @@ def rows_of_coco(
     notes: tuple[str, ...] = (),
 ) -> Rows:
     """The rows of a COCO results list; `photo_names` is a key that names the photo, where the form has one."""
-    columns = _Columns.of(content, source)
+    columns = Columns.of(content, source)
     names: Sequence[str | None] = [None] * len(content)
     if photo_names is not None:
         names = [row.get(photo_names) for row in content]
@@ -69,14 +69,14 @@ def _without(extras: Mapping[str, Any] | None, key: str) -> Mapping[str, Any] | 
 
 def _read_list(source: Source) -> Rows:
     content = source.json()
-    rows, envelope = _rows_of(content, source.name)
+    rows, envelope = rows_of(content, source.name)
     if envelope is not None:
         raise DataError(f"{source.name}: is a COCO dataset, not a results list; its `format` is coco-dataset")
     return rows_of_coco(rows, source.name)
 
 
 def _read_dataset(source: Source) -> Rows:
-    rows, envelope = _rows_of(source.json(), source.name)
+    rows, envelope = rows_of(source.json(), source.name)
     if envelope is None:
         raise DataError(f"{source.name}: is a list, not a COCO dataset; its `format` is coco")
     class_names = {category["id"]: category["name"] for category in envelope.get("categories", ())}

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
-
 from risf_core.errors import DataError, excerpt
 from risf_core.formats.form import LIKELY, NO, SURE, Form, Output, json_keys, put_json
-from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_numbers
+from risf_core.formats.rows import ClassKey, Codes, PhotoKey, RowList, Rows
 from risf_core.formats.source import Source
 
 
@@ -21,7 +20,7 @@ def _read(source: Source) -> Rows:
         raise DataError(f"{source.name}: holds {type(content).__name__}, not a list of tasks")
     photos: Codes[PhotoKey] = Codes()
     classes: Codes[ClassKey] = Codes()
-    boxes, scores, photo_codes, class_codes, wheres = [], [], [], [], []
+    found = RowList()
     for position, task in enumerate(content):
         where = f"{source.name}: task {position}"
         photo = photos.of(_photo(task, where))
@@ -31,26 +30,12 @@ def _read(source: Source) -> Rows:
                     continue
                 place = f"{where}, region {number}"
                 box, name, score = _region(region, place)
-                boxes.append(box)
-                scores.append(prediction.get("score") if score is None else score)
-                if scores[-1] is None:
+                score = prediction.get("score") if score is None else score
+                if score is None:
                     raise DataError(f"{place}: has no score, so there is nothing to re-score")
-                photo_codes.append(photo)
-                class_codes.append(classes.of(ClassKey(name)))
-                wheres.append(place)
-    table = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    column = np.array(scores, dtype=np.float64)
-    check_numbers(table, column, wheres.__getitem__)
-    return Rows(
-        source=source.name,
-        photos=photos.keys,
-        photo_codes=np.array(photo_codes, dtype=np.int64),
-        classes=classes.keys,
-        class_codes=np.array(class_codes, dtype=np.int64),
-        boxes=table / 100,
-        scores=column,
-        box_convention="xywh-relative",
-    )
+                found.add(photo, classes.of(ClassKey(name)), box, score, place)
+    rows = found.rows(source.name, photos.keys, classes.keys, "xywh-relative")
+    return replace(rows, boxes=rows.boxes / 100)
 
 
 def _photo(task: Any, where: str) -> PhotoKey:  # Any: JSON

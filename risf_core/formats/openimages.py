@@ -6,12 +6,10 @@ import csv
 import io
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
 from risf_core.errors import DataError
 from risf_core.files import open_output
 from risf_core.formats.form import NO, SURE, Form, Output
-from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_numbers, check_order
+from risf_core.formats.rows import ClassKey, Codes, PhotoKey, RowList, Rows
 from risf_core.formats.source import Source
 
 _CORNERS = ("XMin", "YMin", "XMax", "YMax")
@@ -30,37 +28,21 @@ def _read(source: Source) -> Rows:
     image, label = header.index("ImageID"), header.index("LabelName")
     photos: Codes[PhotoKey] = Codes()
     classes: Codes[ClassKey] = Codes()
-    numbers, photo_codes, class_codes, line_numbers = [], [], [], []
+    found = RowList()
     for number, row in enumerate(lines, start=2):
         if not row:
             continue
         try:
-            numbers.append([float(row[place]) for place in places])
-            photo_codes.append(photos.of(PhotoKey(row[image])))
-            class_codes.append(classes.of(ClassKey(row[label])))
+            *box, confidence = (float(row[place]) for place in places)
+            photo, own = photos.of(PhotoKey(row[image])), classes.of(ClassKey(row[label]))
         except (ValueError, IndexError):
             raise DataError(f"{source.name}: line {number}: {','.join(row)[:100]} does not fit the header") from None
-        line_numbers.append(number)
-
-    def where(row: int) -> str:
-        return f"{source.name}: line {line_numbers[row]}"
-
-    table = np.array(numbers, dtype=np.float64).reshape(-1, 5)
-    check_numbers(table[:, :4], table[:, 4], where)
-    check_order(table[:, :4], where)
-    if len(table) and table[:, :4].max() > 1.5:
-        worst = int(table[:, :4].max(axis=1).argmax())
-        raise DataError(f"{where(worst)}: box {table[worst, :4].tolist()} is not relative to the photo (0..1)")
-    return Rows(
-        source=source.name,
-        photos=photos.keys,
-        photo_codes=np.array(photo_codes, dtype=np.int64),
-        classes=classes.keys,
-        class_codes=np.array(class_codes, dtype=np.int64),
-        boxes=table[:, :4].copy(),
-        scores=table[:, 4].copy(),
-        box_convention="xyxy-relative",
-    )
+        found.add(photo, own, box, confidence, f"{source.name}: line {number}")
+    rows = found.rows(source.name, photos.keys, classes.keys, "xyxy-relative")
+    if len(rows) and rows.boxes.max() > 1.5:
+        worst = int(rows.boxes.max(axis=1).argmax())
+        raise DataError(f"{found.wheres[worst]}: box {rows.boxes[worst].tolist()} is not relative to the photo (0..1)")
+    return rows
 
 
 def _sniff(source: Source) -> int:

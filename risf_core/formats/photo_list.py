@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from risf_core.errors import DataError, excerpt
 from risf_core.formats.form import NO, SURE, Form, json_keys
-from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_numbers, check_order, relative_or_pixels
+from risf_core.formats.rows import ClassKey, Codes, PhotoKey, RowList, Rows, relative_or_pixels
 from risf_core.formats.source import Source
 
 _Kind = Literal["ultralytics", "transformers"]
@@ -39,31 +38,19 @@ def _read(source: Source, kind: _Kind) -> Rows:
     photos, entries, by_position = photo_lists(source.json(), source)
     name_key, score_key, corners = _KEYS[kind]
     classes: Codes[ClassKey] = Codes()
-    boxes, scores, photo_codes, class_codes, wheres = [], [], [], [], []
+    found = RowList()
     for position, entry in enumerate(entries):
         for number, row in enumerate(entry if isinstance(entry, list) else [entry]):
             where = f"{source.name}: photo {position}, row {number}"
-            boxes.append(_corners(row, corners, where))
-            scores.append(_number(row.get(score_key), score_key, where))
-            class_codes.append(classes.of(_class_of(row, name_key, where)))
-            photo_codes.append(position)
-            wheres.append(where)
-    table = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    column = np.array(scores, dtype=np.float64)
-    check_numbers(table, column, wheres.__getitem__)
-    check_order(table, wheres.__getitem__)
-    return Rows(
-        source=source.name,
-        photos=tuple(photos),
-        photo_codes=np.array(photo_codes, dtype=np.int64),
-        classes=classes.keys,
-        class_codes=np.array(class_codes, dtype=np.int64),
-        boxes=table,
-        scores=column,
-        box_convention=relative_or_pixels(table) if kind == "ultralytics" else "xyxy",
+            box, score = _corners(row, corners, where), _number(row.get(score_key), score_key, where)
+            found.add(position, classes.of(_class_of(row, name_key, where)), box, score, where)
+    rows = found.rows(source.name, tuple(photos), classes.keys, "xyxy")
+    return replace(
+        rows,
+        box_convention=relative_or_pixels(rows.boxes) if kind == "ultralytics" else "xyxy",
         category_ids="positions",
         photos_by_position=by_position,
-        notes=(_WHOLE_PIXELS,) if kind == "transformers" and not (table % 1).any() else (),
+        notes=(_WHOLE_PIXELS,) if kind == "transformers" and not (rows.boxes % 1).any() else (),
     )
 
 

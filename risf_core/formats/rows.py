@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -51,6 +51,37 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+
+@dataclass
+class RowList:
+    """Detections gathered one by one, and how each is named in messages."""
+
+    photo_codes: list[int] = field(default_factory=list)
+    class_codes: list[int] = field(default_factory=list)
+    boxes: list[Sequence[float]] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    wheres: list[str] = field(default_factory=list)
+
+    def add(self, photo_code: int, class_code: int, box: Sequence[float], score: float, where: str) -> None:
+        """One more detection; a box is four numbers in the form's own convention."""
+        self.photo_codes.append(photo_code)
+        self.class_codes.append(class_code)
+        self.boxes.append(box)
+        self.scores.append(score)
+        self.wheres.append(where)
+
+    def rows(
+        self, source: str, photos: tuple[PhotoKey, ...], classes: tuple[ClassKey, ...], box_convention: BoxConvention
+    ) -> Rows:
+        """Their table. Raises DataError that names the first row whose numbers cannot be right."""
+        boxes = np.array(self.boxes, dtype=np.float64).reshape(-1, 4)
+        scores = np.array(self.scores, dtype=np.float64)
+        check_numbers(boxes, scores, self.wheres.__getitem__)
+        if box_convention.startswith("xyxy"):
+            check_order(boxes, self.wheres.__getitem__)
+        photo_codes, class_codes = (np.array(codes, dtype=np.int64) for codes in (self.photo_codes, self.class_codes))
+        return Rows(source, photos, photo_codes, classes, class_codes, boxes, scores, box_convention)
 
 
 class Codes(Generic[_Key]):

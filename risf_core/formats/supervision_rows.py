@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from risf_core.detections import Extras
 from risf_core.errors import DataError, excerpt, listing
 from risf_core.files import open_output
 from risf_core.formats.form import NO, SURE, Form, Output, json_keys, put_json
-from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, Where, check_numbers, check_order
+from risf_core.formats.rows import ClassKey, Codes, PhotoKey, RowList, Rows, Where
 from risf_core.formats.source import Source
 
 CORNERS = ("x_min", "y_min", "x_max", "y_max")
@@ -48,36 +48,22 @@ def _rows(content: Sequence[Mapping[str, Any]], name: str, where: Where) -> Rows
         )
     photos: Codes[PhotoKey] = Codes()
     classes: Codes[ClassKey] = Codes()
-    boxes, scores, photo_codes, class_codes, extras = [], [], [], [], []
+    found = RowList()
+    extras: list[Extras | None] = []
     for number, row in enumerate(content):
-        boxes.append([_number(row, key, number, where) for key in CORNERS])
-        scores.append(_number(row, "confidence", number, where))
+        box = [_number(row, key, number, where) for key in CORNERS]
+        score = _number(row, "confidence", number, where)
         image_id = row[ids] if ids is not None else None
         if isinstance(image_id, str) and image_id.isdecimal():
             image_id = int(image_id)
         photos_name = None if names is None else str(row[names])
-        photo_codes.append(photos.of(PhotoKey(photos_name, image_id)))
-        class_codes.append(classes.of(_class_of(row, number, where)))
+        photo = photos.of(PhotoKey(photos_name, image_id))
+        found.add(photo, classes.of(_class_of(row, number, where)), box, score, where(number))
         rest = {key: value for key, value in row.items() if key not in _OWN and key not in (names, ids)}
         if row.get("tracker_id") not in (None, ""):
             rest["tracker_id"] = int(row["tracker_id"])
         extras.append(rest or None)
-    table = np.array(boxes, dtype=np.float64).reshape(-1, 4)
-    column = np.array(scores, dtype=np.float64)
-    check_numbers(table, column, where)
-    check_order(table, where)
-    return Rows(
-        source=name,
-        photos=photos.keys,
-        photo_codes=np.array(photo_codes, dtype=np.int64),
-        classes=classes.keys,
-        class_codes=np.array(class_codes, dtype=np.int64),
-        boxes=table,
-        scores=column,
-        box_convention="xyxy",
-        category_ids=None,
-        extras=extras,
-    )
+    return replace(found.rows(name, photos.keys, classes.keys, "xyxy"), category_ids=None, extras=extras)
 
 
 def _number(row: Mapping[str, Any], key: str, number: int, where: Where) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from risf_core.errors import DataError, excerpt
 from risf_core.files import read_text, write_text
 from risf_core.formats.form import LIKELY, NO, SURE, Form, Output, new_folder
-from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_numbers, check_order
+from risf_core.formats.rows import ClassKey, Codes, PhotoKey, RowList, Rows
 from risf_core.formats.source import Source
 
 _VOC_NAME = re.compile(r"(?:comp\d_det_[^_]+_)?(.+)")
@@ -24,39 +24,22 @@ def _read(source: Source, line_of: Callable[[Path, Path, list[str]], _Line | Non
     files = source.files_or_refuse(".txt") if source.is_folder else [Path(source.path)]
     photos: Codes[PhotoKey] = Codes()
     classes: Codes[ClassKey] = Codes()
-    photo_codes, class_codes, numbers, places = [], [], [], []
-    for file_number, path in enumerate(files):
+    found = RowList()
+    for path in files:
         for line_number, line in enumerate(read_text(path, what="detections file").splitlines(), start=1):
             words = line.split()
             if not words:
                 continue
-            told = line_of(root, path, words)
+            read = line_of(root, path, words)
+            where = f"{path}: line {line_number}"
             try:
-                if told is None:
-                    raise DataError(f"{path}: line {line_number}: {excerpt(line)} is not of the form `{form}`")
-                numbers.append([*map(float, told[2])])
+                if read is None:
+                    raise ValueError
+                photo, own, (*box, score) = read[0], read[1], map(float, read[2])
             except ValueError:
-                raise DataError(f"{path}: line {line_number}: {excerpt(line)} is not of the form `{form}`") from None
-            photo_codes.append(photos.of(told[0]))
-            class_codes.append(classes.of(told[1]))
-            places.append((file_number, line_number))
-
-    def where(row: int) -> str:
-        return f"{files[places[row][0]]}: line {places[row][1]}"
-
-    table = np.array(numbers, dtype=np.float64).reshape(-1, 5)
-    check_numbers(table[:, :4], table[:, 4], where)
-    check_order(table[:, :4], where)
-    return Rows(
-        source=source.name,
-        photos=photos.keys,
-        photo_codes=np.array(photo_codes, dtype=np.int64),
-        classes=classes.keys,
-        class_codes=np.array(class_codes, dtype=np.int64),
-        boxes=table[:, :4].copy(),
-        scores=table[:, 4].copy(),
-        box_convention="xyxy",
-    )
+                raise DataError(f"{where}: {excerpt(line)} is not of the form `{form}`") from None
+            found.add(photos.of(photo), classes.of(own), box, score, where)
+    return found.rows(source.name, photos.keys, classes.keys, "xyxy")
 
 
 def _read_voc(source: Source) -> Rows:
