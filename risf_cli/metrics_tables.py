@@ -34,7 +34,7 @@ Table = tuple[list[Column], list[Cells]]
 def overall_tables(files: Sequence[EvaluatedFile], *, width: int) -> Iterator[Table]:
     """All figures in percent: one file's with its groups beside, or several files' with differences to the first.
 
-    As many files stand beside each other as `width` characters hold.
+    As many files are side by side as `width` characters hold.
     """
     for some in _beside_each_other(files, width):
         yield _overall_table(some, width)
@@ -70,7 +70,7 @@ def class_tables(
 ) -> Iterator[Table]:
     """The main figure of the classes of `labels` in percent, in blocks beside each other within `width` characters.
 
-    As many files stand beside each other as `width` characters hold.
+    As many files are side by side as `width` characters hold.
     """
     for some in _beside_each_other(files, width):
         yield _class_table(some, ground_truth, labels, width)
@@ -175,7 +175,7 @@ def _blocks(
 
 
 def _shown(figures: Mapping[str, object]) -> list[str]:
-    """The figures worth a row: AR alone is AR at the largest cap, which stands there by its number."""
+    """The figures worth a row: AR alone is AR at the largest cap, which has a row under its number."""
     return [name for name in figures if name != "AR"]
 
 
@@ -199,7 +199,7 @@ def _beside_each_other(files: Sequence[EvaluatedFile], width: int) -> Iterator[S
 
 
 def _room_for_heads(count: int, first: EvaluatedFile, width: int) -> int:
-    """How wide the names of so many files may be beside a class, its boxes and the differences to the first file."""
+    """How wide the names of N files may be beside a class, its boxes and the differences to the first file."""
     change = LONGEST_CHANGE[first.bootstrapped is not None]
     name = min(LONGEST_NAME, max(map(len, first.metrics.per_class), default=0))
     others = (name, len("boxes"), *[change] * (count - 1))

@@ -79,7 +79,7 @@ FirstId = Annotated[
 ]
 Images = Annotated[
     list[Path] | None,
-    _option(help="A folder of photos, with its subfolders; may be given again.", metavar="DIR", panel=_DATA),
+    _option(help="A folder of photos, with its subfolders; repeatable.", metavar="DIR", panel=_DATA),
 ]
 Clip = Annotated[
     str,
@@ -153,7 +153,7 @@ Background = Annotated[
 ]
 Alias = Annotated[
     list[str] | None,
-    _option(help="What the prompt calls a class; may be given again.", metavar="NAME=TEXT", panel=_FORMULA),
+    _option(help="What the prompt calls a class; repeatable.", metavar="NAME=TEXT", panel=_FORMULA),
 ]
 RescoreClasses = Annotated[
     str,

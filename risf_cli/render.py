@@ -77,7 +77,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(line: str) -> None:
-    """One line of talk on stderr, above the bar that stands there; fields in backticks are named as options."""
+    """One line of talk on stderr, above a progress bar; fields in backticks are named as options."""
     screen = _SCREENS_WITH_BAR[-1] if _SCREENS_WITH_BAR else console(stderr=True)
     screen.print(with_options(line), markup=False, soft_wrap=True)
 

@@ -18,7 +18,7 @@ LONGEST_NAME = 20
 def shots_tables(checked: CheckReport, *, width: int) -> Iterator[tuple[str, list[Column], list[list[str]]]]:
     """Title, columns and rows for the novel and for the base classes: boxes at each shot count, images, boxes an image.
 
-    The classes stand in as many blocks beside each other as `width` characters hold.
+    The classes are in as many blocks side by side as `width` characters hold.
     """
     seeds = f"seed {checked.seeds[0]}" if len(checked.seeds) == 1 else f"{len(checked.seeds)} seeds"
     block = [

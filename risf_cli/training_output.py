@@ -1,4 +1,4 @@
-"""What a training run says while it goes on, as plain words."""
+"""What a training run prints, as plain words."""
 
 from __future__ import annotations
 

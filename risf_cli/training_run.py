@@ -44,7 +44,7 @@ CocoFiles = Annotated[
 ]
 ImageFolders = Annotated[
     list[Path] | None,
-    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="A folder of photos; may be given again."),
+    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="A folder of photos; repeatable."),
 ]
 HeldOut = Annotated[
     Path | None,
@@ -107,7 +107,7 @@ def _is_voc(split: Path) -> bool | None:
     if split.is_file():
         return read_seed_file(split).benchmark == "voc"
     if (split / MANIFEST_NAME).is_file():
-        manifest = read_manifest(split)  # with novel classes of one's own Pascal VOC is no benchmark, but itself still
+        manifest = read_manifest(split)  # with custom novel classes Pascal VOC is no benchmark, but itself still
         return manifest.kind == "voc" and set(manifest.vocabulary.names) == set(VOC_CLASSES)
     seeds = tfa_seeds(split)
     return tfa_files(split, seeds[0])[0] == "voc" if seeds else None
@@ -135,7 +135,7 @@ def run_training(config: ConfigInForce, out: Path, *, resume: bool, force: bool,
 
     print_warnings(quiet=quiet)
     if resume and force:
-        raise ConfigError("--resume goes on with a run and --force replaces it; give one of them")
+        raise ConfigError("--resume continues a run and --force replaces it; give one of them")
     processes = started_processes()
     quiet = quiet or not processes.is_first
     # torch takes seconds to import: faults of the options are told without it

@@ -40,7 +40,7 @@ class DataConfig:
     seed: int = _at_least(0, 0)  # of the split: which shots
     records: RecordForm = "image"  # VOC as published: one record a box
     held_out: Path | None = None  # COCO JSON to evaluate on; None: the split's own test images
-    held_out_images: int | None = _at_least(1, None)  # evaluate on the first so many; None: on all
+    held_out_images: int | None = _at_least(1, None)  # evaluate on the first N; None: on all
     # pixels, one drawn an image
     short_sides: tuple[int, ...] = _at_least(16, (640, 672, 704, 736, 768, 800), most=MOST_SIDE, fewest=1)
     long_side: int = _at_least(16, 1333)  # pixels at most

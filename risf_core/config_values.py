@@ -45,7 +45,7 @@ def read_value(
     if hint in (int, float):
         return _number(value, hint, least=least, most=most)
     if value is None or isinstance(value, dict | list):
-        raise ValueFault(f"{value!r} is no text")
+        raise ValueFault(f"{value!r} is not text")
     if "\0" in str(value):
         raise ValueFault(f"{value!r} holds a null character")
     return Path(os.path.expanduser(str(value))) if hint is Path else str(value)

@@ -18,7 +18,7 @@ class Detections:
     """N detections in the order of their file, as parallel read-only arrays.
 
     `labels` are positions in a ClassVocabulary, or -1 for a category that the vocabulary does not know (the file's own
-    `category_id` then stands in `extras`). `extras` holds, row by row, the file's other keys (None: there are none).
+    `category_id` is then in `extras`). `extras` holds, row by row, the file's other keys (None: there are none).
     """
 
     image_ids: NDArray[Any]  # (N,) int64, or object where an id is a string or exceeds 64 bits

@@ -31,7 +31,7 @@ class Finding:
     name: str
     value: str
     status: Status
-    verdict: str  # one line, with the way out where it is a fault
+    verdict: str  # one line, with the fix where it is a fault
 
     def to_json(self) -> dict[str, str]:
         """The four texts by name."""

@@ -1,4 +1,4 @@
-"""The errors that are the user's to mend: each is one line that names the thing, the value and the way out."""
+"""The user's errors: each is one line that names the thing, the value and the fix."""
 
 from __future__ import annotations
 

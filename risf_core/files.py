@@ -27,9 +27,9 @@ STANDARD_STREAM = "-"  # the name under which a detections file is stdin or stdo
 def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file handle whose content replaces `path` when the block ends well; else the old file stays whole.
 
-    A link stays a link: the file it leads to is replaced. What is no file (a pipe, ``/dev/null``) is written straight.
-    The text form is UTF-8 with plain newlines on every system. Raises OutputError where the folder cannot be made
-    or written, or where the disk is full.
+    A link stays a link: the file it leads to is replaced. What is not a file (a pipe, ``/dev/null``) is written to
+    directly. The text form is UTF-8 with plain newlines on every system. Raises OutputError where the folder cannot be
+    made or written, or where the disk is full.
     """
     temporary: Path | None = None
     try:
@@ -98,7 +98,7 @@ def check_writable(path: Path) -> None:
 
 
 def is_stream(path: Path | str) -> bool:
-    """Whether a target is no file that could be replaced: ``-``, a pipe, a device, an open descriptor."""
+    """Whether a target is not a file that could be replaced: ``-``, a pipe, a device, an open descriptor."""
     if str(path) == STANDARD_STREAM or str(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
         return True
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)

@@ -56,7 +56,7 @@ def extend_head(
     for names in (old, new):
         twice = sorted({name for name in names if list(names).count(name) > 1})
         if twice:
-            raise DataError(f"class {listing([repr(name) for name in twice])} stands in the list twice; keep one")
+            raise DataError(f"class {listing([repr(name) for name in twice])} is in the list twice; keep one")
     like = state[CLASS_WEIGHT]
     width = like.shape[1]
     class_weight = _drawn(len(new) + 1, width, std=CLASS_STD, like=like, generator=generator)

@@ -27,7 +27,7 @@ def decode_rgb(path: Path, expected_size: tuple[int, int] | None = None) -> NDAr
     Args:
         expected_size: (height, width) that the annotations state. A photo that fits only unturned is left unturned.
 
-    Raises ImageError where the file is missing, is no whole image, or fits `expected_size` neither way.
+    Raises ImageError where the file is missing, is not a whole image, or fits `expected_size` neither way.
     """
     with _opened(path) as opened:
         turn = _should_turn(_stored_size(opened), _orientation(opened), expected_size, path)
@@ -66,7 +66,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such photo") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: is no image that can be decoded; replace the file") from None
+        raise ImageError(f"{path}: is not an image that can be decoded; replace the file") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise ImageError(f"{path}: the image is damaged and cannot be decoded ({error}); replace the file") from None
 

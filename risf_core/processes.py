@@ -57,7 +57,7 @@ def gather_to_first(value: Any, processes: Processes) -> list[Any] | None:
         except (RuntimeError, ValueError) as error:
             raise RisfError(
                 f"another of the {processes.count} processes has ended before its share was done ({_brief(error)}); "
-                "its own message tells why; what was cached is kept, so the same command goes on from there"
+                "its own message tells why; what was cached is kept, so the same command continues from there"
             ) from error
         return gathered
 

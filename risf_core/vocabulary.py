@@ -121,7 +121,7 @@ def read_class_list(path: Path) -> tuple[tuple[str, ...], tuple[int, ...] | None
         raise DataError(f"{path}: holds no class name; write one a line")
     twice = _repeated(names)
     if twice:
-        raise DataError(f"{path}: class {listing([repr(n) for n in twice])} stands there twice; keep one")
+        raise DataError(f"{path}: class {listing([repr(n) for n in twice])} is listed twice; keep one")
     return tuple(names), ids
 
 
@@ -147,7 +147,7 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
     """
     if choice in NOVEL_SETS:
         chosen: Sequence[str] = NOVEL_SETS[choice]
-    elif os.path.isfile(choice):  # unlike Path.is_file, no error where a long list of names is no file name
+    elif os.path.isfile(choice):  # unlike Path.is_file, no error where a long list of names is not a file name
         chosen = read_class_names(Path(choice))
     else:
         chosen = [name.strip() for name in choice.split(",") if name.strip()]

@@ -65,7 +65,7 @@ def base_train(
     solver.images_per_step says how many images a process holds at once.
     A smaller solver.batch scales learning rate and iterations; what is in
     force is printed, and `risf config` shows it beforehand.
-    A run that was stopped goes on with --resume, to the same weights.
+    A stopped run continues with --resume, to the same weights.
     On several GPUs: torchrun --nproc-per-node 8 -m risf_cli base-train
 
     Examples:

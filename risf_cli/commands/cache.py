@@ -28,7 +28,7 @@ def cache(
     ] = None,
     max_size: Annotated[
         float | None,
-        typer.Option(metavar="MB", min=0, help="prune: drop the least recently used until so many MB are left."),
+        typer.Option(metavar="MB", min=0, help="prune: drop the least recently used until N MB are left."),
     ] = None,
     json_: Json = False,
 ) -> None:

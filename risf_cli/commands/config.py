@@ -29,7 +29,7 @@ def config(
         typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Another value, as training takes it; repeatable."),
     ] = None,
     shots: Annotated[
-        int | None, typer.Option(metavar="K", min=1, help="Fill in the published schedule for so many shots.")
+        int | None, typer.Option(metavar="K", min=1, help="Fill in the published schedule for K shots.")
     ] = None,
     json_: Json = False,
 ) -> None:

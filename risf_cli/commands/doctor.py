@@ -27,7 +27,7 @@ def doctor(
 ) -> None:
     """What of this machine risf can use: versions, devices, precision, encoder, each with a verdict in one line.
 
-    A fault keeps something from working, and its line names the way out; a note is good to know. Nothing is downloaded.
+    A fault keeps something from working, and its line says how to fix it. Nothing is downloaded.
     Loading the libraries, to see that they fit together, takes longest. Exit code 0 when risf is usable, 1 when there
     is a fault.
 

@@ -48,7 +48,7 @@ def predict(
     min_score: Annotated[
         float, typer.Option(metavar="S", min=0, max=1, help="Detections above this score are written.")
     ] = 0.05,
-    max_dets: Annotated[int, typer.Option(metavar="N", min=1, help="The best so many of each image.")] = 100,
+    max_dets: Annotated[int, typer.Option(metavar="N", min=1, help="Keep at most N detections per image.")] = 100,
     short_side: Annotated[
         int | None,
         typer.Option(
@@ -57,9 +57,7 @@ def predict(
             help="Photos are resized to this short side, the long one at most 5/3 of it. (default: as the weights say)",
         ),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option(metavar="N", min=1, help="At most so many photos of one size in a forward pass.")
-    ] = 1,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images per forward pass (same size only).")] = 1,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that decode and resize.")] = 2,
     engine: Annotated[
         Engine,

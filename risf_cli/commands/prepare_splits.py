@@ -129,9 +129,7 @@ def prepare_splits(
     ] = None,
     images: Annotated[
         list[Path] | None,
-        typer.Option(
-            metavar="DIR", rich_help_panel=_LOOK, help="A folder of photos for --preview; may be given again."
-        ),
+        typer.Option(metavar="DIR", rich_help_panel=_LOOK, help="A folder of photos for --preview; repeatable."),
     ] = None,
     json_: Json = False,
     quiet: Quiet = False,

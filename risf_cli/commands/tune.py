@@ -148,7 +148,7 @@ def tune(
 
     print_warnings(quiet=quiet)
     if str(out) == STANDARD_STREAM:
-        raise ConfigError("--out - is no file, and risf rescore --fusion reads one; name a file")
+        raise ConfigError("--out - is not a file, and risf rescore --fusion reads one; name a file")
     check_not_read(out, [detections, annotations, support, clip_config, clip_weights])
     check_writable(out)  # now, and not when the work is done
     settings = settings_of(options, keep_parts=False)

@@ -37,7 +37,7 @@ def read_coco_dataset(paths: Path | Sequence[Path]) -> AnnotatedDataset:
 
     Nothing but `images`, `annotations` (with `image_id`, `category_id`, `bbox`) and `categories` is needed: without
     `iscrowd` no box is crowd, an `area` that is missing is width x height, without `id` an annotation is numbered.
-    Where files are joined, an image that stands in both under the same id and file name is one image; clashing ids of
+    Where files are joined, an image that is in both under the same id and file name is one image; clashing ids of
     other images and of annotations are renumbered.
     Annotations of images or categories that no file lists are left out; the notes count them.
 
@@ -217,7 +217,7 @@ def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int, int]: 
 def _check_annotations(annotations: object, name: str) -> None:
     """Raises DataError that names the first annotation at fault; None, a row that is not wanted, is none."""
     if not isinstance(annotations, list):
-        raise DataError(f"{name}: has no list of annotations, so there are no boxes; a COCO dataset has one")
+        raise DataError(f"{name}: has no annotations list, so there are no boxes; a COCO dataset has one")
     for position, row in enumerate(annotations):
         fault = _fault(row) if row is not None else ""
         if fault:

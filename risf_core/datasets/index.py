@@ -84,7 +84,7 @@ def _without_roots(categories: Any, annotations: Any, name: str) -> Any:  # Any:
 
 
 def check_categories(categories: object, name: str) -> None:
-    """Raises DataError, `name` in it, where this is no list of COCO categories, or two have one id or name."""
+    """Raises DataError, `name` in it, where this is not a list of COCO categories, or two have one id or name."""
     if not isinstance(categories, list):
         raise DataError(f"{name}: has no list of categories; a COCO dataset has images, annotations and categories")
     for category in categories:
@@ -97,7 +97,7 @@ def check_categories(categories: object, name: str) -> None:
 
 
 def check_images(images: object, name: str) -> None:
-    """Raises DataError, `name` in it, where this is no list of COCO images, or an id stands for two of them."""
+    """Raises DataError, `name` in it, where this is not a list of COCO images, or an id stands for two of them."""
     if not isinstance(images, list):
         raise DataError(f"{name}: has no list of images; a COCO dataset has images, annotations and categories")
     seen: dict[ImageId, Mapping[str, Any]] = {}

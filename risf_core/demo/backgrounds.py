@@ -40,7 +40,7 @@ def _muted(generator: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _clouds(size: tuple[int, int], cells: int, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Smooth noise in -1..1 of about so many bumps a side, the colours mostly alike."""
+    """Smooth noise in -1..1 of about N bumps a side, the colours mostly alike."""
     coarse = generator.uniform(-1, 1, (cells, cells, 1)) * 0.85 + generator.uniform(-1, 1, (cells, cells, 3)) * 0.15
     image = Image.fromarray((coarse * 127 + 128).astype(np.uint8))
     smooth = image.resize((size[1], size[0]), Image.Resampling.BICUBIC)

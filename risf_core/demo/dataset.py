@@ -16,7 +16,7 @@ from risf_core.progress import Progress
 CLASSES: tuple[str, ...] = tuple(sorted((*BASE, *NOVEL)))
 TRAIN_NAME, TEST_NAME, PHOTOS_NAME = "train.json", "instances.json", "photos"
 _NOVEL_WEIGHT = 0.5  # of a novel thing in training photos against a base one: novel things are the rarer ones
-_TRAIN_STREAM, _TEST_STREAM = 0, 1  # of a seed: no photo of the one stands in the other
+_TRAIN_STREAM, _TEST_STREAM = 0, 1  # of a seed: no photo of one is in the other
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from risf_core.demo.outlines import outlines
 from risf_core.demo.things import COLOURS, HOLE, THINGS, VIVID, Part
 
-_FINER = 2  # pixels are drawn so many times finer and averaged
+_FINER = 2  # pixels are drawn this many times finer and averaged
 
 
 @dataclass(frozen=True)

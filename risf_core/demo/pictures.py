@@ -49,7 +49,7 @@ def draw_pictures(
     side: int,
     generator: np.random.Generator,
 ) -> Pictures:
-    """A picture of every thing of so many scenes, its box a little off, and of places without any.
+    """A picture of every thing of N scenes, its box a little off, and of places without any.
 
     Args:
         names: the things that the scenes show.

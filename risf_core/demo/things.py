@@ -55,7 +55,7 @@ _NEEDLE = (
     Part("triangle", "blue", (0.0, 0.32), (0.16, 0.34), turn=180),
 )
 
-# Look-alikes stand beside each other: they share outline or colours and differ in a part or a texture.
+# Look-alikes are side by side: they share outline or colours and differ in a part or a texture.
 THINGS: Mapping[str, tuple[Part, ...]] = {
     "apple": (
         Part("square", "brown", (0.0, -0.8), (0.07, 0.2)),

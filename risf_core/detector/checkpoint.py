@@ -182,7 +182,7 @@ def _description(stated: Any, path: Path) -> RunDescription | None:
     try:
         return description_of_json(json.loads(stated) if isinstance(stated, str) else stated, path)
     except json.JSONDecodeError:
-        raise CheckpointError(f"{path}: its {METADATA_KEY!r} note is no JSON; write the file again") from None
+        raise CheckpointError(f"{path}: its {METADATA_KEY!r} note is not JSON; write the file again") from None
 
 
 def _foreign(found: Mapping[str, Tensor]) -> str:

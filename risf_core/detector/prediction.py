@@ -37,7 +37,7 @@ class PredictionSettings:
     batch_size: int = 1  # at most; only images of one size go together, which moves numbers within rounding alone
     workers: int = 2  # threads that decode and resize
     skip_unreadable: bool = False  # count photos that cannot be read instead of raising
-    keep_layout: bool = False  # leave the weights laid out in memory as they are, for a model that goes on training
+    keep_layout: bool = False  # leave the weights laid out in memory as they are, for a model that trains further
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The RoI heads: what stands in each proposal, and its exact box."""
+"""The RoI heads: what is in each proposal, and its exact box."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class DetectorChoice:
     weights: Path  # a run folder or a checkpoint
     group: GroupChoice = "auto"  # which of the classes a bare checkpoint has
     min_score: float = 0.05  # detections above it are written
-    max_dets: int = 100  # the best so many of each image
+    max_dets: int = 100  # at most this many of each image
     short_side: int | None = None  # of the photos; None: as the weights say
     batch_size: int = 1
     workers: int = 2

@@ -116,7 +116,7 @@ class EmbeddingCache:
         return self._guarded(count, otherwise=nothing) if self.path.is_file() else nothing
 
     def prune(self, *, unused_days: int | None = None, most_bytes: int | None = None) -> int:
-        """Drop embeddings not used for so many days, then the least recently used until the file fits; how many."""
+        """Drop embeddings not used for N days, then the least recently used until the file fits; how many."""
 
         def drop(connection: sqlite3.Connection) -> int:
             dropped = 0

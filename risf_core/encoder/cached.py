@@ -140,7 +140,7 @@ class _Waiting:
 def _gaps(first: _Waiting, photos: Iterator[_Waiting], waiting: deque[_Waiting]) -> Iterator[ImageCrops]:
     """What the encoder has to do, from a first photo on; each photo is noted in `waiting` as it passes.
 
-    Ends where the cache knows so many photos in a row that they would pile up behind the encoder.
+    Ends where the cache knows a number of photos in a row that they would pile up behind the encoder.
     """
     whole = 0
     for photo in itertools.chain([first], photos):

@@ -35,7 +35,7 @@ def cut_ahead(
 def _cut_between(
     pieces: Iterable[Piece], cut: Cut[Piece], size: Size[Piece], workers: int, *, burst: int
 ) -> Iterator[tuple[Piece, NDArray[Any]]]:
-    """In bursts of so many crops, while the model rests.
+    """In bursts of N crops, while the model rests.
 
     A model on a CPU uses every core, and all its threads wait for the one whose core a crop is being cut on: beside it,
     cutting costs twice what it costs by itself.
@@ -49,7 +49,7 @@ def _cut_between(
 
 
 def _bursts(pieces: Iterable[Piece], size: Size[Piece], crops: int) -> Iterator[list[Piece]]:
-    """Pieces by so many crops, or a few more."""
+    """Pieces by N crops, or a few more."""
     burst: list[Piece] = []
     count = 0
     for piece in pieces:

@@ -15,7 +15,7 @@ DETECTRON2_SOURCE = "https://github.com/facebookresearch/detectron2"
 
 
 def require_engine(engine: Engine) -> None:
-    """Raise ConfigError where an engine's library cannot be imported; it names the source and the way out."""
+    """Raise ConfigError where an engine's library cannot be imported; it names the source and the fix."""
     if engine == "torchvision":
         return
     try:

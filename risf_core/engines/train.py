@@ -99,7 +99,7 @@ def train(
         precision=precision,
         processes=processes,
         held_out=held_out,
-        hooks=replace(hooks or Hooks(), on_resumed=lambda iteration: on_note(f"goes on after iteration {iteration}")),
+        hooks=replace(hooks or Hooks(), on_resumed=lambda iteration: on_note(f"continues after iteration {iteration}")),
     )
     with training_group(processes, device):
         wait_for_all(processes)

@@ -49,7 +49,7 @@ class EvaluationSettings:
         return caps if len(caps) > 1 else [*(cap for cap in (1, 10) if cap < caps[0]), *caps]
 
     def resamples(self, files: int) -> int:
-        """How many resamples the intervals of so many files are from."""
+        """How many resamples the intervals of N files are from."""
         if self.bootstrap is not None:
             return self.bootstrap
         return DEFAULT_BOOTSTRAP if files > 1 and not self.aggregate else 0

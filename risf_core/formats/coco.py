@@ -274,7 +274,7 @@ def _first_fault(rows: Sequence[Any], name: str) -> str:
         if len(box) != 4:
             return f"{where}: bbox {excerpt(box)} has {len(box)} numbers, not 4 (x, y, width, height)"
         if not all(type(number) in (int, float) for number in box):
-            return f"{where}: bbox {excerpt(box)} holds something that is no number (x, y, width, height)"
+            return f"{where}: bbox {excerpt(box)} holds something that is not a number (x, y, width, height)"
         if type(row["image_id"]) not in (int, str):
             return f"{where}: image_id is {excerpt(row['image_id'])}, not a whole number or a string"
         if type(row["category_id"]) is not int:

@@ -156,7 +156,7 @@ def _looks_like_corners(boxes: NDArray[np.float64], sides: NDArray[np.float64], 
 def _likely_cause(
     present: Collection[int], vocabulary: ClassVocabulary, convention: CategoryConvention, zero_based_option: str
 ) -> str:
-    """What ids that all fit another convention look like and the way out, as a clause; else nothing."""
+    """What ids that all fit another convention look like and the option for it, as a clause; else nothing."""
     if convention != "dataset":
         return ""
     if min(present) >= 0 and max(present) < len(vocabulary):

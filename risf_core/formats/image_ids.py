@@ -87,7 +87,7 @@ def _likely_cause(
     images: Mapping[ImageId, ImageInfo],
     convention: ImageIdConvention,
 ) -> str:
-    """What ids that all fit another convention look like and the way out, as a clause; else nothing.
+    """What ids that all fit another convention look like and the option for it, as a clause; else nothing.
 
     Where most ids fit as they are they are taken for the dataset's own, unless the only stranger is the one by which
     positions from 0 differ from ids from 1, or the other way round.

@@ -63,6 +63,6 @@ def read_rows(source: Source, form: Form | None = None) -> tuple[Form, Rows]:
 
 
 def _refuse_unreadable(source: Source) -> None:
-    """Say of what is no file, or no text, that it is so."""
+    """Refuse what is not a file, or not text."""
     if not source.head or source.head.lstrip()[:1] in (b"[", b"{"):
         source.json()

@@ -1,4 +1,4 @@
-"""supervision's JSONSink and CSVSink: a row a detection with corners, class id, confidence and columns of one's own."""
+"""supervision's JSONSink and CSVSink: a row a detection with corners, class id, confidence and custom columns."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ SUPERVISION_JSON = Form(
     name="supervision-json",
     title="supervision JSONSink",
     written_by="supervision's JSONSink, with the photo's name in custom_data",
-    keeps="all digits, class names, tracker ids, columns of one's own",
+    keeps="all digits, class names, tracker ids, custom columns",
     loses=_LOSES,
     sniff=_sniff_json,
     read=_read_json,
@@ -143,7 +143,7 @@ SUPERVISION_CSV = Form(
     name="supervision-csv",
     title="supervision CSVSink",
     written_by="supervision's CSVSink, with the photo's name in custom_data",
-    keeps="all digits, class names, tracker ids, columns of one's own (as text)",
+    keeps="all digits, class names, tracker ids, custom columns (as text)",
     loses=_LOSES,
     sniff=_sniff_csv,
     read=_read_csv,

@@ -77,7 +77,7 @@ def pairs_note(comparison: Comparison) -> str:
             "became of a single one; the figures above compare the files as wholes."
         )
     if not any(only):
-        return f"All {len(pairs):,} detections stand in both files (same image, class and box)."
+        return f"All {len(pairs):,} detections are in both files (same image, class and box)."
     return (
         f"{counted(len(pairs), 'detection')} in both files (same image, class and box), {only[0]:,} in BEFORE alone "
         f"and {only[1]:,} in AFTER alone. Rises and falls are of those in both; one that AFTER lacks counts as dropped."
@@ -85,7 +85,7 @@ def pairs_note(comparison: Comparison) -> str:
 
 
 def names_note(gallery: Gallery) -> str:
-    """What stands beside each picture, and how to get the encoder's names where AFTER has none."""
+    """What is written beside each picture, and how to get the encoder's names where AFTER has none."""
     return (
         "Of each detection: the class, the score before and after, and the encoder's best names for the crop. "
         "Green boxes are true detections, orange ones false."

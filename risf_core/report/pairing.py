@@ -12,7 +12,7 @@ from risf_core.detections import Detections, factorize
 
 @dataclass(frozen=True, eq=False)
 class RowPairs:
-    """Positions of rows that stand in both tables, and of those that stand in one alone."""
+    """Positions of rows that are in both tables, and of those in one alone."""
 
     before: NDArray[np.int64]  # (P,) ascending
     after: NDArray[np.int64]  # (P,) the same detections in the other table

@@ -1,4 +1,4 @@
-"""Pictures of detections: the box in its surroundings, cut from the photo, small enough to stand in a page."""
+"""Pictures of detections: the box in its surroundings, cut from the photo, small enough for a page."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from risf_core.rescore.record import Record, value_at
 
-# What a person looks for first: the keys of a record that stand in the page's table, with their titles
+# What a person looks for first: the keys of a record in the page's table, with their titles
 _SECTIONS = (
     ("settings", "Formula"),
     ("fitted", "Fitted fusion, in place of the formula"),

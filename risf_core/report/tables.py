@@ -64,7 +64,7 @@ def summary_of(comparison: Comparison) -> list[FigureGroup]:
             [
                 _row(name, flat[0][f"{prefix}{name}"], flat[1][f"{prefix}{name}"], intervals.get(f"{prefix}{name}"))
                 for name in before.overall
-                if name != "AR"  # AR at the largest cap stands there by its number
+                if name != "AR"  # AR at the largest cap has a row under its number
             ],
         )
         for prefix, title in sides.items()

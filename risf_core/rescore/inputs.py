@@ -164,7 +164,7 @@ def refuse_rescored(inputs: RescoreInputs, *, name: str) -> None:
     if again:
         raise DataError(
             f"{name}: {counted(again, 'row')} hold a score_detector or score_clip, so they have been re-scored before; "
-            "pass the detector's own file (its scores stand there as score_detector)"
+            "pass the detector's own file (its scores are score_detector in the re-scored one)"
         )
 
 

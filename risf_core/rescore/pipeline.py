@@ -25,7 +25,7 @@ from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, promp
 from risf_core.vocabulary import ClassVocabulary
 
 THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
-BEST_NAMES = 3  # that a re-scored row keeps, with probabilities of so many digits:
+BEST_NAMES = 3  # that a re-scored row keeps, with probabilities of this many digits:
 _DIGITS = 4
 
 

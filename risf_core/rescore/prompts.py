@@ -21,7 +21,7 @@ READABLE: Mapping[str, str] = {
 class Prompts:
     """The prompts of C names: one list of T prompts (one a template) for each name, the background's last."""
 
-    names: tuple[str, ...]  # (C,) readable, distinct, as they stand in the prompts; without the background
+    names: tuple[str, ...]  # (C,) readable, distinct, as in the prompts; without the background
     background: str | None
     templates: tuple[str, ...]  # (T,)
 

@@ -140,7 +140,7 @@ def make_prototypes(
 ) -> Prototypes:
     """The prototypes of a dataset's usable boxes (no crowd, none without area).
 
-    Raises DataError where there is no box, KeyError where an image has no entry in `photos`.
+    Raises DataError where there are no boxes, KeyError where an image has no entry in `photos`.
     """
     rows = np.flatnonzero(support.usable)
     _, first = np.unique(support.annotation_ids[rows], return_index=True)

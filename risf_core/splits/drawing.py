@@ -47,7 +47,7 @@ def draw_seed(
     Args:
         distinct: no box stands twice. TFA's draw for VOC repeats boxes where it takes an image twice; that is kept for
             the published sets alone.
-        published: label -> shots that were published for this seed; they stand in for what is drawn. Given, even
+        published: label -> shots that were published for this seed; they replace what is drawn. Given, even
             empty, the shots that are drawn are marked as not the published ones.
     """
     generator = Random(seed)

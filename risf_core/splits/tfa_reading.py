@@ -207,7 +207,7 @@ def _rows_of(path: Path, dataset: AnnotatedDataset, label: int, row_of: Mapping[
         row = row_of.get(annotation.get("id"))
         if row is None or dataset.labels[row] != label or dataset.boxes_xywh[row].tolist() != annotation.get("bbox"):
             raise DataError(
-                f"{path}: annotation {annotation.get('id')!r} is not in the training data as it stands there; is it of "
+                f"{path}: annotation {annotation.get('id')!r} is not in the training data as it is there; is it of "
                 "other data? (--published none draws seed 0 instead)"
             )
         rows.append(row)

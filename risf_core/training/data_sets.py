@@ -1,4 +1,4 @@
-"""What a run trains on and is evaluated on, from a split or from COCO files of one's own."""
+"""What a run trains on and is evaluated on, from a split or from your own COCO files."""
 
 from __future__ import annotations
 

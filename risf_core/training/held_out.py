@@ -33,7 +33,7 @@ def held_out_set(
 ) -> HeldOutSet:
     """The first `most` images of a dataset with their boxes of the classes.
 
-    Raises ImageError where an image is missing, DataError where there is no box to find.
+    Raises ImageError where an image is missing, DataError where there are no boxes to find.
     """
     whole, dataset = dataset, dataset.with_vocabulary(vocabulary)
     if dataset.crowd.all():

@@ -63,8 +63,8 @@ def run_loop(model: Detector, job: Job, *, resume: bool) -> None:
     """Train the model to the end of its schedule; the first process writes checkpoints, metrics and final weights.
 
     Every random draw depends on the seed and on a count that the checkpoint holds, so a run that was killed and is
-    resumed ends with the weights of an undisturbed one. Raises RisfError where the loss is no number, ConfigError where
-    the memory does not suffice, OutputError where a disk is full; the last checkpoint stays whole.
+    resumed ends with the weights of an undisturbed one. Raises RisfError where the loss is NaN or infinite,
+    ConfigError where the memory does not suffice, OutputError where a disk is full; the last checkpoint stays whole.
     """
     run = RunInProgress(model, job, resume=resume)
     while not run.is_done:
@@ -215,8 +215,8 @@ def _save_batch(fault: LossNotFinite, job: Job, *, iteration: int, rate: float) 
     )
     parts = ", ".join(f"{name} {value:.4g}" for name, value in fault.losses.items())
     return (
-        f"the loss is no number at iteration {iteration}, learning rate {rate:.4g} ({parts}); the images of the batch "
-        f"are in {folder}; look at their boxes, or lower solver.learning_rate or lengthen solver.warmup_iterations"
+        f"the loss is NaN or infinite at iteration {iteration}, learning rate {rate:.4g} ({parts}); the images of the "
+        f"batch are in {folder}; look at their boxes, lower solver.learning_rate or lengthen solver.warmup_iterations"
     )
 
 

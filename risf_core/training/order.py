@@ -47,7 +47,7 @@ class ShuffledOrder:
         self._epochs: dict[int, NDArray[np.int64]] = {}
 
     def record_at(self, place: int) -> int:
-        """The position of the record that stands at a place."""
+        """The position of the record at a place."""
         epoch, offset = divmod(place, self.count)
         if epoch not in self._epochs:
             while len(self._epochs) > 3:  # places of older epochs may still wait for a group

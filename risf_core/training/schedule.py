@@ -70,7 +70,7 @@ def schedule_of(solver: SolverConfig) -> Schedule:
 def with_published_schedule(config: ConfigInForce) -> tuple[ConfigInForce, str | None]:
     """The settings with the published iterations and step wherever the few-shot stage leaves them open.
 
-    Also a sentence where the iterations stand in no published row.
+    Also a sentence where the iterations are in no published row.
     """
     data, solver = config.values.data, config.values.solver
     if data.setting == "base" or data.shots is None:
@@ -87,7 +87,7 @@ def with_published_schedule(config: ConfigInForce) -> tuple[ConfigInForce, str |
 
 
 def few_shot_iterations(schedule: str, setting: str, shots: int) -> tuple[int, str | None]:
-    """The published iterations at so many shots; between two rows on the line through them, which a sentence says.
+    """The published iterations for a number of shots; between two rows on the line through them, which a sentence says.
 
     Above the last row its iterations stay.
 

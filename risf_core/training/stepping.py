@@ -1,4 +1,4 @@
-"""One optimiser step: the losses of a whole batch, portion by portion, and what is done when they are no numbers."""
+"""One optimiser step: the losses of a whole batch, portion by portion, and what to do when they are not finite."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LossNotFinite(RisfError):
     """The loss of a portion is NaN or infinite; the weights are still those before the step."""
 
     def __init__(self, examples: Sequence[Example], losses: dict[str, float]) -> None:
-        super().__init__("the loss is no number")
+        super().__init__("the loss is NaN or infinite")
         self.examples = examples
         self.losses = losses
 

@@ -155,7 +155,7 @@ def fit_labelled(
 
 
 def verdict_of(fusion: FittedFusion, validation: CrossValidation, *, images: int) -> str:
-    """In one line: whether re-scoring helps this detector, as far as so many labelled images tell."""
+    """In one line: whether re-scoring helps this detector, as far as this many labelled images tell."""
     *_, fitted = validation.methods
     gain, reach = fitted.differences.get("AP", 0.0), fitted.intervals.get("AP")
     paper = _of_the_formula(validation.methods[1])

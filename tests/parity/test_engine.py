@@ -226,7 +226,7 @@ def test_both_stages_and_prediction_run_from_the_command_line(world, tmp_path, m
 
 
 def test_a_fault_in_a_run_is_one_error_and_no_traceback(world, tmp_path, caplog) -> None:
-    with pytest.raises(RisfError, match="the loss is no number at iteration"):
+    with pytest.raises(RisfError, match="the loss is NaN or infinite at iteration"):
         train(config_of(world, *SCRATCH, "solver.iterations=9", "solver.learning_rate=1e30",
                         "solver.engine=detectron2"), tmp_path / "run")  # fmt: skip
     assert not [record for record in caplog.records if record.exc_info]

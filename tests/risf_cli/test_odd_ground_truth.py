@@ -50,7 +50,7 @@ def box(**content: object) -> Callable[[Document], object]:
 
 
 FAULTS: list[tuple[Callable[[Document], object], str]] = [
-    (lambda d: d.pop("annotations"), "has no list of annotations, so there are no boxes; a COCO dataset has one"),
+    (lambda d: d.pop("annotations"), "has no annotations list, so there are no boxes; a COCO dataset has one"),
     (lambda d: d.pop("images"), "has no list of images; a COCO dataset has images, annotations and categories"),
     (
         lambda d: d["categories"].append({"id": 9, "name": "cat"}),

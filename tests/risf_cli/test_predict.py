@@ -267,7 +267,7 @@ def test_a_fault_of_another_process_is_told_by_the_first_one_and_nothing_is_writ
     )
     said, said_by_second = first.communicate(timeout=300)[1], second.communicate(timeout=300)[1]
     assert first.returncode == 1
-    assert said.splitlines()[-1].startswith("error: photos/000000000285.png: is no image that can be decoded")
+    assert said.splitlines()[-1].startswith("error: photos/000000000285.png: is not an image that can be decoded")
     assert "error" not in said_by_second
     assert not (folder / "two.json").exists()
 
@@ -348,14 +348,14 @@ def test_an_unreadable_photo_is_named_or_counted(run, folder) -> None:
     (folder / "some" / "139.png").write_bytes((folder / "photos" / "000000000139.png").read_bytes())
     (folder / "some" / "7.png").write_bytes(b"not an image")
     arguments = {"annotations": None, "images": "some"}
-    assert error_of(run(**arguments)) == "some/7.png: is no image that can be decoded; replace the file"
+    assert error_of(run(**arguments)) == "some/7.png: is not an image that can be decoded; replace the file"
     assert not (folder / "detections.json").exists()
     for more in ((), ("--batch-size", 2)):
         result = run("--skip-unreadable", "--json", *more, **arguments)
         assert result.exit_code == 0, result.output
         summary = json.loads(result.stdout)
         assert summary["photos"] == 1
-        assert summary["unreadable"] == {"7": "some/7.png: is no image that can be decoded; replace the file"}
+        assert summary["unreadable"] == {"7": "some/7.png: is not an image that can be decoded; replace the file"}
         assert "1 photos could not be read and were left out:" in result.stderr
 
 

@@ -359,7 +359,7 @@ def test_what_was_rescored_before_is_not_rescored_again(run, folder):
     run("dets.json", "--out", "after.json")
     line = (
         "after.json: 3 rows hold a score_detector or score_clip, so they have been re-scored before; pass the "
-        "detector's own file (its scores stand there as score_detector)"
+        "detector's own file (its scores are score_detector in the re-scored one)"
     )
     assert error_of(run("after.json")) == line
     rows = json.loads((folder / "after.json").read_text())

@@ -296,7 +296,7 @@ def test_a_novel_set_that_is_not_the_splits_is_refused(voc_splits: Path, call, o
 
 def test_resume_and_force_exclude_each_other(call, tmp_path: Path) -> None:
     code, line = call("base-train", "--set", "model.architecture=small", "--split", "s", "--resume", "--force")
-    assert (code, line) == (1, "error: --resume goes on with a run and --force replaces it; give one of them")
+    assert (code, line) == (1, "error: --resume continues a run and --force replaces it; give one of them")
 
 
 def test_published_configs_stand_where_the_command_looks_for_them() -> None:

@@ -203,7 +203,7 @@ def test_bad_input_is_one_line(run, folder: Path) -> None:
     line = one_line(run("tune", "dets.json", "--out", "photos"))
     assert line == "photos: is a folder; name a file in it"
     line = one_line(run("tune", "dets.json", "--out", "-"))
-    assert line == "--out - is no file, and risf rescore --fusion reads one; name a file"
+    assert line == "--out - is not a file, and risf rescore --fusion reads one; name a file"
     renamed = [{**category, "name": f"x{category['id']}"} for category in dataset["categories"]]
     (folder / "renamed.json").write_text(json.dumps({**dataset, "categories": renamed}))
     line = one_line(run("rescore", "dets.json", "--support", "renamed.json"))

@@ -112,7 +112,7 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
         ("loss: {gamma: .nan}", "[loss] gamma: nan must be at least 0"),
         ('data: {coco: "a\\0b"}', "[data] coco: 'a\\x00b' holds a null character"),
         ("solver: {batch: 2024-13-45}", "is not valid YAML: month must be in 1..12"),
-        ("data: {split: {a: 1}}", "[data] split: {'a': 1} is no text"),
+        ("data: {split: {a: 1}}", "[data] split: {'a': 1} is not text"),
         ("data: 3", "[data] must hold keys and values, got 3"),
         ("extends: [a]", "extends: ['a'] is not the name of a file"),
         ("extends: other.yaml", "there is no such config; check the path"),

@@ -117,7 +117,7 @@ def test_names_that_do_not_fit_the_head_are_refused_with_both_counts() -> None:
 def test_a_class_named_twice_is_refused() -> None:
     with pytest.raises(DataError) as caught:
         extend_head(state_of(["cat"], width=8), old=["cat"], new=["cat", "cow", "cow"], generator=seeded())
-    assert str(caught.value) == "class 'cow' stands in the list twice; keep one"
+    assert str(caught.value) == "class 'cow' is in the list twice; keep one"
 
 
 def test_a_checkpoint_without_a_head_or_with_one_box_for_all_classes_is_refused() -> None:

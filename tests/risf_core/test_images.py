@@ -85,7 +85,7 @@ def test_text_under_an_image_name_is_named(tmp_path: Path) -> None:
     path.write_text("<html>404</html>")
     with pytest.raises(ImageError) as caught:
         decode_rgb(path)
-    assert str(caught.value) == f"{path}: is no image that can be decoded; replace the file"
+    assert str(caught.value) == f"{path}: is not an image that can be decoded; replace the file"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])

@@ -64,7 +64,7 @@ def test_a_process_that_ends_early_is_told_by_the_first():
     assert printed == ""
     message = said.strip().splitlines()[-1]
     assert message.startswith("error: another of the 2 processes has ended before its share was done (")
-    assert message.endswith("what was cached is kept, so the same command goes on from there")
+    assert message.endswith("what was cached is kept, so the same command continues from there")
 
 
 def test_one_process_alone_meets_nobody(monkeypatch: pytest.MonkeyPatch):

@@ -137,7 +137,7 @@ def test_twenty_thousand_names_are_read_at_once(tmp_path):
     ("file_name", "text", "message"),
     [
         ("n.txt", "", "n.txt: holds no class name; write one a line"),
-        ("n.txt", "cat\ndog\ncat\n", "n.txt: class 'cat' stands there twice; keep one"),
+        ("n.txt", "cat\ndog\ncat\n", "n.txt: class 'cat' is listed twice; keep one"),
         ("n.yaml", "names: [", "n.yaml: is not valid YAML: while parsing a flow node expected the node content, but "
             "found '<stream end>' in \"<unicode string>\", line 1, column 9: names: [ ^"),
         ("n.yaml", "nc: 3", "n.yaml: has no list under 'names:'; write names: [first, second, ...]"),

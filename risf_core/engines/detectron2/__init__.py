@@ -1,4 +1,4 @@
-"""RISF's parts for detectron2, here and in scripts of one's own: the loss, the decoupled heads, the few-shot data.
+"""RISF's parts for detectron2, here and in your own scripts: the loss, the decoupled heads, the few-shot data.
 
 In a script that has its config of a C4 model in `cfg`::
 

@@ -18,7 +18,7 @@ from risf_core.training.stepping import LOSS_NAMES
 def run_trainer(model: Detector, job: Job, *, resume: bool) -> None:
     """Train as `run_loop` does, the same files and faults, with detectron2's model under detectron2's trainer.
 
-    Hooks of one's own (`Hooks(detectron2=...)`) are called as in any training of its. Several processes are torchrun's.
+    Custom hooks (`Hooks(detectron2=...)`) are called as in any training of its. Several processes are torchrun's.
     """
     run = RunInProgress(detectron2_model(model), job, resume=resume)
     trainer = FewShotTrainer(run)

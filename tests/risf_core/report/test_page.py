@@ -166,7 +166,7 @@ def test_pictures_stand_in_the_page_and_missing_ones_are_named(made, tmp_path, c
     assert "2 images without a picture: " in read.text
     assert "000002.jpg" in read.text
     assert f"no photo in {folder}" in read.text
-    assert "no image that can be decoded" in read.text
+    assert "not an image that can be decoded" in read.text
     assert "2 of the images shown have no picture" in caplog.text
 
 

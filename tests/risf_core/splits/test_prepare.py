@@ -394,7 +394,9 @@ def test_a_class_name_that_is_no_file_name_is_refused_in_tfas_layout_alone(
     path = write_coco({i: ["cup/mug"] for i in range(5)})
     with pytest.raises(DataError) as caught:
         prepare(path, tmp_path / "s", layouts=("tfa",))
-    assert str(caught.value) == ("class 'cup/mug' cannot stand in a file name, as layout tfa needs; use --layout risf")
+    assert str(caught.value) == (
+        "class 'cup/mug' cannot be part of a file name, as layout tfa needs; use --layout risf"
+    )
     assert list(tmp_path.iterdir()) == [path]  # nothing half-written stays
     assert prepare(path, tmp_path / "s").manifest.drawn_classes == ("cup/mug",)
 

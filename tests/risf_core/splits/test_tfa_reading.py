@@ -73,7 +73,7 @@ def test_published_files_of_other_data_are_refused(coco: AnnotatedDataset, cocos
     with pytest.raises(DataError) as caught:
         prepare_splits(coco, tmp_path / "s", settings=settings)
     assert str(caught.value) == (
-        f"{path}: annotation {content['annotations'][0]['id']} is not in the training data as it stands there; "
+        f"{path}: annotation {content['annotations'][0]['id']} is not in the training data as it is there; "
         "is it of other data? (--published none draws seed 0 instead)"
     )
 

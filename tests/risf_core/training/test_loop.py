@@ -133,7 +133,9 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_images(small, tmp_
     message = str(caught.value)
     (folder,) = (tmp_path / "run").glob("bad_loss_iteration_*")
     iteration = int(folder.name.rpartition("_")[2])
-    assert message.startswith(f"the loss is no number at iteration {iteration}, learning rate 1e+30 (loss_rpn_cls ")
+    assert message.startswith(
+        f"the loss is NaN or infinite at iteration {iteration}, learning rate 1e+30 (loss_rpn_cls "
+    )
     assert f"the images of the batch are in {folder}" in message
     batch = json.loads((folder / "batch.json").read_text())
     assert (batch["iteration"], batch["learning_rate"]) == (iteration, 1e30)

@@ -62,7 +62,7 @@ def test_a_run_that_broke_off_goes_on_from_its_last_checkpoint(small, tmp_path: 
     assert load_state(tmp_path / "broken").iteration == 4
     said: list[str] = []
     train(config, tmp_path / "broken", resume=True, on_note=said.append)
-    assert "goes on after iteration 4" in said
+    assert "continues after iteration 4" in said
     assert not [line for line in said if "fresh" in line]  # of the weights that the run once began with
     assert_same_weights(tmp_path / "whole", tmp_path / "broken")
     assert [line["iteration"] for line in read_metrics(tmp_path / "broken")] == [1, 2, 3, 4, 5, 6]
