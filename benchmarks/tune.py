@@ -1,6 +1,6 @@
 """What a fitted fusion does to photos that it was not fitted to, beside the detector and the paper's formula.
 
-python benchmarks/tune.py --data REAL [--draws 20] [--cache DIR] [--noise]
+python benchmarks/tune.py FOLDER [--draws 20] [--cache DIR] [--noise]
 
 Repeated random splits of a folder of labelled photos (instances.json, photos/, detections/*.json, clip_standin/): the
 whole of `risf tune` on n photos, evaluated on the rest. Beside it what a judge would add who knew which rows are right
@@ -60,7 +60,7 @@ class Detector:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("data", metavar="FOLDER", type=Path)
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--cache", type=Path, default=Path(".benchmark_cache"))
     parser.add_argument("--noise", action="store_true")
