@@ -85,8 +85,7 @@ def evaluation_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int) -
     for name, files in (("figures", [*first, *second]), ("figures-bnrl", second)):
         out = folder.root / f"seed{seed}" / f"{name}.json"
         yield ["evaluate", *files, "--annotations", folder.test, "--novel", folder.novel,
-               "--bootstrap", settings.resamples,
-               "--no-per-class", "--out", out], out  # fmt: skip
+               "--bootstrap", settings.resamples, "--out", out], out  # fmt: skip
 
 
 def report_step(folder: DemoFolder, *, seed: int) -> tuple[list[object], Path]:

@@ -1,4 +1,4 @@
-"""The tables that `risf evaluate` prints: which figures stand where, as plain words."""
+"""The tables that `risf evaluate` prints: which figures are where, as plain words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import PurePath
 
-from risf_cli.render import Column
+from risf_cli.render import GAP, Column
 from risf_core.datasets import AnnotatedDataset
 from risf_core.evaluation import (
     UNDEFINED,
@@ -18,31 +18,29 @@ from risf_core.evaluation import (
     Spread,
     differences,
 )
-from risf_core.evaluation.compare import Interval
+from risf_core.evaluation.compare import PER_CLASS_FIGURES, Interval
 from risf_core.evaluation.metrics import GROUP_PREFIXES
 
 NOTHING = "-"  # where there is no ground truth to measure against
 LONGEST_NAME = 20
 LONGEST_HEAD, SHORTEST_HEAD = 16, 8
 LONGEST_CHANGE = {False: len("+17.67"), True: len("* +17.67 ± 10.19")}  # without intervals and with them
-GAP = 3  # what a table puts between columns
 
 Cells = list[list[str]]
 Table = tuple[list[Column], list[Cells]]
 
 
-def overall_tables(files: Sequence[EvaluatedFile], *, width: int) -> Iterator[Table]:
-    """All figures in percent: one file's with its groups beside, or several files' with differences to the first.
+def overall_tables(files: Sequence[EvaluatedFile], *, width: int, all_metrics: bool = False) -> Iterator[Table]:
+    """AP in percent: one file's with its groups beside it, or several files' with differences to the first.
 
-    As many files are side by side as `width` characters hold.
+    As many files are side by side as `width` characters hold; with `all_metrics` AP by size and AR, too.
     """
     for some in _beside_each_other(files, width):
-        yield _overall_table(some, width)
+        yield _overall_table(some, _shown(some[0].metrics.overall, all_metrics), width)
 
 
-def _overall_table(files: Sequence[EvaluatedFile], width: int) -> Table:
+def _overall_table(files: Sequence[EvaluatedFile], names: Sequence[str], width: int) -> Table:
     first, *others = files
-    names = _shown(first.metrics.overall)
     if not others:
         sides = {"": "all classes", **{GROUP_PREFIXES[group]: str(group) for group in first.metrics.groups}}
         flat = first.metrics.flat()
@@ -94,10 +92,10 @@ def _class_table(
     return _blocks(columns, [names[label] for label in labels], figures, ground_truth, labels, width=width)
 
 
-def aggregate_table(runs: Aggregate) -> Table:
-    """Mean and 95 % interval of every figure over the runs, in percent, the groups beside each other."""
+def aggregate_table(runs: Aggregate, *, all_metrics: bool = False) -> Table:
+    """Mean and 95 % interval of figures over the runs, in percent, the groups beside each other."""
     sides = {"all classes": runs.overall, **runs.groups}
-    rows = [[name, *(spread(side[name]) for side in sides.values())] for name in _shown(runs.overall)]
+    rows = [[name, *(spread(side[name]) for side in sides.values())] for name in _shown(runs.overall, all_metrics)]
     return [Column("", text=True), *map(Column, sides)], _split_recall(rows)
 
 
@@ -174,9 +172,9 @@ def _blocks(
     return block * count, [[list(chain.from_iterable(padded[i::height])) for i in range(height)]]
 
 
-def _shown(figures: Mapping[str, object]) -> list[str]:
+def _shown(figures: Mapping[str, object], all_metrics: bool) -> list[str]:
     """The figures worth a row: AR alone is AR at the largest cap, which has a row under its number."""
-    return [name for name in figures if name != "AR"]
+    return [name for name in figures if (name != "AR" if all_metrics else name in PER_CLASS_FIGURES)]
 
 
 def _split_recall(rows: Cells) -> list[Cells]:

@@ -24,6 +24,8 @@ from rich.text import Text
 
 from risf_cli.option_names import with_options
 
+GAP = 3  # what a table puts between columns
+
 _SCREENS_WITH_BAR: list[Console] = []  # where a bar stands now, which lines of talk must not run into
 
 
@@ -32,7 +34,7 @@ class Column:
     """A column of a printed table."""
 
     head: str
-    text: bool = False  # left-aligned and cut where the terminal is narrow; figures stand right and whole
+    text: bool = False  # left-aligned and cut where the terminal is narrow; figures are on the right and whole
     change: bool = False  # its figures are differences: coloured by their sign, where they have one
     most: int | None = None  # the widest a text may be
 
@@ -40,24 +42,45 @@ class Column:
 def print_table(
     columns: Sequence[Column], sections: Sequence[Sequence[Sequence[str]]], *, title: str | None = None
 ) -> None:
-    """Print a table to stdout: sections of rows, an empty line between two."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(
-            Text(column.head, overflow="fold"),
-            justify="left" if column.text else "right",
-            no_wrap=column.text,
-            overflow="ellipsis" if column.text else "fold",
-            max_width=column.most,
-        )
-    for section in sections:
-        for row in section:
-            table.add_row(*(_cell(text, column) for text, column in zip(row, columns, strict=True)))
-        table.add_section()
+    """Print a table to stdout: sections of rows, an empty line between two.
+
+    Columns that the terminal has no room for follow in a table below, beside the first column again.
+    """
     screen = console()
     if title is not None:
         screen.print(Text(title, style="bold"))
-    screen.print(table)
+    for chosen in _fitting(columns, [row for section in sections for row in section], screen.width):
+        table = Table(box=box.SIMPLE_HEAD)
+        for position in chosen:
+            column = columns[position]
+            table.add_column(
+                Text(column.head, overflow="fold", no_wrap=False),
+                justify="left" if column.text else "right",
+                no_wrap=not column.text,
+                max_width=column.most,
+            )
+        for section in sections:
+            for row in section:
+                table.add_row(*(_cell(row[position], columns[position]) for position in chosen))
+            table.add_section()
+        screen.print(table)
+
+
+def _fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
+    """The positions of the columns of each table: the first, and as many of the others as fit beside it."""
+    widths = [
+        min(max(map(len, texts)), column.most or width) + GAP
+        for column, *texts in zip(columns, [column.head for column in columns], *rows, strict=True)
+    ]
+    chosen = [0]
+    for position in range(1, len(columns)):
+        with_change = position + 1 < len(columns) and columns[position + 1].change  # a change is beside its figure
+        more = sum(widths[position : position + 1 + with_change])
+        if len(chosen) > 1 and not columns[position].change and sum(widths[i] for i in chosen) + more >= width:
+            yield chosen
+            chosen = [0]
+        chosen.append(position)
+    yield chosen
 
 
 def print_finding(name: str, value: str, status: str, verdict: str) -> None:
@@ -226,4 +249,4 @@ def _cell(text: str, column: Column) -> Text:
     sign, certain = text.lstrip("* ")[:1], "±" not in text or text.startswith("*")  # an interval around 0 has no colour
     if column.change and certain and sign in ("+", "-") and text.strip("+-0."):
         style = "green" if sign == "+" else "red"
-    return Text(text, style=style)
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis" if column.text else "fold")

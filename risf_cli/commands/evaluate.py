@@ -62,7 +62,10 @@ def evaluate(
     category_ids: CategoryIds = "dataset",
     image_ids: ImageIds = "dataset",
     on_unmatched: OnUnmatched = "error",
-    per_class: Annotated[bool, typer.Option(help="Print the table of classes.")] = True,
+    per_class: Annotated[bool, typer.Option(help="Also print a table of classes.")] = False,
+    all_metrics: Annotated[
+        bool, typer.Option("--all-metrics", help="Also print AP by size of box, and AR. (always in the JSON)")
+    ] = False,
     json_: Json = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON to a file as well.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures of each class as CSV.")] = None,
@@ -79,7 +82,7 @@ def evaluate(
 
       risf evaluate before.json after.json --annotations instances_val.json --novel coco20
 
-      risf evaluate before.json after.json --annotations instances_val.json --bootstrap 0
+      risf evaluate before.json after.json --annotations instances_val.json --per-class --all-metrics
 
       risf evaluate seed*.json --annotations instances_val.json --novel coco20 --aggregate --csv classes.csv
 
@@ -118,7 +121,7 @@ def evaluate(
     if json_ or str(out) == STANDARD_STREAM:
         typer.echo(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
     else:
-        _print_tables(evaluation, per_class=per_class)
+        _print_tables(evaluation, per_class=per_class, all_metrics=all_metrics)
 
 
 def _max_detections(text: str) -> list[int]:
@@ -129,15 +132,37 @@ def _max_detections(text: str) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _print_tables(evaluation: Evaluation, *, per_class: bool) -> None:
-    from risf_cli.metrics_tables import aggregate_class_table, aggregate_table, class_tables, overall_tables
+def _print_tables(evaluation: Evaluation, *, per_class: bool, all_metrics: bool) -> None:
+    from risf_cli.metrics_tables import aggregate_table, overall_tables
+    from risf_cli.render import console, print_table
+
+    truth, results, runs = evaluation.truth, evaluation.files, evaluation.runs
+    if runs is None:
+        for table in overall_tables(results, width=console().width, all_metrics=all_metrics):
+            print_table(*table)
+    else:
+        print_table(*aggregate_table(runs, all_metrics=all_metrics))
+        over = f"{runs.runs} runs (1.96 s / sqrt(n))" if runs.runs > 1 else "1 run: none, it takes two"
+        typer.echo(f"mean ± 95 % interval of the mean over {over}")
+    if evaluation.resamples:
+        typer.echo(
+            f"± 95 % interval: paired bootstrap over {len(truth.images)} images, {evaluation.resamples} resamples"
+        )
+        if len(results) > 1:
+            typer.echo("* the interval of the difference does not contain 0")
+    if per_class:
+        _print_classes(evaluation)
+
+
+def _print_classes(evaluation: Evaluation) -> None:
+    from risf_cli.metrics_tables import aggregate_class_table, class_tables
     from risf_cli.render import console, print_table
     from risf_core.evaluation.compare import LEAST_IMAGES
 
-    truth, results, runs, resamples = evaluation.truth, evaluation.files, evaluation.runs, evaluation.resamples
+    truth, results, runs = evaluation.truth, evaluation.files, evaluation.runs
     width = console().width
     groups: list[Group] = ["novel", "base"] if truth.vocabulary.novel else ["all"]
-    for group in groups if per_class else []:
+    for group in groups:
         labels = truth.vocabulary.labels(group)
         counted = labels[truth.boxes_per_class()[labels] > 0].tolist()
         title = f"AP by class: {group}, {len(counted)} of {len(labels)} classes have boxes"
@@ -146,19 +171,8 @@ def _print_tables(evaluation: Evaluation, *, per_class: bool) -> None:
         elif counted:
             for number, table in enumerate(class_tables(results, truth, counted, width=width)):
                 print_table(*table, title=None if number else title)
-    if runs is None:
-        for table in overall_tables(results, width=width):
-            print_table(*table)
-    else:
-        print_table(*aggregate_table(runs))
-        over = f"{runs.runs} runs (1.96 s / sqrt(n))" if runs.runs > 1 else "1 run: none, it takes two"
-        typer.echo(f"mean ± 95 % interval of the mean over {over}")
-    if resamples:
-        typer.echo(f"± 95 % interval: paired bootstrap over {len(truth.images)} images, {resamples} resamples")
-        if len(results) > 1:
-            typer.echo("* the interval of the difference is without 0")
-        if per_class and _without_interval(results[0], truth):
-            typer.echo(f"± - a class with boxes in fewer than {LEAST_IMAGES} images has no interval")
+    if evaluation.resamples and _without_interval(results[0], truth):
+        typer.echo(f"± - a class with boxes in fewer than {LEAST_IMAGES} images has no interval")
 
 
 def _without_interval(file: EvaluatedFile, truth: AnnotatedDataset) -> bool:

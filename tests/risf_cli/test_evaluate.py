@@ -75,7 +75,7 @@ def test_several_files_stand_side_by_side_with_their_differences(evaluate, folde
     assert [round(result["metrics"]["AP"], 12) for result in content["results"]] == [0.5, 1, 0]
     assert [round(result["difference"]["AP"], 12) for result in content["results"][1:]] == [0.5, -0.5]
     assert content["results"][1]["difference"]["APl"] is None
-    lines = evaluate(*arguments).stdout.splitlines()
+    lines = evaluate(*arguments, "--per-class").stdout.splitlines()
     assert next(line.split() for line in lines if line.split()[:1] == ["AP"] and "by" not in line) == [
         "AP", "50.00", "100.00", "+50.00", "0.00", "-50.00",
     ]  # fmt: skip
@@ -88,7 +88,19 @@ def test_one_file_is_shown_with_its_groups_as_columns(evaluate, folder):
     lines = evaluate("half.json", "--annotations", "gt.json", "--novel", "dog").stdout.splitlines()
     assert [line.split() for line in lines if "all classes" in line] == [["all", "classes", "base", "novel"]]
     assert [line.split() for line in lines if line.split()[:1] == ["AP50"]] == [["AP50", "50.00", "100.00", "0.00"]]
-    assert lines[0] == "AP by class: novel, 1 of 1 classes have boxes"
+    assert not [line for line in lines if "by class" in line or line.split()[:1] in (["APs"], ["AR1"])]
+
+
+def test_classes_and_all_metrics_follow_the_summary_where_they_are_wanted(evaluate, folder):
+    options = ("half.json", "--annotations", "gt.json", "--novel", "dog")
+    short, long = (evaluate(*options, *more).stdout.splitlines() for more in ((), ("--per-class", "--all-metrics")))
+    assert [line.split()[0] for line in short if "." in line] == ["AP", "AP50", "AP75"]
+    assert [line.split()[0] for line in long if "." in line] == [
+        *("AP", "AP50", "AP75", "APs", "APm", "AR1", "AR10", "AR100", "ARs", "ARm"), "dog", "cat",
+    ]  # fmt: skip
+    assert [line for line in long if "by class" in line] == [
+        "AP by class: novel, 1 of 1 classes have boxes", "AP by class: base, 1 of 1 classes have boxes",
+    ]  # fmt: skip
 
 
 def test_out_writes_the_json_and_the_table_is_still_printed(evaluate, folder):
@@ -240,7 +252,7 @@ def test_bare_evaluate_reads_the_detections_that_lie_in_the_working_folder(risf,
     (folder / "risf.yaml").write_text("annotations: gt.json\n")
     (folder / "half.json").rename(folder / "detections.json")
     (folder / "both.json").rename(folder / "rescored.json")
-    done = risf("evaluate", "--no-per-class")
+    done = risf("evaluate")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[:3] == ["detections", "rescored", "diff"]
 
@@ -287,9 +299,10 @@ def test_bootstrap_gives_each_figure_and_each_difference_an_interval(evaluate, c
     lines = evaluate(*arguments).stdout.splitlines()
     assert lines[-2:] == [
         "± 95 % interval: paired bootstrap over 12 images, 200 resamples",
-        "* the interval of the difference is without 0",
+        "* the interval of the difference does not contain 0",
     ]
-    few = evaluate("half.json", "--annotations", "few.json", "--bootstrap", "20").stdout.splitlines()
+    options = ("--annotations", "few.json", "--bootstrap", "20", "--per-class")
+    few = evaluate("half.json", *options).stdout.splitlines()
     assert few[-1] == "± - a class with boxes in fewer than 5 images has no interval"
     # by hand: hit k of half.json has precision k / (2 k - 1) and recall k / 12; 9, 8, 9, 8, 8, 9 thresholds lie between
     half = (9 * 1 + 8 * 2 / 3 + 9 * 3 / 5 + 8 * 4 / 7 + 8 * 5 / 9 + 9 * 6 / 11) / 101

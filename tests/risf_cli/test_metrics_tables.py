@@ -86,13 +86,13 @@ def test_files_that_do_not_fit_beside_each_other_stand_below_each_other():
 
 
 def test_recall_at_the_largest_cap_is_not_shown_twice():
-    [(columns, sections)] = overall_tables([evaluated("a.json", 0.5)], width=80)
+    [(columns, sections)] = overall_tables([evaluated("a.json", 0.5)], width=80, all_metrics=True)
     assert [column.head for column in columns] == ["", "all classes"]
     assert sections == [[["AP", "50.00"], ["AP50", "100.00"]], [["AR1", "-"], ["AR100", "50.00"]]]
 
 
 def test_a_difference_to_something_undefined_is_none():
-    [(_, [rows])] = overall_tables([evaluated("a.json", 0.5), evaluated("b.json", 0.25)], width=80)
+    [(_, [rows])] = overall_tables([evaluated("a.json", 0.5), evaluated("b.json", 0.25)], width=80, all_metrics=True)
     assert rows[0] == ["AP", "50.00", "25.00", "-25.00"]
     assert rows[2] == ["AR1", "-", "-", "-"]
 

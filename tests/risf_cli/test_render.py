@@ -64,3 +64,21 @@ def test_rates_count_from_the_first_figure_and_are_whole_above_100(capsys, monke
         "training: 1000/1000 iterations, 150 iterations/s, 0 s left",
         "drawing: 1/1 seeds",
     ]
+
+
+@pytest.mark.parametrize("width", [36, 44, 60, 80, 100])
+def test_no_figure_breaks_and_columns_without_room_follow_below(capsys, monkeypatch, width):
+    from risf_cli.render import Column, print_table
+
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = [Column("", text=True)]
+    for figure in ("AP", "AP50", "nAP"):
+        columns += [Column(figure), Column("diff", change=True)]
+    print_table(columns, [[[name, *["68.37", "*+11.3±4.8"] * 3] for name in ("detector", "best single alpha")]])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert max(map(len, lines)) <= width
+    words = [line.split() for line in lines]
+    beside = max(1, min(3, (width - 1 - 20) // 21))  # a name takes 17 + 3, a figure with its difference 8 + 13
+    assert next(line for line in words if line[0] == "detector") == ["detector", *["68.37", "*+11.3±4.8"] * beside]
+    assert [head for line in words for head in line if head in ("AP", "AP50", "nAP")] == ["AP", "AP50", "nAP"]
+    assert sum(line.count("*+11.3±4.8") for line in words) == 6
