@@ -1,4 +1,4 @@
-"""The commands and how they are called: loaded lazily, errors as one line, exit codes 0, 1, 2 and 130."""
+"""The commands and how they are called: in groups, loaded lazily, errors as one line, exit codes 0, 1, 2 and 130."""
 
 from __future__ import annotations
 
@@ -16,22 +16,29 @@ from risf_cli.help_text import Command, without_plain_types
 from risf_cli.option_names import with_options
 from risf_core.errors import RisfError
 
-# name -> (module, one line for `risf --help`); the module holds a function of the command's name
-COMMANDS: dict[str, tuple[str, str]] = {
-    "rescore": ("rescore", "Re-score saved detections with CLIP: better scores, the same boxes."),
-    "tune": ("tune", "Fit re-scoring to labelled images, and see whether it helps your detector."),
-    "base-train": ("base_train", "Train a detector on the base classes."),
-    "finetune": ("finetune", "Teach a detector new classes from a few boxes of each."),
-    "predict": ("predict", "Find objects in photos with a detector's weights."),
-    "evaluate": ("evaluate", "AP of detections against ground truth, several files side by side."),
-    "report": ("report", "One HTML page on what re-scoring did: figures, curves, calibration, pictures."),
-    "config": ("config", "Which settings are in force, and where each comes from."),
-    "doctor": ("doctor", "What of this machine risf can use: versions, devices, precision, encoder."),
-    "cache": ("cache", "What the embedding cache holds, and clearing it."),
-    "prepare-splits": ("prepare_splits", "Few-shot splits of COCO, VOC, or data of your own: the field's very shots."),
-    "convert-checkpoint": ("convert_checkpoint", "Turn a detector's weights from any form into any other."),
-    "demo": ("demo", "The whole of RISF on made photos in minutes: training, prediction, re-scoring, evaluation."),
+# group in `risf --help` -> name -> (module, one line); the module holds a function of its own name
+GROUPS: dict[str, dict[str, tuple[str, str]]] = {
+    "Re-scoring": {
+        "rescore": ("rescore", "Re-score saved detections with CLIP: new scores, the same boxes."),
+        "tune": ("tune", "Fit re-scoring to labelled images and measure whether it helps."),
+        "evaluate": ("evaluate", "Compute AP of detections against ground truth; compare several files."),
+        "report": ("report", "Write an HTML page on what re-scoring did: metrics, curves, pictures."),
+    },
+    "Few-shot training": {
+        "prepare-splits": ("prepare_splits", "Draw few-shot splits of COCO, VOC or your own data."),
+        "base-train": ("base_train", "Train a detector on the base classes."),
+        "finetune": ("finetune", "Teach a detector new classes from a few boxes of each."),
+        "predict": ("predict", "Detect objects in photos with a detector's weights."),
+    },
+    "Tools": {
+        "convert-checkpoint": ("convert_checkpoint", "Convert a detector's weights from one format to another."),
+        "cache": ("cache", "Show what the embedding cache holds, and clear it."),
+        "config": ("config", "Show which settings are in force and where each comes from."),
+        "doctor": ("doctor", "Check versions, devices, precision and encoder weights."),
+        "demo": ("demo", "Run the whole pipeline on synthetic scenes, in minutes."),
+    },
 }
+COMMANDS = {name: about for commands in GROUPS.values() for name, about in commands.items()}
 
 
 class _LazyCommand(TyperCommand):
@@ -46,7 +53,11 @@ class _LazyCommand(TyperCommand):
 class _LazyGroup(TyperGroup):
     def __init__(self, **attributes: Any) -> None:  # Any: what typer gives a group
         super().__init__(**attributes)
-        self.commands = {name: _LazyCommand(name, help=line) for name, (_, line) in COMMANDS.items()}
+        group_of = {name: group for group, commands in GROUPS.items() for name in commands}
+        self.commands = {
+            name: _LazyCommand(name, help=line, rich_help_panel=group_of.get(name))
+            for name, (_, line) in COMMANDS.items()
+        }
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in COMMANDS and not ctx.resilient_parsing:  # completion wants no defaults
@@ -116,8 +127,8 @@ def _show_version(value: bool) -> None:
 app = typer.Typer(
     cls=_LazyGroup,
     name="risf",
-    help="Few-shot object detection, and a second opinion from CLIP on any detector's saved detections.\n\n"
-    "`risf COMMAND --help` has examples; `risf doctor` says what of this machine can be used.",
+    help="Few-shot object detection, and CLIP re-scoring of any detector's saved detections.\n\n"
+    "`risf COMMAND --help` shows examples; `risf doctor` checks your installation and hardware.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -131,7 +142,7 @@ def _root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Few-shot object detection, and a second opinion from CLIP on any detector's saved detections."""
+    """Few-shot object detection, and CLIP re-scoring of any detector's saved detections."""
 
 
 def main() -> None:

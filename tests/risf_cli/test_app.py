@@ -150,6 +150,14 @@ def test_help_lists_every_command_with_its_line(call):
         assert f"{name} {line[:20]}" in " ".join(done.stdout.replace("│", " ").split())
 
 
+def test_help_groups_the_commands(call):
+    lines = call("--help").stdout.splitlines()
+    panels = [line.strip("╭─╮ ") for line in lines if line.startswith("╭")]
+    assert [panel for panel in panels if panel != "Commands"] == [  # the test's own command is in no group
+        "Options", "Re-scoring", "Few-shot training", "Tools",
+    ]  # fmt: skip
+
+
 def test_the_line_of_each_command_is_the_same_as_in_its_own_help():
     for name in COMMANDS:
         assert app_module.load_command(name).name == name
