@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from risf_core.errors import ConfigError, DataError, OutputError
+from risf_core.locks import part_of
 
 STANDARD_STREAM = "-"  # the name under which a detections file is stdin or stdout
 
@@ -31,7 +32,6 @@ def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     directly. The text form is UTF-8 with plain newlines on every system. Raises OutputError where the folder cannot be
     made or written, or where the disk is full.
     """
-    temporary: Path | None = None
     try:
         if os.path.isdir(path):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -41,22 +41,16 @@ def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
             return
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        # 40 characters of the name: the whole of a long one would not fit beside the additions
-        handle_number, name = tempfile.mkstemp(prefix=f".{target.name[:40]}.", suffix=".part", dir=target.parent)
-        temporary = Path(name)
-        with open(handle_number, mode, **_text_form(mode)) as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        with contextlib.suppress(PermissionError):  # file systems without permissions refuse to set them
-            os.chmod(temporary, _mode_of_new_file(target))
-        os.replace(temporary, target)
-        temporary = None
+        with part_of(target) as (descriptor, part):
+            with open(descriptor, mode, **_text_form(mode)) as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            with contextlib.suppress(PermissionError):  # file systems without permissions refuse to set them
+                os.chmod(part, _mode_of_new_file(target))
+            os.replace(part, target)
     except OSError as error:
-        raise OutputError(_write_failure(path, error)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        raise OutputError(write_failure(path, error)) from error
 
 
 def check_outputs(outputs: Mapping[str, Path | str | None], *, inputs: Iterable[Path | str | None]) -> None:
@@ -94,7 +88,7 @@ def check_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise OutputError(_write_failure(path, error)) from error
+        raise OutputError(write_failure(path, error)) from error
 
 
 def is_stream(path: Path | str) -> bool:
@@ -260,7 +254,8 @@ def _mode_of_new_file(path: Path) -> int:
         return 0o666 & ~mask
 
 
-def _write_failure(path: Path, error: OSError) -> str:
+def write_failure(path: Path, error: OSError) -> str:
+    """Why a file or folder cannot be written, and what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         why = "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror
         kept = "; the file that was there is unchanged" if os.path.isfile(path) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from risf_core.training.data_sets import TrainingData, read_training_data
 from risf_core.training.distributed import training_group, wait_for_all
 from risf_core.training.held_out import HeldOutSet
 from risf_core.training.loop import Hooks, Job, run_loop
-from risf_core.training.run_folder import RunRecord, open_run
+from risf_core.training.run_folder import OpenedRun, RunRecord, open_run, run_folder
 from risf_core.training.saving import FINAL, LAST
 from risf_core.training.schedule import PUBLISHED_BATCH, accumulation_of, schedule_of, with_published_schedule
 from risf_core.training.starting import starting_model
@@ -47,14 +48,27 @@ def train(
     """Train as a config says, in a folder: base training or the few-shot stage, as ``data.setting`` says.
 
     Args:
-        resume: go on with the run that the folder holds, where it holds one.
-        force: replace it.
+        resume: continue the run that the folder holds, where it holds one.
+        force: replace it, once the new run has its first checkpoint.
         processes: who takes part; default: those that torchrun started.
         on_note: is told, line by line, what was read, chosen and scaled.
 
     Raises ConfigError, DataError, CheckpointError and so on, in one line, where something asked for cannot be.
     """
     processes = processes or started_processes()
+    with run_folder(folder, resume=resume, force=force) if processes.is_first else contextlib.nullcontext():
+        return _train(config, folder, resume, force, processes, hooks or Hooks(), on_note)
+
+
+def _train(
+    config: ConfigInForce,
+    folder: Path,
+    resume: bool,
+    force: bool,
+    processes: Processes,
+    hooks: Hooks,
+    on_note: Callable[[str], None],
+) -> TrainedRun:
     require_engine(config.values.solver.engine)
     data = read_training_data(config.values.data)
     if config.values.data.setting != "base" and config.values.data.shots is None:
@@ -68,14 +82,14 @@ def train(
     held_out = _held_out(config, data)
     start = starting_model(config.values, data.records.vocabulary, whole=data.whole)
     description = RunDescription(start.model.architecture, data.records.vocabulary)
-    goes_on = False
+    run: OpenedRun | None = None
     if processes.is_first:  # the others must not look: they would see what the first has begun
         record = RunRecord(config, _inputs(config.values, data, held_out))
-        goes_on = open_run(folder, record, description, resume=resume, force=force)
+        run = open_run(folder, record, description, resume=resume, force=force)
         records, vocabulary = data.records, data.records.vocabulary
         boxes = sum(map(len, records.records))
         on_note(f"{boxes} boxes in {len(records)} records of {len(vocabulary)} classes: {listing(vocabulary.names, 4)}")
-        for note in (*(() if goes_on else start.notes), *([schedule_note] if schedule_note else [])):
+        for note in (*(() if run.resumes else start.notes), *([schedule_note] if schedule_note else [])):
             on_note(note)
         if schedule.iterations != solver.iterations:
             on_note(
@@ -99,11 +113,13 @@ def train(
         precision=precision,
         processes=processes,
         held_out=held_out,
-        hooks=replace(hooks or Hooks(), on_resumed=lambda iteration: on_note(f"continues after iteration {iteration}")),
+        hooks=replace(hooks, on_resumed=lambda iteration: on_note(f"continues after iteration {iteration}")),
+        run=run.record.digest if run else "",
+        replaces=run is not None and run.replaces,
     )
     with training_group(processes, device):
         wait_for_all(processes)
-        goes_on = goes_on if processes.is_first else resume and not force and (folder / LAST).is_file()
+        goes_on = run.resumes if run else resume and not force and (folder / LAST).is_file()
         _loop_of(solver.engine)(start.model, job, resume=goes_on)
     return TrainedRun(folder, folder / FINAL)
 

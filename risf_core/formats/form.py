@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from risf_core.errors import DataError, OutputError, listing
 from risf_core.files import STANDARD_STREAM, open_output
 from risf_core.formats.rows import Rows
 from risf_core.formats.source import Source
+from risf_core.locks import part_folder_of
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
@@ -110,16 +109,11 @@ def new_folder(target: Path | str) -> Iterator[Path]:
         raise OutputError(f"{target}: must be a new or an empty folder ({found}); choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".part", dir=path.parent))
+        with part_folder_of(path) as temporary:
+            yield temporary
+            temporary.chmod(0o755)
+            if path.exists():
+                path.rmdir()
+            temporary.rename(path)
     except OSError as error:
         raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from None
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if path.exists():
-            path.rmdir()
-        temporary.rename(path)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be written: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

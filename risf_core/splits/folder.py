@@ -15,6 +15,7 @@ from typing import Any
 from risf_core.choices import Benchmark, DatasetKind, Layout
 from risf_core.errors import DataError, OutputError, listing
 from risf_core.files import write_json
+from risf_core.locks import part_folder_of
 from risf_core.splits.seed_files import classes_from_json, classes_to_json, read_table_file
 from risf_core.splits.split import number_ranges
 from risf_core.vocabulary import ClassVocabulary
@@ -175,6 +176,7 @@ def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; name a folder with --out")
     present = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []
+    present = [path for path in present if not (path.name.startswith(".") and path.name.endswith(".part"))]  # of a kill
     if not present:
         return
     if not (folder / MANIFEST_NAME).is_file():
@@ -204,20 +206,15 @@ def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None
 def new_folder(folder: Path) -> Iterator[Path]:
     """An empty folder beside `folder` that takes its place when the block ends well; else the old one stays whole."""
     folder = folder.absolute()
-    place: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-        yield place
-        _open_to_readers(place)
-        _swap(place, folder)
-        place = None
+        with part_folder_of(folder) as place:
+            yield place
+            _open_to_readers(place)
+            _swap(place, folder)
     except OSError as error:
         reason = "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise OutputError(f"{folder}: cannot be written: {reason}; choose another --out") from error
-    finally:
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
 
 
 def _open_to_readers(place: Path) -> None:

@@ -14,9 +14,9 @@ from risf_core.choices import Precision
 from risf_core.config import Config
 from risf_core.detector.model import Detector
 from risf_core.detector.prediction import PredictionSettings
-from risf_core.detector.runs import RunDescription
+from risf_core.detector.runs import RUN_FILE, RunDescription
 from risf_core.devices import is_out_of_memory
-from risf_core.errors import ConfigError, RisfError
+from risf_core.errors import CheckpointError, ConfigError, RisfError
 from risf_core.evaluation import UNDEFINED
 from risf_core.files import write_json
 from risf_core.processes import Processes
@@ -27,7 +27,8 @@ from risf_core.training.loading import training_steps
 from risf_core.training.meter import Meter, Progress
 from risf_core.training.metrics_log import MetricsLog
 from risf_core.training.order import OrderState
-from risf_core.training.saving import BEST, FINAL, TrainingState, load_state, save_state, save_weights
+from risf_core.training.run_folder import folder_until_checkpoint, replace_run
+from risf_core.training.saving import BEST, FINAL, LAST, TrainingState, load_state, save_state, save_weights
 from risf_core.training.schedule import Schedule, accumulation_of
 from risf_core.training.stepping import LossNotFinite, SamplerOf, Stepper, seeded_samplers
 
@@ -57,6 +58,8 @@ class Job:
     processes: Processes
     held_out: HeldOutSet | None = None
     hooks: Hooks = field(default_factory=Hooks)
+    run: str = ""  # the digest of what was asked for; the first process checks it
+    replaces: bool = False  # the folder holds another run, which stays until the first checkpoint
 
 
 def run_loop(model: Detector, job: Job, *, resume: bool) -> None:
@@ -77,7 +80,7 @@ class RunInProgress:
     """A run between two of its iterations, for whichever engine's loop."""
 
     def __init__(self, model: Detector, job: Job, *, resume: bool) -> None:
-        """Put the model on its device and begin, or go on from the folder's checkpoint."""
+        """Put the model on its device and begin, or continue from the folder's checkpoint."""
         solver = job.config.solver
         self.job = job
         self._own = model.to(
@@ -115,7 +118,8 @@ class RunInProgress:
             state=self._order,
             pin_memory=job.device.type == "cuda",
         )
-        self._log = MetricsLog(job.folder, iteration=self.iteration) if job.processes.is_first else None
+        self._folder = folder_until_checkpoint(job.folder, replaces=job.replaces)
+        self._log = MetricsLog(self._folder, iteration=self.iteration) if job.processes.is_first else None
         self._meter = Meter(job.schedule.iterations, device=job.device, processes=job.processes)
 
     @property
@@ -158,9 +162,14 @@ class RunInProgress:
                 job.hooks.on_progress(progress)
         if _is_due(done, solver.evaluate_every, self.is_done) and job.held_out is not None:
             with self._meter.paused():
-                self._best = _evaluate(self._own, job, self._log, iteration=done, best=self._best)
+                self._best = self._evaluate(done)
         if self._log is not None and _is_due(done, solver.checkpoint_every, self.is_done):
-            save_state(job.folder, self._state(), job.description)
+            save_state(self._folder, self._state(), job.description)
+            if self._folder != job.folder:
+                self._log.close()
+                replace_run(job.folder)
+                self._folder = job.folder
+                self._log = MetricsLog(job.folder, iteration=done)
 
     def finish(self) -> None:
         """Write the final weights."""
@@ -170,10 +179,22 @@ class RunInProgress:
         wait_for_all(self.job.processes)
 
     def _restore(self) -> None:
+        path = self.job.folder / LAST
         state = load_state(self.job.folder)
-        self._own.load_state_dict(state.model)
-        self.optimizer.load_state_dict(dict(state.optimizer))
-        self._stepper.scaler.load_state_dict(dict(state.scaler))
+        if self.job.processes.is_first and state.run != self.job.run:
+            raise CheckpointError(f"{path}: is of another run than {RUN_FILE}; start again with `force`")
+        if state.iteration > self.job.schedule.iterations:
+            raise CheckpointError(
+                f"{path}: is at iteration {state.iteration} of a run of {self.job.schedule.iterations}, so it is of "
+                "another run; start again with `force`"
+            )
+        try:
+            self._own.load_state_dict(state.model)
+            self.optimizer.load_state_dict(dict(state.optimizer))
+            self._stepper.scaler.load_state_dict(dict(state.scaler))
+        except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+            fault = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{path}: does not fit the run ({fault}); start again with `force`") from None
         self.iteration, self._order, self._best = state.iteration, state.order, state.best
         if self.job.processes.is_first:
             self.job.hooks.on_resumed(state.iteration)
@@ -186,7 +207,26 @@ class RunInProgress:
             scaler=self._stepper.scaler.state_dict(),
             order=self._order,
             best=self._best,
+            run=self.job.run,
         )
+
+    def _evaluate(self, iteration: int) -> float | None:
+        """Evaluate on the first process while the others wait; the best AP so far, whose weights are written."""
+        job, best = self.job, self._best
+        if self._log is not None:
+            assert job.held_out is not None
+            settings = PredictionSettings(device=str(job.device), precision=job.precision)
+            figures = held_out_metrics(self._own, job.held_out, settings)
+            self._log.write(iteration, {f"held_out/{name}": value for name, value in figures.items()})
+            job.hooks.on_evaluation(iteration, figures)
+            score = figures.get("nAP", UNDEFINED) if job.config.data.setting != "base" else UNDEFINED
+            if score == UNDEFINED:  # no groups, or no box of a novel class among these images
+                score = figures["AP"]
+            if score != UNDEFINED and (best is None or score > best):
+                best = score
+                save_weights(self._folder / BEST, _weights(self._own), job.description)
+        wait_for_all(job.processes)
+        return best
 
 
 def _is_due(iteration: int, every: int, last: bool) -> bool:
@@ -227,21 +267,3 @@ def _memory_advice(job: Job, iteration: int) -> str:
     ways.append(f"data.short_sides (now up to {max(data.short_sides)}) with data.long_side (now {data.long_side})")
     half = ", or set solver.precision=bf16" if job.precision == "fp32" and job.device.type == "cuda" else ""
     return f"out of memory on {job.device} at iteration {iteration}: lower {' or '.join(ways)}{half}"
-
-
-def _evaluate(model: Detector, job: Job, log: MetricsLog | None, *, iteration: int, best: float | None) -> float | None:
-    """Evaluate on the first process; the others wait. Writes the best weights where these are."""
-    if log is not None:
-        assert job.held_out is not None
-        settings = PredictionSettings(device=str(job.device), precision=job.precision)
-        figures = held_out_metrics(model, job.held_out, settings)
-        log.write(iteration, {f"held_out/{name}": value for name, value in figures.items()})
-        job.hooks.on_evaluation(iteration, figures)
-        score = figures.get("nAP", UNDEFINED) if job.config.data.setting != "base" else UNDEFINED
-        if score == UNDEFINED:  # no groups, or no box of a novel class among these images
-            score = figures["AP"]
-        if score != UNDEFINED and (best is None or score > best):
-            best = score
-            save_weights(job.folder / BEST, _weights(model), job.description)
-    wait_for_all(job.processes)
-    return best

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class TrainingState:
     scaler: Mapping[str, Any]  # Any: likewise
     order: OrderState
     best: float | None  # the best AP of the evaluations so far
+    run: str = ""  # the digest of what the run was asked for
 
 
 def save_state(folder: Path, state: TrainingState, description: RunDescription) -> None:
@@ -41,6 +43,7 @@ def save_state(folder: Path, state: TrainingState, description: RunDescription) 
         "scaler": state.scaler,
         "order": state.order.to_json(),
         "best": state.best,
+        "run": state.run,
     }
     write_torch_file(folder / LAST, {"model": dict(state.model), TRAINING_KEY: training, **_note(description)})
 
@@ -54,19 +57,21 @@ def load_state(folder: Path) -> TrainingState:
     """The last checkpoint of a run folder. Raises CheckpointError where there is none."""
     path = folder / LAST
     if not path.is_file():
-        raise CheckpointError(f"{folder}: has no {LAST} to resume from; start it anew with `force`")
+        raise CheckpointError(f"{folder}: has no {LAST} to resume from; start again with `force`")
     content = load_torch_or_pickle(path)
-    training = content.get(TRAINING_KEY) if isinstance(content, dict) else None
-    if not isinstance(training, dict):
-        raise CheckpointError(f"{path}: holds no state of a training run; start it anew with `force`")
-    return TrainingState(
-        iteration=training["iteration"],
-        model=content["model"],
-        optimizer=training["optimizer"],
-        scaler=training["scaler"],
-        order=order_state_of(training["order"]),
-        best=training["best"],
-    )
+    try:
+        training = content[TRAINING_KEY]
+        return TrainingState(
+            iteration=operator.index(training["iteration"]),
+            model=content["model"],
+            optimizer=training["optimizer"],
+            scaler=training["scaler"],
+            order=order_state_of(training["order"]),
+            best=training["best"],
+            run=training["run"],
+        )
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise CheckpointError(f"{path}: holds no state of a training run; start again with `force`") from None
 
 
 def _note(description: RunDescription) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from risf_core.detector.runs import RUN_FILE
 from risf_core.engines.train import train
 from risf_core.errors import CheckpointError, ConfigError, OutputError
+from risf_core.training import run_folder
 from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
-from risf_core.training.saving import load_state
+from risf_core.training.saving import FINAL, LAST, load_state
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.runs import assert_same_weights, final_weights
 
@@ -107,10 +110,96 @@ def test_a_folder_that_holds_a_run_is_refused(small, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         train(config, tmp_path / "run")
     assert str(caught.value) == (
-        f"{tmp_path}/run: already holds a run; go on with it (`resume`), replace it (`force`), or name another folder"
+        f"{tmp_path}/run: already holds a run; continue it (`resume`), replace it (`force`), or name another folder"
     )
     train(small("solver.iterations=2", "solver.steps=[]"), tmp_path / "run", force=True)
     assert len(read_metrics(tmp_path / "run")) == 2
+
+
+@pytest.mark.parametrize("killed_at", [1, 2])
+def test_a_run_that_is_replaced_stays_until_the_new_one_has_a_checkpoint(
+    small, tmp_path: Path, monkeypatch, killed_at: int
+) -> None:
+    folder = tmp_path / "run"
+    train(small("solver.iterations=1", "solver.steps=[]"), folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    # a kill tidies nothing up
+    monkeypatch.setattr(run_folder.shutil, "rmtree", lambda path, ignore_errors=False: None)
+    with pytest.raises(Stop):
+        train(small("solver.seed=5"), folder, force=True, hooks=stop_at(killed_at + 1))
+    monkeypatch.undo()
+    now = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert (now == before) == (killed_at == 1)
+    if killed_at == 1:
+        with pytest.raises(ConfigError, match="begun with other settings"):
+            train(small("solver.seed=5"), folder, resume=True)
+        train(small("solver.iterations=1", "solver.steps=[]"), folder, resume=True)
+        assert not (folder / ".new").exists()
+    else:
+        assert FINAL not in now
+        train(small("solver.seed=5"), folder, resume=True)
+        train(small("solver.seed=5"), tmp_path / "whole")
+        assert_same_weights(folder, tmp_path / "whole")
+        assert [line["iteration"] for line in read_metrics(folder)] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_replacement_that_a_kill_broke_off_is_finished(tmp_path: Path, moved: int) -> None:
+    ready = tmp_path / ".ready"
+    ready.mkdir()
+    for name in (RUN_FILE, LAST):
+        (ready / name).write_text("new")
+        (tmp_path / name).write_text("old")
+    (tmp_path / FINAL).write_text("old")
+    if moved:  # run.json goes first, when the files of the old run are gone
+        for name in (FINAL, LAST):
+            (tmp_path / name).unlink()
+        for name in (RUN_FILE, LAST)[:moved]:
+            (ready / name).replace(tmp_path / name)
+    with run_folder.run_folder(tmp_path, resume=True, force=False):
+        pass
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {RUN_FILE: "new", LAST: "new"}
+
+
+def test_a_second_run_in_a_folder_that_is_in_use_is_refused(small, tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    def second(progress) -> None:
+        with pytest.raises(ConfigError) as caught:
+            train(small("solver.seed=5"), tmp_path / "run", force=True)
+        refused.append(str(caught.value))
+
+    train(small("solver.iterations=1", "solver.steps=[]"), tmp_path / "run", hooks=Hooks(on_progress=second))
+    assert refused[0].startswith(f"{tmp_path}/run: is in use by process {os.getpid()} on ")
+    assert not (tmp_path / "run/.lock").exists()
+
+
+def test_a_checkpoint_of_another_run_or_beyond_the_end_is_not_resumed(small, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 5)):
+        with pytest.raises(Stop):
+            train(small(f"solver.seed={seed}"), tmp_path / name, hooks=stop_at(3))
+    (tmp_path / "b" / LAST).replace(tmp_path / "a" / LAST)
+    with pytest.raises(CheckpointError, match=r"model_last\.pth: is of another run"):
+        train(small(), tmp_path / "a", resume=True)
+    with pytest.raises(Stop):
+        train(small(), tmp_path / "c", hooks=stop_at(5))
+    path = tmp_path / "c" / LAST
+    content = torch.load(path, weights_only=True)
+    content["training"]["iteration"] = 30
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"model_last\.pth: is at iteration 30 of a run of 6"):
+        train(small(), tmp_path / "c", resume=True)
+    content["training"]["iteration"] = 4
+    content["model"]["odd"] = content["model"].popitem()[1]
+    torch.save(content, path)
+    with pytest.raises(CheckpointError, match=r"model_last\.pth: does not fit the run"):
+        train(small(), tmp_path / "c", resume=True)
+
+
+def test_a_folder_below_a_file_is_named(small, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file is a file and not a folder"):
+        train(small(), tmp_path / "file/run")
 
 
 def test_resuming_with_other_settings_names_the_keys_that_differ(small, scenes: Path, tmp_path: Path) -> None:
