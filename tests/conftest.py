@@ -1,17 +1,18 @@
-"""What every test may use: the folder of real data, and a way to run the command as a person does."""
+"""What every test may use: the folder of real data, a tiny encoder, and a way to run a command."""
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
+from risf_cli.app import app
+
+Run = Callable[..., Result]
 
 
 @pytest.fixture(scope="session")
@@ -23,16 +24,13 @@ def real_data() -> Path:
     return Path(root) / "real"
 
 
-@pytest.fixture
-def risf(tmp_path: Path) -> Run:
-    """Runs `risf ...` in a fresh process in an empty folder and returns what it printed and its exit code."""
+@pytest.fixture(scope="session")
+def risf() -> Run:
+    """Runs `risf ...` in this process and the current folder, in a terminal of `columns` without colours."""
 
-    def run(*arguments: object, stdin: str | None = None, cwd: Path = tmp_path) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "risf_cli", *map(str, arguments)]
-        environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
-        return subprocess.run(
-            command, input=stdin, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False
-        )
+    def run(*words: object, stdin: str | None = None, columns: int = 120) -> Result:
+        environment = {"COLUMNS": str(columns), "NO_COLOR": "1", "TERM": "dumb"}
+        return CliRunner().invoke(app, [str(word) for word in words], input=stdin, env=environment, prog_name="risf")
 
     return run
 

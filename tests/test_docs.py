@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from risf_cli.app import COMMANDS, app, load_command
+from risf_cli.app import COMMANDS, load_command
+from tests.conftest import Run
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -78,18 +78,18 @@ def run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, f"{command[-1]}\n{done.stderr[-3000:]}"
 
 
-def run_commands(lines: list[str]) -> None:
+def run_commands(risf: Run, lines: list[str]) -> None:
     """Run `risf ...` lines in this process: loading torch anew for each would take longer than the work."""
     for line in lines:
         _, *arguments = shlex.split(line)
-        done = CliRunner().invoke(app, arguments)
+        done = risf(*arguments)
         assert done.exit_code == 0, f"{line}\n{done.output[-3000:]}\n{done.exception!r}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT / "docs")) for page in PAGES])
 @pytest.mark.filterwarnings("default")
 def test_the_blocks_of_a_page_run_one_after_the_other(
-    page: Path, demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    risf: Run, page: Path, demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to_run = [block for block in blocks(page) if block.language in ("sh", "python") and block.reason is None]
     if not to_run:
@@ -102,7 +102,7 @@ def test_the_blocks_of_a_page_run_one_after_the_other(
         if block.language == "python":
             exec(compile(block.code, page.name, "exec"), {"__name__": "__main__"})
         elif all(re.fullmatch(r"risf [^|&<>;]*", line) for line in lines):
-            run_commands(lines)
+            run_commands(risf, lines)
         else:
             run(["bash", "-euo", "pipefail", "-c", block.code], folder)
 

@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.choices import DEFAULT_CLIP
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import Detections
@@ -23,6 +21,7 @@ from risf_core.evaluation import evaluate, read_ground_truth
 from risf_core.rescore import RescoreSettings, read_inputs, rescore
 from risf_core.rescore.prototypes import make_prototypes
 from risf_core.tuning.cross_validation import images_of
+from tests.conftest import Run
 
 
 def encoder_words(real: Path) -> list[str]:
@@ -30,17 +29,19 @@ def encoder_words(real: Path) -> list[str]:
     return ["--clip-config", str(config), "--clip-weights", str(real / "clip_standin" / "open_clip_model.safetensors")]
 
 
-def tuned(real: Path, folder: Path, name: str) -> dict:
+def tuned(risf: Run, real: Path, folder: Path, name: str) -> dict:
     """What `risf tune` says of a real detections file."""
     words = ["tune", str(real / "detections" / name), "--annotations", str(real / "instances.json")]
     words += ["--images", str(real / "photos"), "--out", str(folder / "fusion.json"), "--bootstrap", "50", "--json"]
-    done = CliRunner().invoke(app, [*words, "--quiet", "--novel", "coco20", *encoder_words(real)])
+    done = risf(*words, "--quiet", "--novel", "coco20", *encoder_words(real))
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 
-def test_a_weak_classifier_gains_more_by_a_fit_than_by_the_papers_formula(real_data: Path, tmp_path: Path) -> None:
-    content = tuned(real_data, tmp_path, "yolox_nano_weak.json")
+def test_a_weak_classifier_gains_more_by_a_fit_than_by_the_papers_formula(
+    risf: Run, real_data: Path, tmp_path: Path
+) -> None:
+    content = tuned(risf, real_data, tmp_path, "yolox_nano_weak.json")
     detector, paper, _, fitted = (100 * m["metrics"]["AP"] for m in content["cross_validation"]["methods"])
     assert detector == pytest.approx(20.16, abs=0.005)
     assert fitted > detector + 5
@@ -48,8 +49,8 @@ def test_a_weak_classifier_gains_more_by_a_fit_than_by_the_papers_formula(real_d
     assert content["verdict"].startswith("re-scoring helps this detector: +")
 
 
-def test_a_strong_classifier_is_not_harmed(real_data: Path, tmp_path: Path) -> None:
-    content = tuned(real_data, tmp_path, "yolox_nano.json")
+def test_a_strong_classifier_is_not_harmed(risf: Run, real_data: Path, tmp_path: Path) -> None:
+    content = tuned(risf, real_data, tmp_path, "yolox_nano.json")
     detector, *_, fitted = (100 * m["metrics"]["AP"] for m in content["cross_validation"]["methods"])
     assert detector == pytest.approx(35.82, abs=0.005)
     assert fitted > detector - 0.2

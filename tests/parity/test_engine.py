@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
 
 pytest.importorskip("detectron2", reason="`make test-detectron2` runs the comparisons with detectron2")
 
@@ -20,7 +19,6 @@ from detectron2.engine import HookBase
 from detectron2.utils.events import get_event_storage
 from PIL import Image
 
-from risf_cli.app import app
 from risf_core.config import read_config
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.detector.inputs import batch_of, network_pixels
@@ -34,6 +32,7 @@ from risf_core.photos import find_photos
 from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.stepping import LOSS_NAMES
+from tests.conftest import Run
 from tests.lively import lively_detector, random_photo
 from tests.risf_core.training.runs import final_weights, first_ones
 from tests.risf_core.training.shapes import write_shapes
@@ -196,21 +195,21 @@ def test_a_run_of_one_engine_goes_on_in_the_other(world, tmp_path, first, second
 # --- the command line --------------------------------------------------------------------------------------------
 
 
-def test_both_stages_and_prediction_run_from_the_command_line(world, tmp_path, monkeypatch) -> None:
+def test_both_stages_and_prediction_run_from_the_command_line(risf: Run, world, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    def risf(*words: object) -> str:
-        done = CliRunner().invoke(app, [str(word) for word in words], prog_name="risf")
+    def run(*words: object) -> str:
+        done = risf(*words)
         assert done.exit_code == 0, done.output
         return done.stderr
 
     sets = [word for each in (*COMMON, "solver.iterations=6") for word in ("--set", each)]
     data = ["--coco", world / "train.json", "--images", world / "photos"]
     fresh = ["--weights", "none", "--set", "model.architecture=small"]
-    said = risf("base-train", "--engine", "detectron2", *data, *fresh, *sets, "--out", "base")
+    said = run("base-train", "--engine", "detectron2", *data, *fresh, *sets, "--out", "base")
     assert "fp32 on cpu, engine detectron2" in said
     held_out = ["--held-out", world / "test.json", "--set", "solver.evaluate_every=6"]
-    risf("finetune", "--engine", "detectron2", *data, "--weights", "base", *held_out, *sets, "--out", "tuned")
+    run("finetune", "--engine", "detectron2", *data, "--weights", "base", *held_out, *sets, "--out", "tuned")
     assert [line["iteration"] for line in read_metrics(Path("tuned"))] == [1, 2, 3, 4, 5, 6, 6]
     assert "held_out/AP" in read_metrics(Path("tuned"))[-1]
     assert {each.name for each in Path("tuned").iterdir()} >= {"run.json", "config.yaml", "model_last.pth"}
@@ -218,7 +217,7 @@ def test_both_stages_and_prediction_run_from_the_command_line(world, tmp_path, m
     assert (config["loss"]["preset"], config["solver"]["engine"]) == ("paper", "detectron2")
     look = ["--images", world / "photos", "--annotations", world / "test.json", "--device", "cpu", "--min-score", 0]
     for engine in ENGINES:
-        risf("predict", "--engine", engine, "--weights", "tuned", *look, "--out", f"{engine}.json")
+        run("predict", "--engine", engine, "--weights", "tuned", *look, "--out", f"{engine}.json")
     ours, theirs = (json.loads(Path(f"{engine}.json").read_text()) for engine in ENGINES)
     assert len(ours) == len(theirs) > 100
     scores, others = (np.array([row["score"] for row in rows]) for rows in (ours, theirs))

@@ -14,17 +14,16 @@ from typing import Annotated, Literal
 
 import pytest
 import typer
-from typer.testing import CliRunner
 
 from risf_cli import app as app_module
-from risf_cli.app import COMMANDS, app
+from risf_cli.app import COMMANDS
 from risf_core.errors import DataError
 
 HEAVY = {"numpy", "torch", "PIL", "open_clip", "pycocotools"}
 
 
 @pytest.fixture
-def call(tmp_path, monkeypatch):
+def call(risf, tmp_path, monkeypatch):
     """Calls `risf ...` in this process, in an empty folder; one more command, `probe`, shows its options as JSON."""
 
     def probe(
@@ -57,7 +56,7 @@ def call(tmp_path, monkeypatch):
     monkeypatch.setitem(COMMANDS, "probe", ("probe", "Show the options."))
     monkeypatch.chdir(tmp_path)
     app_module.load_command.cache_clear()
-    yield lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments], prog_name="risf")
+    yield risf
     app_module.load_command.cache_clear()
 
 

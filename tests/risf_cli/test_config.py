@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from risf_core.config import published_config, read_config
 from tests.conftest import Run
 
 
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def test_config_prints_yaml_that_reads_back_with_the_origin_of_each_value(risf: Run, tmp_path: Path) -> None:
     done = risf("config", "coco/fsod", "--shots", 4, "--set", "solver.batch=8")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     lines = done.stdout.splitlines()
     assert any("iterations: 2250" in line and "# published coco schedule, few-shot, 4 shots" in line for line in lines)
     assert any("batch: 8 " in line and line.endswith("# --set") for line in lines)
@@ -37,7 +43,7 @@ def test_config_as_json(risf: Run) -> None:
 def test_three_errors_of_a_config_are_one_line(risf: Run, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("loss: {gama: 2}\nsolver: {batch: 0}\nmodle: {}\n")
     done = risf("config", "c.yaml")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
     assert line == (
@@ -52,7 +58,7 @@ def test_without_a_file_the_options_of_this_folder_are_shown(risf: Run, tmp_path
     (tmp_path / "datasets/cocosplit/datasplit").mkdir(parents=True)
     (tmp_path / "datasets/cocosplit/datasplit/5k.json").write_text("{}")
     done = risf("config")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert yaml.safe_load(done.stdout)["evaluate"] == {
         "annotations": "datasets/cocosplit/datasplit/5k.json", "novel": "coco20", "max-dets": 300,
     }  # fmt: skip
@@ -73,7 +79,7 @@ def test_numbers_of_a_folder_are_shown_as_numbers(risf: Run, tmp_path: Path) -> 
 
 def test_a_folder_without_settings_says_so(risf: Run, tmp_path: Path) -> None:
     done = risf("config")
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (done.exit_code, done.stdout) == (0, "")
     assert done.stderr == "note: there is no risf.yaml here: the options' own defaults hold\n"
     (tmp_path / "detections.json").write_text("[]")
     done = risf("config")

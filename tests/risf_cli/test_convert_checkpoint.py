@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import resource
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.detector.model import build_detector
+from tests.conftest import Run
 
 
 @pytest.fixture
@@ -25,11 +25,12 @@ def weights(tmp_path: Path, monkeypatch) -> Path:
     return Path("w.pth")
 
 
-def run(*words: object):
-    return CliRunner().invoke(app, ["convert-checkpoint", *map(str, words)])
+@pytest.fixture
+def run(risf: Run):
+    return partial(risf, "convert-checkpoint")
 
 
-def test_the_suffix_names_the_form_and_the_talk_what_was_left_out(weights) -> None:
+def test_the_suffix_names_the_form_and_the_talk_what_was_left_out(run, weights) -> None:
     result = run(weights, "--out", "new/w.safetensors")
     assert result.exit_code == 0, result.output
     assert result.stdout == "new/w.safetensors\n"
@@ -39,7 +40,7 @@ def test_the_suffix_names_the_form_and_the_talk_what_was_left_out(weights) -> No
     assert all(torch.equal(before.state[name], after.state[name]) for name in before.state)
 
 
-def test_json_lists_everything_that_has_no_place(weights) -> None:
+def test_json_lists_everything_that_has_no_place(run, weights) -> None:
     summary = json.loads(run(weights, "--to", "msra", "--out", "m.pkl", "--json").stdout)
     assert summary["out"] == {"path": "m.pkl", "form": "msra"}
     assert (summary["architecture"], summary["classes"]) == ("small", 4)
@@ -47,14 +48,14 @@ def test_json_lists_everything_that_has_no_place(weights) -> None:
     assert len(summary["folded_norms"]) == 17
 
 
-def test_a_run_folder_is_written_whole(weights) -> None:
+def test_a_run_folder_is_written_whole(run, weights) -> None:
     assert run(weights, "--to", "run", "--out", "run").exit_code == 0
     assert sorted(path.name for path in Path("run").iterdir()) == ["model_final.pth", "run.json"]
     assert read_checkpoint(Path("run")).architecture == ARCHITECTURES["small"]
 
 
 @pytest.mark.parametrize("form", ["defrcn", "run", "detectron2", "msra", "safetensors"])
-def test_a_full_disk_is_one_line_and_leaves_what_was_there(weights, form: str) -> None:
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(run, weights, form: str) -> None:
     target, written = Path("out"), Path("out/model_final.pth") if form == "run" else Path("out")
     written.parent.mkdir(exist_ok=True)
     written.write_bytes(b"before")
@@ -72,7 +73,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(weights, form: str) -
     assert [path.name for path in written.parent.iterdir() if path.name.endswith(".part")] == []
 
 
-def test_an_unknown_suffix_needs_the_form(weights) -> None:
+def test_an_unknown_suffix_needs_the_form(run, weights) -> None:
     result = run(weights, "--out", "w.bin")
     assert result.exit_code == 1
     assert result.stderr == (
@@ -91,7 +92,7 @@ def test_an_unknown_suffix_needs_the_form(weights) -> None:
         ("run", "safetensors", "run/run.json", "run/run.json"),
     ],
 )
-def test_a_checkpoint_is_never_written_over_the_one_that_is_read(weights, source, form, out, lost) -> None:
+def test_a_checkpoint_is_never_written_over_the_one_that_is_read(run, weights, source, form, out, lost) -> None:
     Path("link.pth").symlink_to("w.pth")
     assert run(weights, "--to", "run", "--out", "run").exit_code == 0
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
@@ -101,7 +102,7 @@ def test_a_checkpoint_is_never_written_over_the_one_that_is_read(weights, source
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 
-def test_a_target_that_cannot_be_written_is_told_before_the_checkpoint_is_read(weights) -> None:
+def test_a_target_that_cannot_be_written_is_told_before_the_checkpoint_is_read(run, weights) -> None:
     Path("folder.pth").mkdir()
     result = run("missing.pth", "--out", "folder.pth")
     assert (result.exit_code, result.stderr) == (1, "error: folder.pth: is a folder; name a file in it\n")

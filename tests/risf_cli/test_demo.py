@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from risf_cli.app import app
+from tests.conftest import Run
 
 TINY = ["--photos", "40", "--iterations", "6", "--shots", "1", "--device", "cpu"]
 COMMANDS = ["prepare-splits", "base-train", "finetune", "predict", "rescore", "finetune", "predict", "rescore",
@@ -26,14 +26,10 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def run_demo(folder: Path, *options: str) -> Result:
-    return CliRunner().invoke(app, ["demo", *TINY, "--out", str(folder), *options], env={"COLUMNS": "120"})
-
-
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+def done(risf: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     folder = tmp_path_factory.mktemp("demo")
-    result = run_demo(folder)
+    result = risf("demo", *TINY, "--out", folder)
     assert result.exit_code == 0, result.output
     return folder, result
 
@@ -82,10 +78,10 @@ def test_the_table_says_what_the_evaluations_say(done: tuple[Path, Result]) -> N
 
 
 def test_the_same_seed_gives_the_same_figures_and_several_give_intervals(
-    done: tuple[Path, Result], tmp_path: Path
+    risf: Run, done: tuple[Path, Result], tmp_path: Path
 ) -> None:
     folder, _ = done
-    result = run_demo(tmp_path, "--seeds", "0-1")
+    result = risf("demo", *TINY, "--out", tmp_path, "--seeds", "0-1")
     assert result.exit_code == 0, result.output
     assert "mean over 2 seeds" in result.stdout
     for name in ("bnrl", "cross-entropy-clip"):
@@ -93,9 +89,9 @@ def test_the_same_seed_gives_the_same_figures_and_several_give_intervals(
     assert (tmp_path / "seed1/bnrl.json").is_file()
 
 
-def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_no_demo_made_is_left_alone(risf: Run, tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text("mine")
-    result = run_demo(tmp_path)
+    result = risf("demo", *TINY, "--out", tmp_path)
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: --out {tmp_path} holds files that no demo made; name a new folder, or that of an earlier demo\n"
@@ -103,11 +99,11 @@ def test_a_folder_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "train.json").read_text() == "mine"
 
 
-def test_an_interrupted_step_ends_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_step_ends_the_demo(risf: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("risf_core.splits.prepare.prepare_splits", interrupted)
-    result = run_demo(tmp_path / "new")
+    result = risf("demo", *TINY, "--out", tmp_path / "new")
     assert result.exit_code == 130
     assert "$ risf base-train" not in result.stderr

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
+from functools import partial
 
 import pytest
 
-from risf_cli.app import main
+from tests.conftest import Run
 
 IMAGES = [{"id": i, "file_name": f"{i:012d}.jpg", "height": 100, "width": 100} for i in (5, 9)]
 CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 4, "name": "dog"}]
@@ -26,35 +25,22 @@ MISS = {"image_id": 9, "category_id": 4, "bbox": [60, 60, 30, 30], "score": 0.7}
 
 
 @pytest.fixture
-def evaluate(tmp_path, monkeypatch, capsys):
-    """Runs `risf ...` in this process (`risf` starts one) in an empty folder, and returns what it printed."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setenv("NO_COLOR", "1")
-
-    def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        words = ["risf", "evaluate", *map(str, arguments)]
-        monkeypatch.setattr("sys.argv", words)
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
-        with pytest.raises(SystemExit) as exited:
-            main()
-        printed = capsys.readouterr()
-        return subprocess.CompletedProcess(words, exited.value.code or 0, printed.out, printed.err)
-
-    return run
+def evaluate(risf: Run):
+    return partial(risf, "evaluate")
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     """An empty working folder with ground truth and three detections files of known AP: 1, 0.5 and none."""
     for name, content in {"gt": TRUTH, "both": [HIT, OTHER_HIT], "half": [HIT, MISS], "none": []}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_json_holds_raw_values_of_every_class_and_group(evaluate, folder):
     done = evaluate("half.json", "--annotations", "gt.json", "--novel", "dog", "--json")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert done.stderr == ""
     content = json.loads(done.stdout)
     assert (content["annotations"], content["images"], content["boxes"]) == ("gt.json", 2, 2)
@@ -111,18 +97,18 @@ def test_out_writes_the_json_and_the_table_is_still_printed(evaluate, folder):
     assert written == json.loads(evaluate("both.json", "--annotations", "gt.json", "--out", "-").stdout)
 
 
-def test_detections_come_from_stdin_also_as_a_dataset_with_scores(risf, folder):
-    listed = risf("evaluate", "-", "--annotations", "gt.json", "--json", stdin=json.dumps([HIT, MISS]))
+def test_detections_come_from_stdin_also_as_a_dataset_with_scores(evaluate, folder):
+    listed = evaluate("-", "--annotations", "gt.json", "--json", stdin=json.dumps([HIT, MISS]))
     assert json.loads(listed.stdout)["results"][0]["detections"] == "stdin"
     scored = {**TRUTH, "annotations": [HIT, MISS]}
-    enveloped = risf("evaluate", "-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
+    enveloped = evaluate("-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
     assert enveloped.stdout == listed.stdout
 
 
 def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(evaluate, folder):
     scored = {**TRUTH, "categories": [{"id": 2, "name": "lion"}, {"id": 4, "name": "dog"}], "annotations": [HIT]}
     done = evaluate("-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert done.stderr == (
         "warning: stdin: its categories have other names under the same ids: "
         "2 is 'lion' there and 'cat' in the annotations\n"
@@ -131,7 +117,7 @@ def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(evaluate, fo
 
 def test_no_detections_are_ap_zero_and_a_warning(evaluate, folder):
     done = evaluate("none.json", "--annotations", "gt.json", "--json")
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert done.stderr == "warning: there are no detections: every AP is 0\n"
     assert json.loads(done.stdout)["results"][0]["metrics"]["AP"] == 0
 
@@ -205,9 +191,9 @@ def test_annotations_come_from_risf_yaml_and_from_the_published_layout(evaluate,
         ),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_one_line_and_exit_code_one(risf, folder, arguments, message):
-    done = risf("evaluate", *arguments, stdin="[]")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
+def test_what_is_wrong_is_one_line_and_exit_code_one(evaluate, folder, arguments, message):
+    done = evaluate(*arguments, stdin="[]")
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +212,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_one(risf, folder, arguments, me
 )  # fmt: skip
 def test_rows_that_do_not_fit_are_named_with_the_way_out(evaluate, folder, row, message):
     done = evaluate("-", "--annotations", "gt.json", stdin=json.dumps([row]))
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
 
 
 def test_the_ways_out_that_errors_name_do_work(evaluate, folder):
@@ -245,20 +231,20 @@ def test_the_ways_out_that_errors_name_do_work(evaluate, folder):
 
 
 def test_an_unknown_evaluator_is_wrong_usage(evaluate, folder):
-    assert evaluate("half.json", "--annotations", "gt.json", "--evaluator", "slow").returncode == 2
+    assert evaluate("half.json", "--annotations", "gt.json", "--evaluator", "slow").exit_code == 2
 
 
-def test_bare_evaluate_reads_the_detections_that_lie_in_the_working_folder(risf, folder):
+def test_bare_evaluate_reads_the_detections_that_lie_in_the_working_folder(evaluate, folder):
     (folder / "risf.yaml").write_text("annotations: gt.json\n")
     (folder / "half.json").rename(folder / "detections.json")
     (folder / "both.json").rename(folder / "rescored.json")
-    done = risf("evaluate")
-    assert done.returncode == 0, done.stderr
+    done = evaluate()
+    assert done.exit_code == 0, done.stderr
     assert done.stdout.split()[:3] == ["detections", "rescored", "diff"]
 
 
 @pytest.fixture
-def crowded_folder(tmp_path):
+def crowded_folder(tmp_path, monkeypatch):
     """Ground truth of 12 photos with a cat each; one file finds every other cat, another all, a third none."""
     images = [{"id": i, "file_name": f"{i}.jpg", "height": 100, "width": 100} for i in range(1, 13)]
     cat = {"category_id": 2, "bbox": [10, 10, 30, 30]}
@@ -268,6 +254,7 @@ def crowded_folder(tmp_path):
     content = {"images": images, "categories": CATEGORIES, "annotations": truth}
     for name, rows in {"gt": content, "half": missed, "all": found, "none": []}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(rows))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -354,9 +341,9 @@ def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(evaluat
     assert result["metrics"]["AP50"] == pytest.approx(
         (2 * 1 + 2 * 2 / 3 + 2 * 3 / 5 + 4 / 7 + 2 * 5 / 9 + 2 * 6 / 11) / 11
     )
-    assert evaluate("half.json", "--annotations", "gt.json", "--protocol", "voc").returncode == 0
+    assert evaluate("half.json", "--annotations", "gt.json", "--protocol", "voc").exit_code == 0
     interval = evaluate("half.json", "--annotations", "gt.json", "--protocol", "voc", "--bootstrap", "20")
-    assert interval.returncode == 0
+    assert interval.exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -369,19 +356,19 @@ def test_the_voc_protocol_puts_ap50_first_and_leaves_difficult_boxes_out(evaluat
 )
 def test_options_that_do_not_go_together_are_refused(evaluate, crowded_folder, options, message):
     done = evaluate("half.json", "--annotations", "gt.json", *options)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
+    assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"error: {message}\n")
 
 
-def test_images_without_detections_are_told_where_they_are_the_most(risf, folder):
+def test_images_without_detections_are_told_where_they_are_the_most(evaluate, folder):
     truth = {**TRUTH, "images": [*IMAGES, {"id": 11, "file_name": "x.jpg", "height": 100, "width": 100}]}
     (folder / "more.json").write_text(json.dumps(truth))
     (folder / "one.json").write_text(json.dumps([HIT]))
-    told = risf("evaluate", "one.json", "--annotations", "more.json").stderr
+    told = evaluate("one.json", "--annotations", "more.json").stderr
     assert told == (
         "warning: one.json: 2 of 3 images have no detections, so all their boxes count as missed; "
         "was the detector run on them?\n"
     )
-    assert risf("evaluate", "both.json", "--annotations", "more.json").stderr == ""
+    assert evaluate("both.json", "--annotations", "more.json").stderr == ""
 
 
 @pytest.mark.parametrize("option", ["--out", "--csv"])
@@ -391,7 +378,7 @@ def test_no_output_is_written_over_a_file_that_is_read(evaluate, folder, option,
     (folder / "link.json").symlink_to("gt.json")
     before = (folder / read).read_bytes()
     done = evaluate("half.json", "both.json", "--annotations", "gt.json", "--novel", "novel.txt", option, read)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr == f"error: {option} {read} is a file that is read here and would be lost; choose another name\n"
     assert (folder / read).read_bytes() == before
 
@@ -400,13 +387,13 @@ def test_no_output_is_written_over_a_file_that_is_read(evaluate, folder, option,
 def test_an_output_that_cannot_be_written_is_told_before_the_work(evaluate, folder, option):
     (folder / "taken").mkdir()
     done = evaluate("missing.json", "--annotations", "gt.json", option, "taken")
-    assert (done.returncode, done.stderr) == (1, "error: taken: is a folder; name a file in it\n")
+    assert (done.exit_code, done.stderr) == (1, "error: taken: is a folder; name a file in it\n")
 
 
 @pytest.mark.parametrize("more", [(), ("--json",), ("--aggregate",)])
 def test_csv_needs_the_name_of_a_file(evaluate, folder, more):
     done = evaluate("both.json", "--annotations", "gt.json", "--csv", "-", *more)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
         "error: --csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)\n"
     )

@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 import pytest
-from typer.testing import CliRunner
 
-from risf_cli.app import COMMANDS, app, load_command
+from risf_cli.app import COMMANDS, load_command
 from risf_cli.help_text import laid_out
+from tests.conftest import Run
 
 
 def examples_of(command: str) -> list[str]:
@@ -35,17 +35,17 @@ def test_every_command_has_examples_that_its_options_take(command):
             assert context.params
 
 
-def shown(command: str, width: int) -> list[str]:
+def shown(risf: Run, command: str, width: int) -> list[str]:
     words = [command, "--help"] if command else ["--help"]
-    done = CliRunner().invoke(app, words, env={"COLUMNS": str(width), "NO_COLOR": "1", "TERM": "dumb"})
+    done = risf(*words, columns=width)
     assert done.exit_code == 0, done.output
     return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_fits_the_terminal_with_every_option_and_example_whole(command, width):
-    lines = shown(command, width)
+def test_help_fits_the_terminal_with_every_option_and_example_whole(risf, command, width):
+    lines = shown(risf, command, width)
     assert max(map(len, lines)) <= width
     text = "\n".join(line.strip() for line in lines)
     for parameter in load_command(command).params:
@@ -58,8 +58,8 @@ def test_help_fits_the_terminal_with_every_option_and_example_whole(command, wid
     assert "<str>" not in text
 
 
-def test_the_root_points_to_the_examples():
-    text = "\n".join(shown("", 80))
+def test_the_root_points_to_the_examples(risf):
+    text = "\n".join(shown(risf, "", 80))
     assert "risf COMMAND --help" in text
     assert "--install-completion" in text
     assert "<bool>" not in text
@@ -129,9 +129,9 @@ def test_completion_offers_what_can_be_given(words, expected):
 @pytest.mark.parametrize(
     ("shell", "sign"), [("bash", "complete -o default"), ("zsh", "compdef"), ("fish", "complete ")]
 )
-def test_completion_can_be_shown_for_every_shell(shell, sign, monkeypatch):
+def test_completion_can_be_shown_for_every_shell(risf, shell, sign, monkeypatch):
     monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
-    done = CliRunner().invoke(app, ["--show-completion", shell])
+    done = risf("--show-completion", shell)
     assert done.exit_code == 0, done.output
     assert sign in done.stdout
     assert "_RISF_COMPLETE" in done.stdout

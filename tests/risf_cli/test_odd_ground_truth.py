@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from risf_cli.app import app
+from tests.conftest import Run
 
 Document = dict[str, Any]
 COMMANDS = {
@@ -91,13 +90,13 @@ FAULTS: list[tuple[Callable[[Document], object], str]] = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_refuses_a_faulty_file_in_the_same_words(folder: Path, command: str) -> None:
+def test_every_command_refuses_a_faulty_file_in_the_same_words(risf: Run, folder: Path, command: str) -> None:
     said = []
     for change, _ in FAULTS:
         odd = document()
         change(odd)
         Path("odd.json").write_text(json.dumps(odd))
-        result = CliRunner().invoke(app, COMMANDS[command].split())
+        result = risf(*COMMANDS[command].split())
         assert result.exit_code == 1, result.output
         said.append(result.stderr.strip().splitlines()[-1])
     assert said == [f"error: odd.json: {message}" for _, message in FAULTS]

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.checkpoint import Checkpoint
 from risf_core.detector.checkpoint_writing import write_checkpoint
 from risf_core.vocabulary import ClassVocabulary
+from tests.conftest import Run
 from tests.lively import lively_detector, random_photo
 
 XML = """<annotation><folder>VOC2007</folder><filename>{stem}.jpg</filename>
@@ -43,39 +42,39 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_predict_rescore_and_evaluate_on_its_test_images(folder: Path, tiny: tuple[Path, Path]) -> None:
-    def risf(*arguments: object) -> str:
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="risf")
+def test_predict_rescore_and_evaluate_on_its_test_images(risf: Run, folder: Path, tiny: tuple[Path, Path]) -> None:
+    def run(*arguments: object) -> str:
+        done = risf(*arguments)
         assert done.exit_code == 0, done.stderr
         return done.stdout
 
     config, weights = tiny
     voc = ["--annotations", "datasets"]
     photos = ["--images", "datasets/VOC2007/JPEGImages"]
-    risf("predict", "--weights", "run", *voc, *photos, "--device", "cpu", "--min-score", 0, "--max-dets", 9)
+    run("predict", "--weights", "run", *voc, *photos, "--device", "cpu", "--min-score", 0, "--max-dets", 9)
     before = json.loads((folder / "detections.json").read_text())
     assert {row["image_id"] for row in before} == {"000004", "000006"}
     assert {row["category_id"] for row in before} <= {7, 12}  # car and dog among VOC's 20 in alphabetical order
     encoder = ["--clip-config", config, "--clip-weights", weights, "--device", "cpu", "--cache", "none"]
-    risf("rescore", "detections.json", *voc, *photos, *encoder, "--min-score", 0, "--out", "after.json")
+    run("rescore", "detections.json", *voc, *photos, *encoder, "--min-score", 0, "--out", "after.json")
     after = json.loads((folder / "after.json").read_text())
     assert [row["bbox"] for row in after] == [row["bbox"] for row in before]
     assert all("score_clip" in row for row in after)
     record = json.loads((folder / "after.json.record.json").read_text())
     assert {"path": "datasets", "sha256": None} in record["inputs"].values()
-    figures = json.loads(risf("evaluate", "detections.json", "after.json", *voc, "--protocol", "voc", "--json"))
+    figures = json.loads(run("evaluate", "detections.json", "after.json", *voc, "--protocol", "voc", "--json"))
     assert [result["detections"] for result in figures["results"]] == ["detections.json", "after.json"]
     assert (figures["images"], figures["boxes"]) == (2, 2)
 
 
-def test_which_list_of_a_voc_folder_is_evaluated_on_is_said_once(folder: Path, risf) -> None:
+def test_which_list_of_a_voc_folder_is_evaluated_on_is_said_once(risf: Run, folder: Path) -> None:
     voc = folder / "datasets/VOC2007"
     (folder / "found.json").write_text(
         json.dumps([{"image_id": "000006", "category_id": 12, "bbox": [30, 20, 70, 60], "score": 0.9}])
     )
     (voc / "ImageSets/Main/test.txt").rename(voc / "ImageSets/Main/val.txt")
-    done = risf("evaluate", "found.json", "--annotations", voc, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = risf("evaluate", "found.json", "--annotations", voc)
+    assert done.exit_code == 0, done.stderr
     assert done.stderr.splitlines()[0] == f"note: {voc}: read by its list ImageSets/Main/val.txt, 2 images"
     assert done.stderr.count("note:") == 1
-    assert "note:" not in risf("evaluate", "found.json", "--annotations", voc, "--quiet", cwd=folder).stderr
+    assert "note:" not in risf("evaluate", "found.json", "--annotations", voc, "--quiet").stderr

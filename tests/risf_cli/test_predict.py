@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.checkpoint import Checkpoint
 from risf_core.detector.checkpoint_writing import write_checkpoint
 from risf_core.detector.inputs import batch_of
 from risf_core.detector.model import Detector
 from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
+from tests.conftest import Run
 from tests.lively import lively_detector, random_photo
 
 SMALL = ARCHITECTURES["small"]
@@ -65,13 +64,13 @@ def folder(template: Path, tmp_path: Path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path):
+def run(risf: Run, folder: Path):
     """Runs `risf predict` in this process."""
 
     def call(*arguments: object, weights: object = "run", annotations: object = "gt.json", images: object = "photos"):
         words = ["predict", "--weights", weights, "--images", images, "--device", "cpu", *arguments]
         words += ["--annotations", annotations] if annotations else []
-        return CliRunner().invoke(app, [str(word) for word in words])
+        return risf(*words)
 
     return call
 
@@ -118,15 +117,13 @@ def test_rows_are_the_networks_in_dataset_ids_and_the_photos_own_pixels(run, fol
             assert row["score"] == pytest.approx(score, abs=1e-6)
 
 
-def test_the_result_is_ready_for_rescore_and_evaluate(run, folder, tiny) -> None:
+def test_the_result_is_ready_for_rescore_and_evaluate(risf, run, folder, tiny) -> None:
     assert run("--out", "dets.json").exit_code == 0
     common = ["--annotations", "gt.json"]
     encoder = ["--clip-config", str(tiny[0]), "--clip-weights", str(tiny[1]), "--device", "cpu", "--precision", "fp32"]
-    rescored = CliRunner().invoke(
-        app, ["rescore", "dets.json", *common, "--images", "photos", "--out", "after.json", *encoder]
-    )
+    rescored = risf("rescore", "dets.json", *common, "--images", "photos", "--out", "after.json", *encoder)
     assert rescored.exit_code == 0, rescored.output
-    evaluated = CliRunner().invoke(app, ["evaluate", "dets.json", "after.json", *common, "--json"])
+    evaluated = risf("evaluate", "dets.json", "after.json", *common, "--json")
     assert evaluated.exit_code == 0, evaluated.output
     assert "AP" in evaluated.stdout
 
@@ -209,15 +206,15 @@ def test_a_summary_is_printed_as_json(run, folder) -> None:
     assert "where the detections go too" in error_of(run("--json", "--out", "-"))
 
 
-def test_weights_of_the_working_folders_runs_are_found(folder) -> None:
+def test_weights_of_the_working_folders_runs_are_found(risf, folder) -> None:
     (folder / "runs").mkdir()
     (folder / "runs" / "fsod").symlink_to(folder / "run")
     words = ["predict", "--images", "photos", "--annotations", "gt.json", "--device", "cpu"]
-    result = CliRunner().invoke(app, words)
+    result = risf(*words)
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("runs/fsod/model_final.pth: small, form run")
     (folder / "runs" / "fsod").unlink()
-    assert error_of(CliRunner().invoke(app, words)).startswith("risf predict needs --weights RUN|FILE")
+    assert error_of(risf(*words)).startswith("risf predict needs --weights RUN|FILE")
 
 
 # --- several processes -------------------------------------------------------------------------------------------

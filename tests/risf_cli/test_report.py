@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.files import sha256_of
+from tests.conftest import Run
 from tests.risf_cli.photos import write_photos
 
 CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "tvmonitor"}, {"id": 9, "name": "<script>alert(1)</script>"}]
@@ -40,16 +40,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def risf(*words: object, stdin: str | None = None):
-    return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
-
-
-def report(*words: object, **options):
-    return risf("report", *words, "--annotations", "gt.json", "--bootstrap", "10", **options)
+@pytest.fixture
+def report(risf: Run):
+    return partial(risf, "report", "--annotations", "gt.json", "--bootstrap", "10")
 
 
 @pytest.fixture
-def rescored(folder: Path, tiny: tuple[Path, Path]) -> dict:
+def rescored(risf: Run, folder: Path, tiny: tuple[Path, Path]) -> dict:
     """The record of a re-scoring by the tiny encoder, which has left after.json and embeddings in `kept`."""
     done = risf(
         "rescore", "before.json", "--annotations", "gt.json", "--images", "photos", "--out", "after.json",
@@ -60,7 +57,7 @@ def rescored(folder: Path, tiny: tuple[Path, Path]) -> dict:
     return json.loads((folder / "after.json.record.json").read_text())
 
 
-def test_it_writes_a_page_and_says_where(folder):
+def test_it_writes_a_page_and_says_where(report, folder):
     done = report("before.json", "other.json", "--images", "photos")
     assert done.exit_code == 0, done.output
     assert done.stdout == "report.html\n"
@@ -77,7 +74,7 @@ def test_it_writes_a_page_and_says_where(folder):
     ]  # fmt: skip
 
 
-def test_json_holds_the_figures_that_evaluate_prints(folder):
+def test_json_holds_the_figures_that_evaluate_prints(risf, report, folder):
     content = json.loads(report("before.json", "other.json", "--json", "--threshold", "0.5", "--out", "p.html").stdout)
     evaluated = json.loads(
         risf("evaluate", "before.json", "other.json", "--annotations", "gt.json", "--bootstrap", "10", "--json").stdout
@@ -101,7 +98,7 @@ def test_json_holds_the_figures_that_evaluate_prints(folder):
     assert content["images_without_picture"].keys() == {"5", "9"}
 
 
-def test_names_are_those_that_rescoring_kept(folder, rescored):
+def test_names_are_those_that_rescoring_kept(report, folder, rescored):
     done = report("before.json", "after.json", "--json")
     assert done.exit_code == 0, done.output
     assert "clip_names" not in done.stderr
@@ -121,7 +118,7 @@ def test_names_are_those_that_rescoring_kept(folder, rescored):
     assert '<li class="own"><span>screen</span>' in page  # a tvmonitor, by its alias
 
 
-def test_a_record_of_another_input_is_told(folder, rescored):
+def test_a_record_of_another_input_is_told(report, folder, rescored):
     done = report("other.json", "after.json")
     assert (
         "warning: The record beside after.json says that it was made from another file than other.json." in done.stderr
@@ -130,7 +127,7 @@ def test_a_record_of_another_input_is_told(folder, rescored):
     assert "another file" not in report("before.json", "after.json").stderr
 
 
-def test_faults_are_one_line(folder):
+def test_faults_are_one_line(risf, report, folder):
     def fault(*words: object) -> str:
         done = report(*words)
         assert done.exit_code == 1, done.output
@@ -151,19 +148,19 @@ def test_faults_are_one_line(folder):
     assert none.stderr.startswith("error: risf report needs --annotations; pass it, or write `annotations: ...`")
 
 
-def test_the_page_goes_to_stdout_and_detections_come_from_stdin(folder):
+def test_the_page_goes_to_stdout_and_detections_come_from_stdin(report, folder):
     done = report("-", "other.json", "--out", "-", stdin=(folder / "before.json").read_text())
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("<!DOCTYPE html>")
     assert "<h1>stdin → other.json</h1>" in done.stdout
 
 
-def test_the_same_input_gives_the_same_page(folder):
+def test_the_same_input_gives_the_same_page(report, folder):
     pages = [report("before.json", "other.json", "--images", "photos", "--out", "-").stdout for _ in range(2)]
     assert pages[0] == pages[1]
 
 
-def test_the_bare_line_takes_the_working_folders_files(folder):
+def test_the_bare_line_takes_the_working_folders_files(risf, folder):
     (folder / "detections.json").write_text((folder / "before.json").read_text())
     (folder / "rescored.json").write_text((folder / "other.json").read_text())
     (folder / "risf.yaml").write_text("annotations: gt.json\nimages: photos\nreport: {bootstrap: 0, out: bare.html}\n")
@@ -173,7 +170,7 @@ def test_the_bare_line_takes_the_working_folders_files(folder):
     assert "<h1>detections.json → rescored.json</h1>" in (folder / "bare.html").read_text()
 
 
-def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(folder, rescored):
+def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(risf, report, folder, rescored):
     def notes(labels: str, path: str = "fusion.json") -> str:
         inputs = {"annotations": {"path": labels, "sha256": sha256_of(folder / labels)}}
         (folder / "fusion.json").write_text(json.dumps({"inputs": inputs}))
@@ -186,7 +183,7 @@ def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(folder, rescored):
 
     (folder / "others.json").write_text("{}")
     assert "was fitted to these very annotations, so the figures flatter it" in notes("gt.json")
-    told = CliRunner().invoke(app, ["evaluate", "before.json", "after.json", "--annotations", "gt.json", "--quiet"])
+    told = risf("evaluate", "before.json", "after.json", "--annotations", "gt.json", "--quiet")
     assert told.stderr.startswith("warning: after.json: the fusion was fitted to these very annotations, so the")
     assert notes("others.json") == ""
     assert "figures on those images would flatter it" in notes("gt.json", "gone.json")
@@ -197,7 +194,7 @@ def test_a_fusion_that_was_fitted_to_the_same_labels_is_told(folder, rescored):
     assert "figures on those images would flatter it" in report("before.json", "after.json").stderr
 
 
-def test_real_photos_have_the_figures_of_another_script_and_their_pictures(real_data, tmp_path):
+def test_real_photos_have_the_figures_of_another_script_and_their_pictures(risf, real_data, tmp_path):
     page = tmp_path / "real.html"
     files = [real_data / "detections" / f"{name}.json" for name in ("yolox_nano_weak", "yolox_nano")]
     done = risf(

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from risf_cli.app import app, load_command
+from risf_cli.app import load_command
 from risf_core.files import sha256_of
+from tests.conftest import Run
 from tests.risf_cli.photos import write_photos
 from tests.tiny_encoder import TINY
 
@@ -41,14 +41,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, tiny: tuple[Path, Path]):
+def run(risf: Run, folder: Path, tiny: tuple[Path, Path]):
     """Runs `risf rescore` with the tiny encoder in this process."""
     encoder = ["--clip-config", tiny[0], "--clip-weights", tiny[1], "--device", "cpu", "--precision", "fp32"]
 
     def call(*arguments: object, stdin: str | None = None, annotations: str | None = "gt.json"):
         given = ["--annotations", annotations] if annotations else []
         words = ["rescore", *arguments, *given, "--images", "photos", *encoder]
-        return CliRunner().invoke(app, [str(word) for word in words], input=stdin)
+        return risf(*words, stdin=stdin)
 
     return call
 
@@ -335,10 +335,10 @@ def test_options_that_contradict_or_make_no_sense_are_refused(run, arguments, me
 
 
 def test_what_is_missing_is_named_in_one_line(risf, folder):
-    nothing = risf("rescore", "dets.json", cwd=folder)
-    assert (nothing.returncode, nothing.stdout) == (1, "")
+    nothing = risf("rescore", "dets.json")
+    assert (nothing.exit_code, nothing.stdout) == (1, "")
     assert nothing.stderr == "error: risf rescore needs --images; pass it, or write `images: ...` into risf.yaml\n"
-    no_classes = risf("rescore", "dets.json", "--images", "photos", cwd=folder)
+    no_classes = risf("rescore", "dets.json", "--images", "photos")
     assert no_classes.stderr == (
         "error: dets.json: names no classes; pass --annotations FILE or --classes FILE (or set one in risf.yaml)\n"
     )
@@ -349,8 +349,8 @@ def test_bare_rescore_takes_the_rest_from_risf_yaml(risf, folder, tiny):
         f"annotations: gt.json\nimages: [photos]\nclip-config: {tiny[0]}\nclip_weights: {tiny[1]}\nprecision: fp32\n"
         "rescore:\n  alpha: 0.25\n"
     )
-    done = risf("rescore", "dets.json", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    done = risf("rescore", "dets.json")
+    assert done.exit_code == 0, done.stderr
     row = json.loads(done.stdout)[1]
     assert row["score"] == pytest.approx(0.25 * 0.8 + 0.75 * row["score_clip"], abs=1e-12)
 
@@ -388,13 +388,13 @@ def test_a_typed_encoder_beats_the_one_of_risf_yaml(risf, folder, tiny):
     (folder / "risf.yaml").write_text(
         f"annotations: gt.json\nimages: photos\nclip_config: {tiny[0]}\nclip_weights: {tiny[1]}\n"
     )
-    done = risf("rescore", "dets.json", "--clip", "ViT-B-32:nope", cwd=folder)
+    done = risf("rescore", "dets.json", "--clip", "ViT-B-32:nope")
     assert done.stderr.startswith("error: --clip ViT-B-32:nope: ViT-B-32 has no weights tagged 'nope'")
 
 
 def test_stdout_by_its_name_is_stdout(risf, folder, tiny):
     given = ["--annotations", "gt.json", "--images", "photos", "--clip-config", tiny[0], "--clip-weights", tiny[1]]
-    done = risf("rescore", "dets.json", *given, "--out", "/dev/stdout", cwd=folder)
+    done = risf("rescore", "dets.json", *given, "--out", "/dev/stdout")
     assert len(json.loads(done.stdout)) == 4
 
 

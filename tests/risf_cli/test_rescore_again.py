@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.encoder import open_clip as encoder_module
+from tests.conftest import Run
 
 PHOTOS, ROWS_A_PHOTO = 24, 12
 
@@ -51,21 +50,27 @@ def words(folder: Path, tiny: tuple[Path, Path], cache: Path | str, out: Path, *
     ]
 
 
-def run(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code == 0, result.output
-    return result.stderr
+@pytest.fixture(scope="module")
+def run(risf: Run):
+    """Runs `risf ...` and returns what it says."""
+
+    def run(*arguments: object) -> str:
+        result = risf(*arguments)
+        assert result.exit_code == 0, result.output
+        return result.stderr
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def undisturbed(folder, tiny, tmp_path_factory) -> bytes:
+def undisturbed(run, folder, tiny, tmp_path_factory) -> bytes:
     """What a run without a cache writes."""
     out = tmp_path_factory.mktemp("undisturbed") / "out.json"
     run(*words(folder, tiny, "none", out))
     return out.read_bytes()
 
 
-def test_a_second_run_builds_no_model_and_gives_the_same_bytes(folder, tiny, tmp_path, undisturbed, monkeypatch):
+def test_a_second_run_builds_no_model_and_gives_the_same_bytes(run, folder, tiny, tmp_path, undisturbed, monkeypatch):
     run(*words(folder, tiny, tmp_path / "cache", tmp_path / "first.json"))
     monkeypatch.setattr(encoder_module, "build_model", lambda source: pytest.fail("a model was built"))
     talk = run(*words(folder, tiny, tmp_path / "cache", tmp_path / "second.json"))
@@ -73,7 +78,7 @@ def test_a_second_run_builds_no_model_and_gives_the_same_bytes(folder, tiny, tmp
     assert (tmp_path / "first.json").read_bytes() == (tmp_path / "second.json").read_bytes() == undisturbed
 
 
-def test_another_formula_costs_no_pass_of_the_image_encoder(folder, tiny, tmp_path, monkeypatch):
+def test_another_formula_costs_no_pass_of_the_image_encoder(run, folder, tiny, tmp_path, monkeypatch):
     run(*words(folder, tiny, tmp_path / "cache", tmp_path / "out.json"))
     monkeypatch.setattr(encoder_module.OpenClipEncoder, "_forward", lambda *a: pytest.fail("a crop was encoded"))
     changed = ["--alpha", 0.3, "--fusion", "log-odds", "--template", "a drawing of {}", "--background", "nothing"]
@@ -82,16 +87,14 @@ def test_another_formula_costs_no_pass_of_the_image_encoder(folder, tiny, tmp_pa
     assert record["counts"]["from_cache"] == record["counts"]["unique_crops"] == PHOTOS * ROWS_A_PHOTO
 
 
-def test_cache_info_and_prune_speak_of_what_was_kept(folder, tiny, tmp_path):
+def test_cache_info_and_prune_speak_of_what_was_kept(run, risf, folder, tiny, tmp_path):
     run(*words(folder, tiny, tmp_path / "cache", tmp_path / "out.json"))
-    shown = CliRunner().invoke(app, ["cache", "info", "--cache", str(tmp_path / "cache")])
+    shown = risf("cache", "info", "--cache", str(tmp_path / "cache"))
     assert f"{PHOTOS * ROWS_A_PHOTO} crops and 4 texts" in shown.stdout
     assert "tiny-clip, weights" in shown.stdout
-    pruned = CliRunner().invoke(
-        app, ["cache", "prune", "--cache", str(tmp_path / "cache"), "--unused-days", "0", "--json"]
-    )
+    pruned = risf("cache", "prune", "--cache", str(tmp_path / "cache"), "--unused-days", "0", "--json")
     assert json.loads(pruned.stdout)["crops"] == 0
-    unclear = CliRunner().invoke(app, ["cache", "prune", "--cache", str(tmp_path / "cache")])
+    unclear = risf("cache", "prune", "--cache", str(tmp_path / "cache"))
     assert unclear.stderr == "error: risf cache prune needs --unused-days N (0 drops all) or --max-size MB\n"
 
 
@@ -165,7 +168,7 @@ def test_several_processes_share_the_work_and_write_the_same_bytes(folder, tiny,
     assert record["counts"]["rescored"] == record["counts"]["unique_crops"] == PHOTOS * ROWS_A_PHOTO
 
 
-def test_a_dead_process_ends_all_with_a_clear_error_and_keeps_the_cache(folder, tiny, tmp_path):
+def test_a_dead_process_ends_all_with_a_clear_error_and_keeps_the_cache(risf, folder, tiny, tmp_path):
     bad = tmp_path / "photos"
     bad.mkdir()
     for photo in (folder / "photos").iterdir():
@@ -178,7 +181,7 @@ def test_a_dead_process_ends_all_with_a_clear_error_and_keeps_the_cache(folder, 
     assert done.returncode != 0
     assert f"error: {broken}: the image is damaged and cannot be decoded" in done.stderr
     assert not (tmp_path / "out.json").exists()
-    kept = CliRunner().invoke(app, ["cache", "info", "--cache", str(tmp_path / "cache"), "--json"])
+    kept = risf("cache", "info", "--cache", str(tmp_path / "cache"), "--json")
     assert json.loads(kept.stdout)["crops"] > 0
 
 
@@ -204,7 +207,7 @@ main()
 """
 
 
-def test_a_killed_process_ends_all_and_the_next_run_goes_on_from_the_cache(folder, tiny, tmp_path, undisturbed):
+def test_a_killed_process_ends_all_and_the_next_run_goes_on_from_the_cache(run, folder, tiny, tmp_path, undisturbed):
     script = tmp_path / "killed.py"
     script.write_text(KILLED)
     given = words(folder, tiny, tmp_path / "cache", tmp_path / "out.json")
@@ -219,10 +222,10 @@ def test_a_killed_process_ends_all_and_the_next_run_goes_on_from_the_cache(folde
     assert "(0 from the cache)" not in talk
 
 
-def test_several_processes_cannot_share_stdin(folder, tiny, tmp_path, monkeypatch):
+def test_several_processes_cannot_share_stdin(risf, folder, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     given = words(folder, tiny, "none", tmp_path / "out.json")
     given[1] = "-"
-    result = CliRunner().invoke(app, given, input="[]")
+    result = risf(*given, stdin="[]")
     assert result.stderr == "error: several processes cannot read stdin; write the detections to a file and name it\n"

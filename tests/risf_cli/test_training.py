@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_cli.training_run import published_name
 from risf_core.choices import Layout
 from risf_core.config import published_config
@@ -23,6 +21,7 @@ from risf_core.splits import SplitSettings, prepare_splits
 from risf_core.splits.folder import Manifest, write_manifest
 from risf_core.training.metrics_log import read_metrics
 from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
+from tests.conftest import Run
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 
 BARE_LINE = (
@@ -172,12 +171,12 @@ def test_the_script_averages_as_the_literature_does_or_over_the_shots(
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def call(risf: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Calls `risf ...` in this process in an empty folder; returns its exit code and its error line."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> tuple[int, str]:
-        done = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="risf")
+        done = risf(*arguments)
         return done.exit_code, done.stderr.strip()
 
     return run
@@ -341,7 +340,7 @@ def test_a_coco_file_that_is_named_beats_the_split_of_the_folder(folder: Path) -
     data = "datasets/cocosplit/datasplit/trainvalno5k.json"
     stated = {**settings, "split": "datasets/no-such-split", "base-train": {"set": TRAIN, "coco": [data]}}
     (folder / "risf.yaml").write_text(yaml.safe_dump(stated))
-    done = risf(folder, "base-train", "--weights", "none", "--images", "datasets/coco/train2014", "--quiet")
+    done = in_a_process(folder, "base-train", "--weights", "none", "--images", "datasets/coco/train2014", "--quiet")
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "runs/base/run.json").read_text())["config"]["data"]["split"] is None
 
@@ -350,16 +349,16 @@ def test_two_processes_train_one_detector(folder: Path) -> None:
     """The same command under torchrun: half of each batch a process, one run folder, one word on stdout."""
     data = ["--coco", "datasets/cocosplit/datasplit/trainvalno5k.json", "--images", "datasets/coco/train2014"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = risf(folder, "base-train", "--weights", "none", *data, "--out", "run", before=torchrun)
+    done = in_a_process(folder, "base-train", "--weights", "none", *data, "--out", "run", before=torchrun)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run\n"
     assert done.stderr.count("batch 2 = 2 process(es) x 1 images x 1 portions; 8 iterations") == 1
     assert [line["iteration"] for line in read_metrics(folder / "run")] == [4, 8]
-    assert risf(folder, "predict", "--weights", "run", "--out", "found.json").returncode == 0
+    assert in_a_process(folder, "predict", "--weights", "run", "--out", "found.json").returncode == 0
     assert json.loads((folder / "found.json").read_text())
 
 
-def risf(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def in_a_process(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """`risf ...` in the folder, or under what comes before it."""
     command = [sys.executable, *before, "-m", "risf_cli", *arguments]
     environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}

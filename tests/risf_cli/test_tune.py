@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.rescore.fitted import log_odds_of
+from tests.conftest import Run
 
 CATEGORIES = [{"id": 2, "name": "cat"}, {"id": 7, "name": "dog"}]
 COUNT = 12  # images
@@ -47,13 +46,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, tiny: tuple[Path, Path]):
+def run(risf: Run, folder: Path, tiny: tuple[Path, Path]):
     """Runs a command with the tiny encoder in this process."""
     encoder = ["--clip-config", tiny[0], "--clip-weights", tiny[1], "--device", "cpu", "--precision", "fp32"]
 
     def call(command: str, *arguments: object, annotations: str = "gt.json"):
         words = [command, *arguments, "--annotations", annotations, "--images", "photos", *encoder]
-        return CliRunner().invoke(app, [str(word) for word in words])
+        return risf(*words)
 
     return call
 
@@ -130,14 +129,14 @@ def test_a_fusion_fitted_to_something_else_is_refused(run, options: list[object]
     assert not Path("after.json").exists()
 
 
-def test_a_fusion_of_other_weights_is_refused(run, folder: Path, tmp_path_factory) -> None:
+def test_a_fusion_of_other_weights_is_refused(risf: Run, run, folder: Path, tmp_path_factory) -> None:
     from tests.tiny_encoder import TINY, save_tiny
 
     assert run("tune", "dets.json", "--bootstrap", 0, "-q").exit_code == 0
     config, weights = save_tiny(tmp_path_factory.mktemp("other"), "tiny-clip", TINY, seed=1)
     words = ["rescore", "dets.json", "--fusion", "fusion.json", "--annotations", "gt.json", "--images", "photos", "-q"]
     words += ["--clip-config", str(config), "--clip-weights", str(weights), "--precision", "fp32"]
-    assert "was fitted with another weights:" in one_line(CliRunner().invoke(app, words))
+    assert "was fitted with another weights:" in one_line(risf(*words))
 
 
 def test_a_fusion_that_is_not_there_and_a_rule_that_is_none(run) -> None:
@@ -165,9 +164,9 @@ def test_shots_are_a_second_voice_in_the_fit_and_in_the_formula(run, folder: Pat
     assert "was fitted with another evidence: both there, text here; pass --evidence and --support as they were" in line
 
 
-def test_a_split_is_read_as_sparse_labels_and_said_so(run, folder: Path) -> None:
+def test_a_split_is_read_as_sparse_labels_and_said_so(risf: Run, run, folder: Path) -> None:
     words = ["prepare-splits", "--coco", "gt.json", "--novel", "dog", "--shots", "5", "--seeds", "1", "--out", "split"]
-    done = CliRunner().invoke(app, words)
+    done = risf(*words)
     assert done.exit_code == 0, done.output
     done = run("tune", "dets.json", "--bootstrap", 0, annotations="split/shots/seed1.json")
     assert done.exit_code == 0, done.output
@@ -282,8 +281,8 @@ def test_detections_of_images_without_labels_are_passed_over_and_counted(run, fo
     assert contents[0]["labels"] == contents[1]["labels"]
 
 
-def test_without_annotations_the_line_names_option_and_key(folder: Path) -> None:
-    done = CliRunner().invoke(app, ["tune", "dets.json", "--images", "photos"])
+def test_without_annotations_the_line_names_option_and_key(risf: Run, folder: Path) -> None:
+    done = risf("tune", "dets.json", "--images", "photos")
     assert one_line(done).startswith(
         "risf tune needs --annotations; pass it, or write `annotations: ...` into risf.yaml"
     )

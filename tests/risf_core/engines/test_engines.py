@@ -7,11 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from risf_cli.app import app
 from risf_core.engines import on_engine, require_engine
 from risf_core.errors import ConfigError
+from tests.conftest import Run
 from tests.lively import lively_detector
 
 WAY_OUT = (
@@ -63,18 +62,18 @@ def test_the_default_engine_is_the_model_itself() -> None:
         ("predict", "--weights", "w.pth", "--images", "photos"),
     ],
 )
-def test_each_command_says_it_in_one_line(words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
+def test_each_command_says_it_in_one_line(risf: Run, words: tuple[str, ...], tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/1.jpg").write_bytes(b"")
-    done = CliRunner().invoke(app, [*words, "--engine", "detectron2"], prog_name="risf")
+    done = risf(*words, "--engine", "detectron2")
     assert done.exit_code == 1
     assert done.stderr == f"error: --engine detectron2: detectron2 is not installed; {SHOWN_WAY_OUT}\n"
     assert done.stdout == ""
 
 
-def test_another_engine_is_refused_with_the_nearest_one(tmp_path: Path, monkeypatch) -> None:
+def test_another_engine_is_refused_with_the_nearest_one(risf: Run, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["base-train", "--set", "solver.engine=detectron"], prog_name="risf")
+    done = risf("base-train", "--set", "solver.engine=detectron")
     assert done.exit_code == 1
     assert "[solver] engine: 'detectron' is unknown (did you mean 'detectron2'?)" in done.stderr
