@@ -20,7 +20,9 @@ from typing import IO, Any
 
 from risf_core.errors import ConfigError, DataError, OutputError
 from risf_core.locks import part_of
+from risf_core.overwriting import would_destroy
 
+SETTINGS_FILE = "risf.yaml"  # of the working folder
 STANDARD_STREAM = "-"  # the name under which a detections file is stdin or stdout
 
 
@@ -54,7 +56,12 @@ def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
 
 
 def check_outputs(outputs: Mapping[str, Path | str | None], *, inputs: Iterable[Path | str | None]) -> None:
-    """Refuse, before the work, outputs (by field) that are read here, cannot be written or are one file twice.
+    """Refuse, before the work, outputs (by field) that would overwrite an input, cannot be written or are one file.
+
+    Args:
+        outputs: all files that are written, also those beside others (``"record": "out.json.record.json"``).
+        inputs: every file and folder that the command reads: photos, lists, splits, the cache, weights. What is not a
+            path, such as a list of class names, is passed over; the folder's risf.yaml counts always.
 
     Streams and None are passed over, on both sides. Raises ConfigError, OutputError.
     """
@@ -69,11 +76,11 @@ def check_outputs(outputs: Mapping[str, Path | str | None], *, inputs: Iterable[
 
 
 def check_not_read(out: Path | str, inputs: Iterable[Path | str | None], *, field: str = "out") -> None:
-    """Refuse an output that is one of the files a command reads. Raises ConfigError."""
-    # os.path takes what cannot be a file's name, such as a long list of novel classes, for none
-    files = [source for source in inputs if source is not None and os.path.isfile(source)]
-    if os.path.isfile(out) and any(os.path.samefile(out, source) for source in files):
-        raise ConfigError(f"`{field}={out}` is a file that is read here and would be lost; choose another name")
+    """Refuse a file, or a folder that is replaced whole, which a command reads. Raises ConfigError."""
+    lost = [source for source in (*inputs, SETTINGS_FILE) if source is not None and would_destroy(out, source)]
+    if lost:
+        where = f" in {lost[0]}" if all(os.path.isdir(source) for source in lost) else ""
+        raise ConfigError(f"`{field}={out}` would overwrite an input{where}; choose another name")
 
 
 def check_writable(path: Path) -> None:

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from risf_core.errors import ConfigError, did_you_mean
-from risf_core.files import read_text
-
-FILE_NAME = "risf.yaml"
+from risf_core.files import SETTINGS_FILE, read_text
 
 # Where the literature keeps things (TFA, DeFRCN): option -> the paths that serve as its default where they exist.
 # `images` takes all that exist, the other options the first.
@@ -99,7 +97,7 @@ class Project:
                 except ConfigError as error:
                     faults.append(f"{prefix}{name}: {error}")
         if faults:
-            raise ConfigError(f"{FILE_NAME}: " + "; ".join(faults))
+            raise ConfigError(f"{SETTINGS_FILE}: " + "; ".join(faults))
         rivals = {name: {name, *_RIVALS.get(name, ())} for name in found}
         return {name: value for name, value in found.items() if rivals[name].isdisjoint(given)}
 
@@ -166,7 +164,7 @@ class Project:
 def load_project(folder: Path | None = None) -> Project:
     """The project of a folder (default: the working folder); without a risf.yaml only the layout speaks."""
     folder = folder or Path()
-    path = folder / FILE_NAME
+    path = folder / SETTINGS_FILE
     if not os.path.isfile(path):
         return Project(folder)
     import yaml
@@ -176,11 +174,11 @@ def load_project(folder: Path | None = None) -> Project:
         content = yaml.safe_load(text)
         faults = tuple(_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader)))
     except yaml.YAMLError as error:
-        raise ConfigError(f"{FILE_NAME}: is not valid YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{SETTINGS_FILE}: is not valid YAML: {' '.join(str(error).split())}") from None
     if content is None:
         return Project(folder)
     if not isinstance(content, dict):
-        raise ConfigError(f"{FILE_NAME}: holds {type(content).__name__}, not keys and values")
+        raise ConfigError(f"{SETTINGS_FILE}: holds {type(content).__name__}, not keys and values")
     settings = {_option(key): _with_option_keys(value) for key, value in content.items()}
     return Project(folder, settings, faults)
 

@@ -47,8 +47,9 @@ DETECTRON2_ENGINE = "risf_core.engines.detectron2"  # loads only where detectron
 # room or of one in its row. Rows name only rooms above them, so there is no cycle. Imports inside functions do not
 # count: they load what only some calls need.
 FOUNDATION = (  # each sees those left of it
-    "errors", "unpickling", "choices", "progress", "locks", "files", "config_values", "config", "project", "vocabulary",
-    "devices", "processes", "boxes", "detections", "images", "photos", "datasets", "records", "formats", "splits",
+    "errors", "unpickling", "choices", "progress", "locks", "overwriting", "files",
+    "config_values", "config", "project", "vocabulary", "devices", "processes", "boxes", "detections", "images",
+    "photos", "datasets", "records", "formats", "splits",
 )  # fmt: skip
 NETWORK = (*FOUNDATION, "losses", "heads", "detector")
 SCORING = (*FOUNDATION, "evaluation", "encoder", "rescore")

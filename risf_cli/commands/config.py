@@ -47,14 +47,14 @@ def config(
       risf config
     """
     from risf_cli.render import say
-    from risf_core.project import FILE_NAME
+    from risf_core.files import SETTINGS_FILE
 
     note = None
     if file is None:
         rows = _rows_of_folder()
-        if not os.path.isfile(FILE_NAME):
+        if not os.path.isfile(SETTINGS_FILE):
             layout = ", and of the published layout what is shown" if rows else ""
-            note = f"there is no {FILE_NAME} here: the options' own defaults hold{layout}"
+            note = f"there is no {SETTINGS_FILE} here: the options' own defaults hold{layout}"
     else:
         from risf_core.config import find_config, read_config
         from risf_core.training.schedule import with_published_schedule
@@ -79,7 +79,8 @@ def _rows_of_folder() -> list[Row]:
     """Each command's options that have a value here."""
     from risf_cli.app import COMMANDS, load_command
     from risf_cli.defaults import defaults_of
-    from risf_core.project import FILE_NAME, load_project
+    from risf_core.files import SETTINGS_FILE
+    from risf_core.project import load_project
 
     settings = load_project().settings
     rows: list[Row] = []
@@ -89,7 +90,7 @@ def _rows_of_folder() -> list[Row]:
         found = defaults_of(load_command(command), arguments=(), commands=list(COMMANDS))
         for name, value in found.items():
             written = {name.rstrip("_")} | ({"split"} if (command, name) == ("prepare-splits", "out") else set())
-            origin = FILE_NAME if written & stated else "layout"
+            origin = SETTINGS_FILE if written & stated else "layout"
             rows.append((f"{command} --{name.replace('_', '-')}", _as_number(value), origin))
     return rows
 

@@ -78,13 +78,13 @@ def _settings_finding() -> Finding:
     from risf_cli.defaults import defaults_of
     from risf_core.doctor import Finding
     from risf_core.errors import RisfError
-    from risf_core.project import FILE_NAME
+    from risf_core.files import SETTINGS_FILE
 
-    if not os.path.isfile(FILE_NAME):
+    if not os.path.isfile(SETTINGS_FILE):
         return Finding("settings", "no risf.yaml", "note", "the options' own defaults hold, and the published layout")
     for name in COMMANDS:
         try:
             defaults_of(load_command(name), arguments=(), commands=list(COMMANDS))
         except RisfError as error:
-            return Finding("settings", FILE_NAME, "fault", str(error).removeprefix(f"{FILE_NAME}: "))
-    return Finding("settings", FILE_NAME, "ok", "every key and value is understood (risf config shows them)")
+            return Finding("settings", SETTINGS_FILE, "fault", str(error).removeprefix(f"{SETTINGS_FILE}: "))
+    return Finding("settings", SETTINGS_FILE, "ok", "every key and value is understood (risf config shows them)")

@@ -82,7 +82,8 @@ def predict_to_file(
     """
     processes = processes or Processes()
     of_run = [detector.weights / name for name in (RUN_FILE, *WEIGHT_NAMES)]
-    check_outputs({"out": out}, inputs=[photos.annotations, photos.classes, photos.novel, detector.weights, *of_run])
+    named = [photos.annotations, photos.classes, photos.novel, *photos.images]
+    check_outputs({"out": out}, inputs=[*named, *of_run, detector.weights])
     given = read_prediction_inputs(photos)
     # torch takes seconds to import: faults of the input above are told without it
     from risf_core.detector.prediction import PredictionSettings, predict, with_short_side

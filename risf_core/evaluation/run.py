@@ -106,7 +106,8 @@ def evaluate_files(
     settings = settings or EvaluationSettings()
     if [str(file) for file in detections].count(STANDARD_STREAM) > 1:
         raise ConfigError("- (stdin) can be read once only; write the other detections to files")
-    check_outputs({"out": out, "csv": csv}, inputs=[*detections, annotations, novel])
+    records = [f"{file}.record.json" for file in detections]
+    check_outputs({"out": out, "csv": csv}, inputs=[*detections, *records, annotations, novel])
     truth = read_ground_truth(annotations)
     if novel is not None:
         truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))

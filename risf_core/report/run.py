@@ -18,7 +18,7 @@ from risf_core.progress import Progress
 from risf_core.report.comparison import Comparison, compare_files
 from risf_core.report.gallery import Gallery, build_gallery
 from risf_core.report.page import render_page
-from risf_core.rescore.record import FITTED_TO_THESE, Record, fitted_to, names_other_input, read_record
+from risf_core.rescore.record import FITTED_TO_THESE, Record, fitted_to, names_other_input, read_record, value_at
 from risf_core.vocabulary import novel_names
 
 
@@ -72,8 +72,10 @@ def write_report(
     settings = settings or ReportSettings()
     if str(before) == str(after) == STANDARD_STREAM:
         raise ConfigError("- (stdin) can be read once only; write the other detections to a file")
-    check_outputs({"out": out}, inputs=[before, after, annotations])
     record = read_record(after)
+    fusion = value_at(record or {}, "inputs", "fusion", "path")
+    records = [f"{file}.record.json" for file in (before, after)]
+    check_outputs({"out": out}, inputs=[before, after, *records, str(fusion), annotations, novel, *images])
     truth = read_ground_truth(annotations)
     if novel is not None:
         truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))

@@ -13,7 +13,7 @@ from risf_core.choices import Group, Layout
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.datasets.annotated import require_classes
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.files import write_json, write_text
+from risf_core.files import check_not_read, write_json, write_text
 from risf_core.splits.classes import NovelChoice, benchmark_of, with_novel_classes
 from risf_core.splits.drawing import LADDERS, Rule, draw_seed, seed_shots
 from risf_core.splits.folder import MANIFEST_NAME, HeldOutFile, Manifest, new_folder, refuse_other_split, write_manifest
@@ -104,6 +104,7 @@ def prepare_splits(
         notes=(*dataset.notes, *notes),
     )
     refuse_other_split(folder, manifest, force=force)
+    check_not_read(folder, [*dataset.source.paths, settings.held_out, settings.published])
     chosen = {seed: {label: by_label[label] for label in labels} for seed, by_label in drawn.items()}
     seeds = {
         seed: seed_shots(dataset, by_label, seed=seed, shots=shots, novel_set=novel_set)

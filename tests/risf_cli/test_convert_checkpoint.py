@@ -98,7 +98,7 @@ def test_a_checkpoint_is_never_written_over_the_one_that_is_read(run, weights, s
     before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
     result = run(source, "--to", form, "--out", out)
     assert result.exit_code == 1
-    assert result.stderr == f"error: --out {lost} is a file that is read here and would be lost; choose another name\n"
+    assert result.stderr == f"error: --out {lost} would overwrite an input; choose another name\n"
     assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
 
 

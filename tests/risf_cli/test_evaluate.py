@@ -379,7 +379,7 @@ def test_no_output_is_written_over_a_file_that_is_read(evaluate, folder, option,
     before = (folder / read).read_bytes()
     done = evaluate("half.json", "both.json", "--annotations", "gt.json", "--novel", "novel.txt", option, read)
     assert done.exit_code == 1
-    assert done.stderr == f"error: {option} {read} is a file that is read here and would be lost; choose another name\n"
+    assert done.stderr == f"error: {option} {read} would overwrite an input; choose another name\n"
     assert (folder / read).read_bytes() == before
 
 

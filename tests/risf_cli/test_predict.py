@@ -422,7 +422,7 @@ def test_detections_are_never_written_over_a_file_that_is_read(run, folder, read
     before = (folder / read).read_bytes()
     of = {"gt.json": (), "novel.txt": ("--novel", "novel.txt"), "names.txt": ("--classes", "names.txt")}.get(read, ())
     result = run(*of, "--out", read, annotations=None if read == "names.txt" else "gt.json")
-    assert error_of(result) == f"--out {read} is a file that is read here and would be lost; choose another name"
+    assert error_of(result) == f"--out {read} would overwrite an input; choose another name"
     assert (folder / read).read_bytes() == before
 
 

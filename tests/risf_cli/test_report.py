@@ -137,7 +137,7 @@ def test_faults_are_one_line(risf, report, folder):
     assert fault("before.json") == "risf report needs two detections files: risf report before.json after.json"
     assert fault("-", "-") == "- (stdin) can be read once only; write the other detections to a file"
     assert fault("before.json", "other.json", "--out", "before.json") == (
-        "--out before.json is a file that is read here and would be lost; choose another name"
+        "--out before.json would overwrite an input; choose another name"
     )
     assert fault("before.json", "other.json", "--out", "-", "--json").startswith("--json prints figures to stdout")
     assert fault("before.json", "other.json", "--threshold", "2") == "--threshold must be in 0..1, got 2"

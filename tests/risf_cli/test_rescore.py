@@ -372,11 +372,11 @@ def test_what_is_read_is_not_overwritten(run, folder, tiny):
     (folder / "shots.json").write_text("{}")
     for own in ("gt.json", "shots.json", *tiny):
         before = Path(own).read_bytes()
-        line = f"--out {own} is a file that is read here and would be lost; choose another name"
+        line = f"--out {own} would overwrite an input; choose another name"
         assert error_of(run("dets.json", "--out", own, "--support", "shots.json")) == line
         assert Path(own).read_bytes() == before
     assert error_of(run("dets.json", "--out", "./dets.json")) == (
-        "--out ./dets.json is a file that is read here and would be lost; choose another name"
+        "--out ./dets.json would overwrite an input; choose another name"
     )
 
 

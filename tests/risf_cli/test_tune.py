@@ -212,8 +212,8 @@ def test_bad_input_is_one_line(run, folder: Path) -> None:
 def test_files_that_are_read_are_not_written_over_and_rescored_ones_not_fitted(run, folder: Path) -> None:
     before = (folder / "dets.json").read_bytes()
     line = one_line(run("tune", "dets.json", "--out", "dets.json"))
-    assert line == "--out dets.json is a file that is read here and would be lost; choose another name"
-    assert one_line(run("tune", "dets.json", "--out", "gt.json")).startswith("--out gt.json is a file that is read")
+    assert line == "--out dets.json would overwrite an input; choose another name"
+    assert one_line(run("tune", "dets.json", "--out", "gt.json")).startswith("--out gt.json would overwrite an input")
     assert (folder / "dets.json").read_bytes() == before
     run("rescore", "dets.json", "--out", "after.json")
     assert "so they have been re-scored before" in one_line(run("tune", "after.json"))
