@@ -71,7 +71,7 @@ for setting in $SETTINGS; do
             [ -e "$run/rescored.json" ] || $LAUNCH rescore "$run/detections.json" ${data[@]+"${data[@]}"} \
                 "${rows[@]}" --out "$run/rescored.json" ${RESCORE[@]+"${RESCORE[@]}"}
         done
-        risf evaluate "$place"/seed*/detections.json "${evaluate[@]}" --no-per-class --out "$place/detector.json"
-        risf evaluate "$place"/seed*/rescored.json "${evaluate[@]}" --no-per-class --out "$place/rescored.json"
+        risf evaluate "$place"/seed*/detections.json "${evaluate[@]}" --out "$place/detector.json"
+        risf evaluate "$place"/seed*/rescored.json "${evaluate[@]}" --out "$place/rescored.json"
     done
 done

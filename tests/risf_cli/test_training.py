@@ -34,7 +34,7 @@ TRAIN = [*SMALL, "model.architecture=small", "solver.warmup_iterations=2"]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, tiny: tuple[Path, Path]) -> Path:
+def folder(tmp_path: Path, tiny: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of the published layout with made photos, and small settings in its risf.yaml."""
     data = tmp_path / "datasets"
     for name, images, photos, seed, first_id in (
@@ -61,21 +61,21 @@ def folder(tmp_path: Path, tiny: tuple[Path, Path]) -> Path:
         "evaluate": {"detections": ["detections.json", "rescored.json"]},
     }
     (tmp_path / "risf.yaml").write_text(yaml.safe_dump(settings))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_the_bare_line_goes_from_labelled_boxes_to_figures(folder: Path) -> None:
-    shell = f'risf() {{ "{sys.executable}" -m risf_cli "$@"; }}\n{BARE_LINE}'
-    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        ["bash", "-c", shell], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split()[:4] == ["datasets/risfsplit/own", "runs/base", "runs/fsod", "detections.json"]
-    assert "nAP" in done.stdout
-    assert "4 classes" in done.stderr  # of base training
-    assert "runs/base/model_final.pth: head of 2 classes: fresh" in done.stderr
-    assert "batch 2 = 1 process(es) x 2 images x 1 portions; 8 iterations" in done.stderr
+def test_the_bare_line_goes_from_labelled_boxes_to_figures(risf: Run, folder: Path) -> None:
+    stdout = stderr = ""
+    for command in BARE_LINE.split(" && "):
+        done = risf(*command.split()[1:])
+        assert done.exit_code == 0, done.stderr
+        stdout, stderr = stdout + done.stdout, stderr + done.stderr
+    assert stdout.split()[:4] == ["datasets/risfsplit/own", "runs/base", "runs/fsod", "detections.json"]
+    assert "nAP" in stdout
+    assert "4 classes" in stderr  # of base training
+    assert "runs/base/model_final.pth: head of 2 classes: fresh" in stderr
+    assert "batch 2 = 1 process(es) x 2 images x 1 portions; 8 iterations" in stderr
     assert [line["iteration"] for line in read_metrics(folder / "runs/fsod")] == [4, 8]
     before, after = (json.loads((folder / name).read_text()) for name in ("detections.json", "rescored.json"))
     assert [row["bbox"] for row in before] == [row["bbox"] for row in after]
@@ -84,44 +84,28 @@ def test_the_bare_line_goes_from_labelled_boxes_to_figures(folder: Path) -> None
     assert (config["loss"]["preset"], config["data"]["shots"], config["model"]["freeze_res5"]) == ("paper", 5, True)
 
 
-def test_the_script_of_all_shots_and_seeds_ends_in_figures_and_goes_on_where_it_stopped(
-    folder: Path, tmp_path: Path
-) -> None:
-    bin_folder = tmp_path / "bin"
-    bin_folder.mkdir()
-    (bin_folder / "risf").write_text(
-        f'#!/bin/sh\necho "$1" >> {tmp_path}/calls\nexec "{sys.executable}" -m risf_cli "$@"\n'
-    )
-    (bin_folder / "risf").chmod(0o755)
-    environment = {
-        **os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1",
-        "NOVEL": ",".join(NOVEL), "SHOTS": "5", "SETTINGS": "gfsod",
-        "SEEDS": "0", "PATH": f"{bin_folder}:{os.environ['PATH']}",
-    }  # fmt: skip
-    script = Path(__file__).parents[2] / "configs/reproduce.sh"
-
-    def run() -> list[str]:
-        (tmp_path / "calls").write_text("")
-        done = subprocess.run(
-            [script], cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return (tmp_path / "calls").read_text().split()
-
-    assert run() == ["prepare-splits", "base-train", "finetune", "predict", "rescore", "evaluate", "evaluate"]
+def test_the_lines_of_the_script_end_in_figures_and_it_goes_on_where_it_stopped(risf: Run, folder: Path) -> None:
+    variables = {"NOVEL": ",".join(NOVEL), "SHOTS": "5", "SETTINGS": "gfsod", "SEEDS": "0"}
+    lines = lines_of_script(folder / "dry", **variables)
+    commands = ["prepare-splits", "base-train", "finetune", "predict", "rescore", "evaluate", "evaluate"]
+    assert [line[0] for line in lines] == commands
+    for line in lines:
+        done = risf(*line)
+        assert done.exit_code == 0, done.stderr
     place = folder / "runs" / ",".join(NOVEL) / "gfsod/5shot"
     for name in ("detector", "rescored"):
         assert "nAP" in json.loads((place / f"{name}.json").read_text())["aggregate"]["metrics"]
     (place / "seed0/rescored.json").unlink()
-    assert run() == ["rescore", "evaluate", "evaluate"]
+    assert [line[0] for line in lines_of_script(folder, **variables)] == ["rescore", "evaluate", "evaluate"]
 
 
 def lines_of_script(folder: Path, **variables: str) -> list[list[str]]:
     """The words of each `risf` line of configs/reproduce.sh; a shell function writes the files instead."""
-    (folder / "bin").mkdir(exist_ok=True)
+    (folder / "bin").mkdir(parents=True)
     (folder / "bin/risf").write_text(
         f"""#!/bin/sh
-        echo "$@" >> {folder}/lines
+        printf '%s\\t' "$@" >> {folder}/lines
+        echo >> {folder}/lines
         while [ $# -gt 1 ]; do [ "$1" = --out ] && out=$2; shift; done
         case $out in
         *.json) : > "$out" ;;
@@ -133,7 +117,7 @@ def lines_of_script(folder: Path, **variables: str) -> list[list[str]]:
     environment = {**os.environ, **variables, "PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
     script = Path(__file__).parents[2] / "configs/reproduce.sh"
     subprocess.run([script], cwd=folder, env=environment, check=True, timeout=60)
-    return [line.split() for line in (folder / "lines").read_text().splitlines()]
+    return [line.split("\t")[:-1] for line in (folder / "lines").read_text().splitlines()]
 
 
 def values_of(words: list[str], *options: str) -> list[str | None]:
@@ -335,17 +319,17 @@ def test_without_a_split_the_novel_set_says_what_is_trained(tmp_path: Path) -> N
     assert published_name(None, None, "fsod") == published_name(None, "coco20", "fsod") == "coco/fsod"
 
 
-def test_a_coco_file_that_is_named_beats_the_split_of_the_folder(folder: Path) -> None:
+def test_a_coco_file_that_is_named_beats_the_split_of_the_folder(risf: Run, folder: Path) -> None:
     settings = yaml.safe_load((folder / "risf.yaml").read_text())
     data = "datasets/cocosplit/datasplit/trainvalno5k.json"
     stated = {**settings, "split": "datasets/no-such-split", "base-train": {"set": TRAIN, "coco": [data]}}
     (folder / "risf.yaml").write_text(yaml.safe_dump(stated))
-    done = in_a_process(folder, "base-train", "--weights", "none", "--images", "datasets/coco/train2014", "--quiet")
-    assert done.returncode == 0, done.stderr
+    done = risf("base-train", "--weights", "none", "--images", "datasets/coco/train2014", "--quiet")
+    assert done.exit_code == 0, done.stderr
     assert json.loads((folder / "runs/base/run.json").read_text())["config"]["data"]["split"] is None
 
 
-def test_two_processes_train_one_detector(folder: Path) -> None:
+def test_two_processes_train_one_detector(risf: Run, folder: Path) -> None:
     """The same command under torchrun: half of each batch a process, one run folder, one word on stdout."""
     data = ["--coco", "datasets/cocosplit/datasplit/trainvalno5k.json", "--images", "datasets/coco/train2014"]
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -354,7 +338,7 @@ def test_two_processes_train_one_detector(folder: Path) -> None:
     assert done.stdout == "run\n"
     assert done.stderr.count("batch 2 = 2 process(es) x 1 images x 1 portions; 8 iterations") == 1
     assert [line["iteration"] for line in read_metrics(folder / "run")] == [4, 8]
-    assert in_a_process(folder, "predict", "--weights", "run", "--out", "found.json").returncode == 0
+    assert risf("predict", "--weights", "run", "--out", "found.json").exit_code == 0
     assert json.loads((folder / "found.json").read_text())
 
 
