@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from risf_core.choices import RecordForm
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import ImageId
-from risf_core.errors import ImageError, listing
-from risf_core.photos import ImageInfo, find_photos, refuse_empty
+from risf_core.photos import ImageInfo, find_photos
 from risf_core.vocabulary import ClassVocabulary
 
 
@@ -89,17 +88,7 @@ def locate_images(
     """
     by_id = {info.image_id: info for info in among or images}
     found = find_photos([info.image_id for info in images], images=by_id, folders=folders)
-    if found.missing:
-        refuse_empty(folders)
-        stated = [by_id[image_id].file_name for image_id in found.missing]
-        names = listing([name or f"id {i}" for name, i in zip(stated, found.missing, strict=True)], most=2)
-        where = f"not in {listing([str(folder) for folder in folders], most=3)}"
-        if not folders:
-            where = "nowhere to be found, for no folder was named"
-        raise ImageError(
-            f"{len(found.missing)} of {len(images)} images are {where}: {names}; name the folder that holds them with "
-            "--images"
-        )
+    found.refuse_missing("name the folder that holds them with `images`")
     return [found.photos[info.image_id].path for info in images]
 
 

@@ -16,11 +16,9 @@ from risf_core.datasets.index import (
 from risf_core.datasets.reading import read_dataset_index, read_ground_truth
 from risf_core.datasets.voc import VOC_TEST, VOC_TRAINVAL, read_voc_dataset, read_voc_test
 from risf_core.datasets.yolo import read_yolo_dataset
-from risf_core.images import IMAGE_SUFFIXES
 from risf_core.photos import ImageInfo
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "VOC_TEST",
     "VOC_TRAINVAL",
     "AnnotatedDataset",

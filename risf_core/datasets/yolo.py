@@ -15,8 +15,8 @@ from risf_core.datasets.index import check_categories
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.files import read_text
-from risf_core.images import IMAGE_SUFFIXES, upright_size  # the labels state no sizes
-from risf_core.photos import ImageInfo
+from risf_core.images import upright_size  # the labels state no sizes
+from risf_core.photos import ImageInfo, iter_photos
 from risf_core.vocabulary import ClassVocabulary
 
 Labelled = tuple[int, tuple[float, float, float, float]]  # class number; centre x, centre y, width, height in 0..1
@@ -112,7 +112,7 @@ def _images(content: dict[str, Any], *, root: Path, file: Path) -> list[Path]:
     places = [str(place) for place in (stated if isinstance(stated, list) else [stated])]
     images = [image for place in places for image in _images_of(place, root=root, file=file)]
     if not images:
-        raise DataError(f"{file}: {_PART}: {listing(places)} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{file}: {_PART}: {listing(places)} holds no image")
     return images
 
 
@@ -123,7 +123,7 @@ def _images_of(place: str, *, root: Path, file: Path) -> list[Path]:
     if found is None:
         raise DataError(f"{file}: {place} is not there (looked below {root}); correct path: or the entry")
     if found.is_dir():
-        return sorted(image for image in found.rglob("*") if image.suffix.lower() in IMAGE_SUFFIXES)
+        return sorted(iter_photos(found))
     lines = [line.strip() for line in read_text(found, what="list of images").splitlines() if line.strip()]
     return [found.parent / line if line.startswith("./") else root / line for line in lines]
 

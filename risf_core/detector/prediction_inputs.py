@@ -8,8 +8,8 @@ from pathlib import Path
 
 from risf_core.datasets import read_dataset_index
 from risf_core.detections import ImageId
-from risf_core.errors import ConfigError, DataError, listing
-from risf_core.photos import Photo, find_photos, list_photos, refuse_empty
+from risf_core.errors import ConfigError, DataError
+from risf_core.photos import Photo, find_photos, list_photos
 from risf_core.vocabulary import ClassVocabulary, novel_names, read_classes
 
 
@@ -63,11 +63,10 @@ def read_prediction_inputs(choice: PhotoChoice) -> PredictionInputs:
         if not index.images:
             raise DataError(f"{annotations}: lists no images, so there is nothing to predict on")
         if missing and not (choice.skip_unreadable and photos):
-            refuse_empty(images)
-            raise DataError(
-                f"{len(missing)} of {len(index.images)} images of {annotations} have no photo in {listing(images)}: "
-                f"image_id {listing([repr(image_id) for image_id in missing])}; pass every folder with `images`, "
-                "`skip_unreadable` to go on without them, or `annotations=none` to take whatever lies in the folder"
+            found.refuse_missing(
+                "pass every folder with `images`, `skip_unreadable` to continue without them, or `annotations=none` "
+                "to take all photos of the folders",
+                name=str(annotations),
             )
     if choice.novel is not None and vocabulary is not None:
         vocabulary = vocabulary.with_novel(novel_names(choice.novel, vocabulary))

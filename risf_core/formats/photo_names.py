@@ -8,8 +8,7 @@ from pathlib import PurePosixPath
 
 from risf_core.detections import ImageId
 from risf_core.errors import DataError
-from risf_core.images import IMAGE_SUFFIXES
-from risf_core.photos import ImageInfo
+from risf_core.photos import ImageInfo, is_photo_name
 
 
 class PhotoNames:
@@ -63,8 +62,7 @@ def _posix(name: str) -> str:
 
 def _stem(name: str) -> str:
     """The name without the ending of a photo; other dots are part of it (``a.rf.1f2e``)."""
-    stem, dot, ending = name.rpartition(".")
-    return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else name
+    return name.rpartition(".")[0] if is_photo_name(name) else name
 
 
 def _shared_folders(one: str, other: str) -> int:

@@ -17,7 +17,7 @@ from risf_core.files import display_name
 from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
 from risf_core.formats.image_ids import fit_image_ids
 from risf_core.images import upright_size
-from risf_core.photos import FoundPhotos, ImageInfo, Photo, find_photos, refuse_empty
+from risf_core.photos import FoundPhotos, ImageInfo, Photo, find_photos
 from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_list, read_classes
 
 _log = logging.getLogger(__name__)
@@ -129,8 +129,10 @@ def read_inputs(
         raise ConfigError(f"--image-ids {image_ids} needs --annotations, whose images the ids are to be matched with")
     stated = None if index is None else index.images
     found = find_photos(factorize(file.detections.image_ids)[1], images=stated, folders=images)
-    if found.missing:
-        _report_missing(found, images, on_unmatched)
+    if on_unmatched == "error":
+        found.refuse_missing("pass every folder with --images, or --on-unmatched skip to leave their rows as they are")
+    elif found.missing:
+        _log.warning("%s; their rows stay as they are", found.describe_missing())
     read = RescoreInputs(file, found, images)
     for what, strangers in (("image_id", found.unknown), ("category_id", read.unknown_category_ids)):
         if strangers:
@@ -198,17 +200,3 @@ def _sizes(index: DatasetIndex | None, found: FoundPhotos, *, from_photos: bool)
             with contextlib.suppress(ImageError):  # told when the photo is decoded, if it comes to that
                 sizes[image_id] = upright_size(photo.path)
     return sizes
-
-
-def _report_missing(found: FoundPhotos, folders: Sequence[Path], on_unmatched: Literal["error", "skip"]) -> None:
-    count = len(found.missing) + len(found.photos)
-    message = (
-        f"{len(found.missing)} of {count} images have no photo in {listing(folders)}: "
-        f"image_id {listing([repr(image_id) for image_id in found.missing])}"
-    )
-    if on_unmatched == "error":
-        refuse_empty(folders)
-        raise DataError(
-            f"{message}; pass every folder with --images, or --on-unmatched skip to leave their rows as they are"
-        )
-    _log.warning("%s; their rows stay as they are", message)

@@ -13,7 +13,7 @@ from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.files import read_json
-from risf_core.photos import Photo, find_photos, refuse_empty
+from risf_core.photos import Photo, find_photos
 from risf_core.splits import read_manifest, read_split
 from risf_core.splits.folder import MANIFEST_NAME
 from risf_core.splits.reading import image_folders_of
@@ -74,15 +74,10 @@ def under_vocabulary(boxes: AnnotatedDataset, vocabulary: ClassVocabulary, *, na
 
 
 def photos_of(boxes: AnnotatedDataset, folders: Sequence[Path], *, name: str) -> Mapping[ImageId, Photo]:
-    """The photo of each image. Raises DataError naming those that are missing."""
+    """The photo of each image. Raises ImageError naming those that are missing."""
     infos = {info.image_id: info for info in boxes.images}
     found = find_photos(infos, images=infos, folders=folders)
-    if found.missing:
-        refuse_empty(folders)
-        raise DataError(
-            f"{name}: {len(found.missing)} of {len(boxes.images)} images have no photo in {listing(folders)}: "
-            f"image_id {listing([repr(image_id) for image_id in found.missing])}; pass their folder with --images"
-        )
+    found.refuse_missing("pass their folder with `images`", name=name)
     return found.photos
 
 

@@ -360,16 +360,16 @@ def test_images_without_a_photo_are_named_or_counted(run, folder) -> None:
     (folder / "some").mkdir()
     (folder / "some" / "000000000139.png").write_bytes((folder / "photos" / "000000000139.png").read_bytes())
     message = error_of(run(images="some"))
-    assert message.startswith("3 of 4 images of gt.json have no photo in some: image_id 285, 632, 724; ")
+    assert message.startswith("gt.json: 3 of 4 images have no photo in some: image_id 285, 632, 724 (looked for ")
     result = run("--skip-unreadable", "--json", images="some")
     assert json.loads(result.stdout)["without_photo"] == [285, 632, 724]
 
 
 def test_a_folder_without_photos_is_refused(run, folder) -> None:
     (folder / "empty").mkdir()
-    assert error_of(run(annotations=None, images="empty")).startswith("empty: holds no photo (")
+    assert error_of(run(annotations=None, images="empty")).startswith("empty: holds no photo")
     assert error_of(run(annotations=None, images="nowhere")) == (
-        "nowhere: there is no such folder of images; check --images, or images: in risf.yaml"
+        "nowhere: there is no such folder of images; check --images"
     )
 
 

@@ -233,7 +233,7 @@ def test_options_of_drawing_beside_check_are_refused(risf: Run, option: list[str
     ("options", "message"),
     [
         (["--preview", "2", "--images", "photos"], "the split holds 1, 3 shots; got 2"),
-        (["--preview", "3", "--images", "empty"], "empty: holds no photo (.bmp, "),
+        (["--preview", "3", "--images", "empty"], "empty: holds no photo"),
         (["--preview", "3"], "--preview needs the photos: name their folder with --images"),
     ],
 )

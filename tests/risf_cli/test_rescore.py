@@ -267,12 +267,14 @@ def test_a_row_left_as_it_is_never_comes_to_mean_another_class(run):
 def test_a_missing_photo_is_named_or_passed_over(run, folder):
     (folder / "photos" / "000000000009.jpg").unlink()
     assert error_of(run("dets.json")) == (
-        "1 of 2 images have no photo in photos: image_id 9; pass every folder with --images, "
+        "1 of 2 images have no photo in photos: image_id 9 (looked for '000000000009.jpg', the nearest there is "
+        "'000000000139.jpg'); pass every folder with --images, "
         "or --on-unmatched skip to leave their rows as they are"
     )
     result = run("dets.json", "--on-unmatched", "skip")
     assert [("score_clip" in row) for row in json.loads(result.stdout)] == [True, False, False, False]
-    assert "warning: 1 of 2 images have no photo in photos: image_id 9; their rows stay as they are" in result.stderr
+    assert "warning: 1 of 2 images have no photo in photos: image_id 9 (" in result.stderr
+    assert "; their rows stay as they are" in result.stderr
 
 
 def test_a_corrupt_jpeg_is_named_and_nothing_is_written(run, folder):

@@ -38,7 +38,7 @@ def test_two_photos_for_one_id_are_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "7.jpg").touch()
-    with pytest.raises(DataError, match="image id 7: 2 photos answer to it"):
+    with pytest.raises(DataError, match="image 7: 2 photos fit it"):
         find_photos([7], images=None, folders=[tmp_path])
 
 
@@ -78,13 +78,12 @@ def test_an_image_without_a_file_name_does_not_get_the_photo_of_one_that_states_
     assert found.photos[3].path == tmp_path / "3.jpg"
 
 
-def test_a_file_name_that_is_the_only_one_is_found_wherever_it_lies_and_by_two_ids(tmp_path: Path) -> None:
+def test_a_file_name_that_is_the_only_one_is_found_wherever_it_lies(tmp_path: Path) -> None:
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat" / "b.png").touch()
-    infos = infos_of_names("seq1/a.jpg", "seq2/b.jpg", "seq2/b.jpg")
-    found = find_photos([2, 3], images=infos, folders=[tmp_path])
-    assert {photo.path for photo in found.photos.values()} == {tmp_path / "flat/b.png"}
-    assert found.ways == {"file stem": 2}
+    found = find_photos([2], images=infos_of_names("seq1/a.jpg", "seq2/b.jpg"), folders=[tmp_path])
+    assert [photo.path for photo in found.photos.values()] == [tmp_path / "flat/b.png"]
+    assert found.ways == {"file stem": 1}
 
 
 def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
@@ -95,14 +94,105 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").touch()
     for folders, said in (
-        ([tmp_path], f"{tmp_path}: holds no photo ("),
-        ([tmp_path, tmp_path / "empty"], f"{tmp_path}, {tmp_path / 'empty'}: hold no photo ("),
+        ([tmp_path], f"{tmp_path}: holds no photo; "),
+        ([tmp_path, tmp_path / "empty"], f"{tmp_path}, {tmp_path / 'empty'}: hold no photo; "),
     ):
         with pytest.raises(ImageError) as caught:
             refuse_empty(folders)
         assert str(caught.value).startswith(said)
-        assert str(caught.value).endswith("; name the folder that holds them with --images")
+        assert str(caught.value).endswith("; name the folder that holds them with `images`")
     assert find_photos([1], images=infos_of_names("a.jpg"), folders=[tmp_path]).missing == [1]
     (tmp_path / "other.jpg").touch()
     refuse_empty([tmp_path])
     assert find_photos([1], images=infos_of_names("a.jpg"), folders=[tmp_path]).missing == [1]
+
+
+@pytest.mark.parametrize(
+    ("stated", "there"),
+    [
+        ("images\\abc.png", "images/abc.png"),
+        ("..\\..\\media\\upload\\4\\abc.png", "abc.png"),
+        ("C:\\data\\train\\abc.png", "train/abc.png"),
+        ("a%20b%2D1.png", "a b-1.png"),
+        ("https://host/bucket/abc.png?Expires=17.5&Key=a/b", "abc.png"),
+        ("IMG_1.JPG", "img_1.jpg"),
+        ("e\u0301t\u00e9.jpg", "\u00e9te\u0301.jpg"),
+        ("000139.jpg", "000139_jpg.rf.1f2e3d4c.jpg"),
+        ("000139_jpg.rf.1f2e3d4c.jpg", "000139.png"),
+        ("photo.jfif", "deep/photo.jfif"),
+        ("x" * 300 + "/abc.png", "abc.png"),
+    ],
+)
+def test_a_file_name_that_was_changed_on_the_way_finds_its_photo(tmp_path: Path, stated: str, there: str) -> None:
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).touch()
+    (tmp_path / "other.png").touch()
+    found = find_photos([1], images=infos_of_names(stated), folders=[tmp_path])
+    assert found.photos[1].path == tmp_path / there
+
+
+def test_similar_names_count_only_where_one_image_and_one_photo_are_meant(tmp_path: Path) -> None:
+    for name in ("A.jpg", "b.jpg", "B.jpg"):
+        (tmp_path / name).touch()
+    found = find_photos([1, 2, 3], images=infos_of_names("a.png", "A.png", "b.png"), folders=[tmp_path])
+    assert {image_id: photo.path.name for image_id, photo in found.photos.items()} == {2: "A.jpg", 3: "b.jpg"}
+
+
+def test_the_folder_that_a_path_names_tells_photos_of_one_name_apart(tmp_path: Path) -> None:
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.jpg").touch()
+    found = find_photos([1], images=infos_of_names("D:\\set\\val\\1.jpg"), folders=[tmp_path])
+    assert found.photos[1].path == tmp_path / "val/1.jpg"
+
+
+def test_what_macos_adds_is_passed_over(tmp_path: Path) -> None:
+    for name in ("photos/7.jpg", "photos/._7.jpg", "__MACOSX/photos/7.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    assert find_photos([7], images=None, folders=[tmp_path]).photos[7].path == tmp_path / "photos/7.jpg"
+    assert list_photos(tmp_path) == [tmp_path / "photos/7.jpg"]
+
+
+def test_links_are_followed_also_in_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "7.jpg").touch()
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far")
+    (tmp_path / "far" / "up").symlink_to(tmp_path / "near")
+    assert list_photos(tmp_path / "near") == [tmp_path / "near/link/7.jpg"]
+    infos = infos_of_names("link/7.jpg")
+    assert find_photos([1], images=infos, folders=[tmp_path / "near"]).photos[1].path.name == "7.jpg"
+
+
+def test_a_file_name_does_not_lead_out_of_the_folders(tmp_path: Path) -> None:
+    (tmp_path / "secret.png").touch()
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "photos" / "7.jpg").touch()
+    for name in ("../secret.png", str(tmp_path / "secret.png"), "a/../../secret.png"):
+        infos = infos_of_names(name)
+        found = find_photos([1], images=infos, folders=[tmp_path / "photos"])
+        assert found.missing == [1]
+        assert found.hint == f"{name!r} leads out of the folders; name its own, or pass `allow_outside`"
+        allowed = find_photos([1], images=infos, folders=[tmp_path / "photos"], allow_outside=True)
+        assert allowed.photos[1].path.name == "secret.png"
+    for name in ("a/../7.jpg", str(tmp_path / "photos/7.jpg")):
+        assert find_photos([1], images=infos_of_names(name), folders=[tmp_path / "photos"]).photos
+
+
+def test_two_images_with_one_photo_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "b.png").touch()
+    with pytest.raises(DataError, match=r"images 1 and 2 have one photo, .*b.png"):
+        find_photos([1, 2], images=infos_of_names("b.png", "b.png"), folders=[tmp_path])
+
+
+def test_a_missing_photo_is_named_with_the_nearest_there(tmp_path: Path) -> None:
+    for name in ("img_0001.jpg", "zebra.jpg"):
+        (tmp_path / name).touch()
+    found = find_photos([1], images=infos_of_names("sub/img-001.jpg"), folders=[tmp_path])
+    with pytest.raises(ImageError) as caught:
+        found.refuse_missing("pass `images`", name="gt.json")
+    assert str(caught.value) == (
+        f"gt.json: 1 of 1 images have no photo in {tmp_path}: image_id 1 "
+        "(looked for 'sub/img-001.jpg', the nearest there is 'img_0001.jpg'); pass `images`"
+    )

@@ -9,7 +9,6 @@ from PIL import Image
 
 from risf_core.datasets import read_yolo_dataset
 from risf_core.errors import DataError, ImageError
-from risf_core.images import IMAGE_SUFFIXES
 
 
 def test_labels_become_pixels_of_their_image(yolo_folder: Path) -> None:
@@ -107,7 +106,7 @@ def test_a_broken_image_is_named(yolo_folder: Path) -> None:
 
 
 def test_every_kind_of_photo_that_is_found_elsewhere_is_found_here(yolo_folder: Path) -> None:
-    for suffix in IMAGE_SUFFIXES:
+    for suffix in {".bmp", ".gif", ".jfif", ".jp2", ".jpeg", ".mpo", ".png", ".ppm", ".tiff", ".webp"}:
         Image.new("RGB", (4, 4)).save(yolo_folder / f"train/images/kind{suffix}")
         found = [info.file_name for info in read_yolo_dataset(yolo_folder).images]
         assert f"train/images/kind{suffix}" in found

@@ -60,10 +60,10 @@ def test_a_split_without_that_count_and_a_missing_photo_are_named(shots: SeedSho
     with pytest.raises(DataError) as caught:
         write_contact_sheet(tmp_path / "sheet.png", shots, count=5, image_folders=[tmp_path])
     assert str(caught.value) == "the split holds 1 shots; got 5"
-    (tmp_path / "photo.png").rename(tmp_path / "other.png")
+    (tmp_path / "photo.png").rename(tmp_path / "other.jpg")
     with pytest.raises(ImageError) as caught:
         write_contact_sheet(tmp_path / "sheet.png", shots, count=1, image_folders=[tmp_path])
-    assert str(caught.value).startswith("1 of 1 images are not in ")
+    assert str(caught.value).startswith("1 of 1 images have no photo in ")
     assert not (tmp_path / "sheet.png").exists()
 
 
