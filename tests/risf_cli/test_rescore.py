@@ -268,7 +268,7 @@ def test_a_missing_photo_is_named_or_passed_over(run, folder):
     (folder / "photos" / "000000000009.jpg").unlink()
     assert error_of(run("dets.json")) == (
         "1 of 2 images have no photo in photos: image_id 9 (looked for '000000000009.jpg', the nearest there is "
-        "'000000000139.jpg'); pass every folder with --images, "
+        "'000000000005.jpg'); pass every folder with --images, "
         "or --on-unmatched skip to leave their rows as they are"
     )
     result = run("dets.json", "--on-unmatched", "skip")
