@@ -33,7 +33,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         truth_path, path = write_made_data(Path(folder), detections=arguments.rows, images=arguments.images)
         truth = read_ground_truth(truth_path)
-        first = read_detections_for(path, truth)
+        first = read_detections_for(path, truth).detections
     noise = np.random.default_rng(1).normal(0, 0.05, len(first))
     second = first.with_scores(np.clip(first.scores + noise, 0, 1))
     print(f"{len(first)} detections, {len(truth)} boxes, {len(truth.images)} images, {len(truth.vocabulary)} classes")

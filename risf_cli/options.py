@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from risf_core import choices
 from risf_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from risf_core.formats.conventions import Conventions
 
 
 def _suggesting(*words: str) -> Callable[[str], list[str]]:
@@ -31,28 +34,44 @@ Novel = Annotated[
         autocompletion=_suggesting("coco20", "voc1", "voc2", "voc3"),
     ),
 ]
-Boxes = Annotated[
-    choices.BoxConvention,
-    typer.Option(metavar="FORM", help="How the detections state boxes: xywh, xyxy, xywh-relative, xyxy-relative."),
+Format = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The form of the detections: coco, ultralytics-txt, supervision-json, ... (default: recognised; all "
+        "names: docs/formats.md)",
+    ),
 ]
-CategoryIds = Annotated[
-    choices.CategoryConvention,
+Boxes = Annotated[
+    choices.BoxConvention | None,
     typer.Option(
         metavar="FORM",
-        help="What the detections' category ids are: dataset (the annotations' own), positions, positions-from-1.",
+        help="How the detections state boxes: xywh, xyxy, xywh-relative, xyxy-relative. (default: as their form does)",
+    ),
+]
+CategoryIds = Annotated[
+    choices.CategoryConvention | None,
+    typer.Option(
+        metavar="FORM",
+        help="Match classes by id: dataset (the annotations' own), positions, positions-from-1. (default: by name, "
+        "then by id)",
     ),
 ]
 ImageIds = Annotated[
-    choices.ImageIdConvention,
+    choices.ImageIdConvention | None,
     typer.Option(
         metavar="FORM",
-        help="What the detections' image ids are: dataset (the annotations' own), text, file-names, stems, "
-        "positions, positions-from-1.",
+        help="Match images by id: dataset (the annotations' own), text, file-names, stems, positions, "
+        "positions-from-1. (default: by file name, then by id)",
     ),
 ]
+Rename = Annotated[
+    list[str] | None,
+    typer.Option(metavar="OLD=NEW", help="The annotations call the detections' class OLD NEW; repeatable."),
+]
 OnUnmatched = Annotated[
-    Literal["error", "skip"],
-    typer.Option(metavar="WAY", help="Rows of images or categories that the annotations lack: error, or skip them."),
+    Literal["error", "drop"],
+    typer.Option(metavar="WAY", help="Rows of unknown images or classes: error, or drop (leave them out)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
@@ -229,6 +248,23 @@ def number_list(text: str, *, option: str, least: int) -> tuple[int, ...]:
             raise ConfigError(f"--{option} takes whole numbers from {least} on, got {low}")
         numbers |= dict.fromkeys(range(low, high + 1))
     return tuple(numbers)
+
+
+def conventions_of(
+    format: str | None,
+    boxes: choices.BoxConvention | None,
+    category_ids: choices.CategoryConvention | None,
+    image_ids: choices.ImageIdConvention | None,
+    rename: Sequence[str] | None,
+) -> Conventions:
+    """How detections files are read. Raises ConfigError where --rename is not OLD=NEW."""
+    from risf_core.formats.conventions import Conventions
+
+    pairs = [text.partition("=") for text in rename or ()]
+    for text, (old, equals, new) in zip(rename or (), pairs, strict=True):
+        if not (old and equals and new):
+            raise ConfigError(f"--rename takes OLD=NEW, got {text!r}")
+    return Conventions(format, boxes, category_ids, image_ids, {old: new for old, _, new in pairs})
 
 
 def required(value: Path | None, option: str, command: str) -> Path:

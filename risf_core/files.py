@@ -139,11 +139,15 @@ def write_json(path: Path, content: object, *, indent: int | None = 2) -> None:
         handle.write("\n")
 
 
-def read_text(path: Path | str, *, what: str) -> str:
-    """The text of a file (or of stdin for ``-``), byte order mark removed; `what` names it in errors."""
+def read_text(path: Path | str, *, what: str, content: bytes | None = None) -> str:
+    """The text of a file (or of stdin for ``-``), byte order mark removed; `what` names it in errors.
+
+    `content` is what the file holds, where it has been read already.
+    """
     name = display_name(path)
     try:
-        content = sys.stdin.buffer.read() if str(path) == STANDARD_STREAM else Path(path).read_bytes()
+        if content is None:
+            content = sys.stdin.buffer.read() if str(path) == STANDARD_STREAM else Path(path).read_bytes()
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such {what}; check the path") from None
     except OSError as error:
@@ -161,14 +165,18 @@ def read_text(path: Path | str, *, what: str) -> str:
 
 
 def read_json(
-    path: Path | str, *, what: str, object_hook: Callable[[dict[str, Any]], Any] | None = None
+    path: Path | str,
+    *,
+    what: str,
+    object_hook: Callable[[dict[str, Any]], Any] | None = None,
+    content: bytes | None = None,
 ) -> Any:  # Any: JSON is of any shape until its reader has checked it
     """The parsed content of a JSON file (or of stdin for ``-``). Raises DataError where it is cut short or no JSON.
 
     `object_hook` maps each object as soon as it is read: what it drops never adds up in memory.
     As every reader does, NaN and Infinity are taken for numbers, and of a key that stands twice the last counts.
     """
-    text = read_text(path, what=what)
+    text = read_text(path, what=what, content=content)
     name = display_name(path)
     try:
         with _no_garbage_collection():

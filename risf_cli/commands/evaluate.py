@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risf_cli.options import Annotations, Boxes, CategoryIds, ImageIds, Json, Novel, OnUnmatched, Quiet, required
+from risf_cli.options import (
+    Annotations,
+    Boxes,
+    CategoryIds,
+    Format,
+    ImageIds,
+    Json,
+    Novel,
+    OnUnmatched,
+    Quiet,
+    Rename,
+    conventions_of,
+    required,
+)
 from risf_core.choices import EvaluatorName, Protocol
 from risf_core.errors import ConfigError
 
@@ -22,7 +35,8 @@ def evaluate(
     detections: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="DETECTIONS", help="COCO detections files; - is stdin. The others are compared with the first."
+            metavar="DETECTIONS",
+            help="Detections in any form (docs/formats.md); - is stdin. The others are compared with the first.",
         ),
     ] = None,
     *,
@@ -58,9 +72,11 @@ def evaluate(
         EvaluatorName,
         typer.Option(metavar="NAME", help="The library that computes: ultrafast or pycocotools, with the same values."),
     ] = "ultrafast",
-    boxes: Boxes = "xywh",
-    category_ids: CategoryIds = "dataset",
-    image_ids: ImageIds = "dataset",
+    format: Format = None,
+    boxes: Boxes = None,
+    category_ids: CategoryIds = None,
+    image_ids: ImageIds = None,
+    rename: Rename = None,
     on_unmatched: OnUnmatched = "error",
     per_class: Annotated[bool, typer.Option(help="Also print a table of classes.")] = False,
     all_metrics: Annotated[
@@ -86,12 +102,13 @@ def evaluate(
 
       risf evaluate seed*.json --annotations instances_val.json --novel coco20 --aggregate --csv classes.csv
 
+      risf evaluate runs/predict/labels --annotations data/dataset.json
+
       risf predict --out - | risf evaluate - --annotations instances_val.json --json
     """
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.evaluation import EvaluationSettings, evaluate_files
     from risf_core.files import STANDARD_STREAM, display_name
-    from risf_core.formats.conventions import Conventions
     from risf_core.rescore.record import FITTED_TO_THESE, is_fitted_to
 
     print_warnings(quiet=quiet)
@@ -109,7 +126,7 @@ def evaluate(
             annotations=truth_file,
             novel=novel,
             settings=EvaluationSettings(protocol, caps, bootstrap, seed, aggregate, evaluator),
-            conventions=Conventions(boxes, category_ids, image_ids),
+            conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
             out=out,
             csv=csv,

@@ -11,12 +11,15 @@ from risf_cli.options import (
     Annotations,
     Boxes,
     CategoryIds,
+    Format,
     ImageIds,
     Images,
     Json,
     Novel,
     OnUnmatched,
     Quiet,
+    Rename,
+    conventions_of,
     required,
 )
 from risf_core.choices import DEFAULT_BOOTSTRAP
@@ -25,7 +28,8 @@ from risf_core.errors import ConfigError
 
 def report(
     before: Annotated[
-        str | None, typer.Argument(metavar="BEFORE", help="COCO detections as they were; - is stdin.")
+        str | None,
+        typer.Argument(metavar="BEFORE", help="Detections as they were, in any form (docs/formats.md); - is stdin."),
     ] = None,
     after: Annotated[
         str | None, typer.Argument(metavar="AFTER", help="The same detections re-scored, or others of the same images.")
@@ -45,9 +49,11 @@ def report(
         int, typer.Option(metavar="N", min=0, help="95 % intervals from N resamples of the images; 0 leaves them out.")
     ] = DEFAULT_BOOTSTRAP,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the resamples.")] = 0,
-    boxes: Boxes = "xywh",
-    category_ids: CategoryIds = "dataset",
-    image_ids: ImageIds = "dataset",
+    format: Format = None,
+    boxes: Boxes = None,
+    category_ids: CategoryIds = None,
+    image_ids: ImageIds = None,
+    rename: Rename = None,
     on_unmatched: OnUnmatched = "error",
     json_: Json = False,
     quiet: Quiet = False,
@@ -69,7 +75,6 @@ def report(
     """
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.files import STANDARD_STREAM
-    from risf_core.formats.conventions import Conventions
     from risf_core.report import ReportSettings, write_report
     from risf_core.report.cards import NO_NAMES
 
@@ -87,7 +92,7 @@ def report(
             images=images or [],
             novel=novel,
             settings=ReportSettings(pictures, threshold, bootstrap, seed),
-            conventions=Conventions(boxes, category_ids, image_ids),
+            conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
             progress=progress,
         )

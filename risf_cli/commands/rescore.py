@@ -84,9 +84,9 @@ def rescore(
     shots: SupportShots = None,
     support_seed: SupportSeed = 0,
     novel: Novel = None,
-    boxes: Boxes = "xywh",
-    category_ids: CategoryIds = "dataset",
-    image_ids: ImageIds = "dataset",
+    boxes: Boxes = None,
+    category_ids: CategoryIds = None,
+    image_ids: ImageIds = None,
     on_unmatched: Annotated[
         Literal["error", "skip"],
         typer.Option(
@@ -183,9 +183,9 @@ def rescore(
         first_id=first_id,
         images=images or [],
         novel=novel,
-        boxes=boxes,
-        category_ids=category_ids,
-        image_ids=image_ids,
+        boxes=boxes or "xywh",
+        category_ids=category_ids or "dataset",
+        image_ids=image_ids or "dataset",
         on_unmatched=on_unmatched,
     )
     prompts_of(inputs.vocabulary, settings)

@@ -23,6 +23,7 @@ class EvaluatedFile:
     rows: int  # detections that were evaluated
     metrics: Metrics
     bootstrapped: Bootstrapped | None = None
+    recognised: str = ""  # its form, and how photos and classes were matched
 
 
 def comparison_json(files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset) -> dict[str, Any]:  # Any: JSON

@@ -77,6 +77,7 @@ class Evaluation:
             content["max_dets"] = self.settings.caps
         if self.resamples:
             content["bootstrap"] = {"resamples": self.resamples, "seed": self.settings.seed, "level": LEVEL}
+        content["recognised"] = [file.recognised for file in self.files]
         content |= comparison_json(self.files, self.truth)
         if self.runs is not None:
             content["aggregate"] = self.runs.to_json()
@@ -90,12 +91,12 @@ def evaluate_files(
     novel: str | None = None,
     settings: EvaluationSettings | None = None,
     conventions: Conventions | None = None,
-    on_unmatched: Literal["error", "skip"] = "error",
+    on_unmatched: Literal["error", "drop"] = "error",
     out: Path | None = None,
     csv: Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """The metrics of detections files (``-``: stdin), the others compared with the first.
+    """The metrics of detections files of any form (``-``: stdin), the others compared with the first.
 
     Args:
         annotations: a COCO JSON, or a folder in Pascal VOC's form.
@@ -113,7 +114,8 @@ def evaluate_files(
         truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
     tables, files = [], []
     for file in detections:
-        table = read_detections_for(file, truth, conventions=conventions, on_unmatched=on_unmatched)
+        read = read_detections_for(file, truth, conventions=conventions, on_unmatched=on_unmatched)
+        table = read.detections
         metrics = evaluate(
             table,
             truth,
@@ -121,7 +123,7 @@ def evaluate_files(
             max_detections=settings.caps,
             evaluator=settings.evaluator,
         )
-        files.append(EvaluatedFile(display_name(file), len(table), metrics))
+        files.append(EvaluatedFile(display_name(file), len(table), metrics, recognised=read.outcome))
         if settings.resamples(len(detections)):
             tables.append(table)
     if tables:

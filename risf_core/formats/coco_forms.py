@@ -124,6 +124,8 @@ def _sniff_list(source: Source) -> int:
         return NO
     if keys >= _ROW_KEYS and "instances" not in keys:
         return LIKELY
+    if keys & {"image_id", "category_id"}:
+        return MAYBE  # its reader says which key is missing
     return MAYBE if source.head.split() == [b"[]"] or source.head.split() == [b"[", b"]"] else NO
 
 

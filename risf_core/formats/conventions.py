@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,11 +17,13 @@ from risf_core.vocabulary import ClassVocabulary
 
 @dataclass(frozen=True)
 class Conventions:
-    """What a detections file states its boxes and ids in."""
+    """How a detections file is read; None: as its form says, photos and classes by name first, then by id."""
 
-    boxes: BoxConvention = "xywh"
-    category_ids: CategoryConvention = "dataset"
-    image_ids: ImageIdConvention = "dataset"
+    format: str | None = None  # the name of a form of risf_core.formats.registry; None: it is recognised
+    boxes: BoxConvention | None = None
+    category_ids: CategoryConvention | None = None
+    image_ids: ImageIdConvention | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)  # a class in the file -> its name in the annotations
 
 
 ImageSizes = Mapping[ImageId, tuple[int, int]]  # image id -> (height, width)
@@ -38,7 +40,7 @@ def labels_of(
     convention: CategoryConvention,
     unknown: Literal["error", "keep"],
     name: str,
-    zero_based_option: str = "--category-ids positions",
+    zero_based_option: str = "`category_ids=positions`",
 ) -> NDArray[np.int64]:
     """The label of each category id, (N,); -1 where it is unknown and `unknown` is "keep".
 
@@ -85,7 +87,7 @@ def check_boxes(
         row = np.flatnonzero((boxes[:, 2:] < boxes[:, :2]).any(axis=1))[0]
         raise DataError(
             f"{name}: row {row}: bbox {boxes[row].tolist()} ends before it begins, so it is not [x0, y0, x1, y1]; "
-            "without --boxes it is read as [x, y, width, height]"
+            "pass `boxes=xywh` if it is [x, y, width, height]"
         )
     if convention.endswith("-relative"):
         if boxes.max() > 1 + _SLACK * 2:
@@ -96,8 +98,8 @@ def check_boxes(
         corners = _looks_like_corners(boxes, np.ones((len(boxes), 2)), margin=0)
         form = "xyxy-relative" if corners else "xywh-relative"
         raise DataError(
-            f"{name}: every number of every bbox lies in 0..1, so the boxes look relative to the image's size; "
-            f"pass --boxes {form} (or convert them to pixels)"
+            f"{name}: every number of every bbox is in 0..1, so the boxes look relative to the image's size; "
+            f"pass `boxes={form}` (or convert them to pixels)"
         )
     if convention == "xywh" and sizes:
         sides = _sides(image_ids, sizes)
@@ -105,7 +107,7 @@ def check_boxes(
         if known.any() and _looks_like_corners(boxes[known], sides[known], margin=1):
             raise DataError(
                 f"{name}: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
-                "many run past their images; pass --boxes xyxy"
+                "many run past their images; pass `boxes=xyxy`"
             )
 
 
@@ -128,7 +130,7 @@ def to_xywh(
         if missing:
             raise DataError(
                 f"{name}: relative boxes need the size of each image, and none is known for {listing(missing)}; "
-                "pass --annotations with height and width"
+                "pass `annotations` with height and width"
             )
         converted *= np.tile(_sides(image_ids, sizes), 2)
     return converted
@@ -162,7 +164,7 @@ def _likely_cause(
     if min(present) >= 0 and max(present) < len(vocabulary):
         return f"the ids look like positions from 0: pass {zero_based_option}"
     if min(present) >= 1 and max(present) <= len(vocabulary):
-        return "the ids look like positions from 1: pass --category-ids positions-from-1"
+        return "the ids look like positions from 1: pass `category_ids=positions-from-1`"
     return ""
 
 
@@ -174,4 +176,4 @@ def _unknown_categories(
     message = f"{name}: category_id {listing(strangers)} unknown to the {count} classes (ids {ids})"
     if cause:
         return f"{message}; {cause}{', or leave these rows out' if was_kept else ''}"
-    return f"{message}; pass the detector's own annotations, or --on-unmatched skip to leave such rows as they are"
+    return f"{message}; pass the detector's own annotations, or decide about such rows with `on_unmatched`"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from risf_core.choices import OnUnmatched
 from risf_core.detections import Detections, ImageId
 from risf_core.errors import ConfigError
+from risf_core.formats.conventions import Conventions
 from risf_core.formats.form import Form, Output
 from risf_core.formats.matching import match
 from risf_core.formats.registry import FORMS, form_named, read_rows
 from risf_core.formats.source import Source
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,17 +40,19 @@ def read_detections_file(
     images: Mapping[ImageId, ImageInfo],
     vocabulary: ClassVocabulary,
     *,
-    format: str | None = None,
-    **matching: Any,  # the keywords of `match`
+    conventions: Conventions | None = None,
+    on_unmatched: OnUnmatched = "error",
 ) -> RecognisedDetections:
-    """The detections of a file, a folder or stdin (``-``), recognised unless `format` names the form.
+    """The detections of a file, a folder or stdin (``-``), recognised unless the conventions name the form.
 
-    Further keywords are those of `match`. Raises DataError, in one line, where something is wrong or undecided.
+    What was recognised and matched is logged. Raises DataError, in one line, where something is wrong or undecided.
     """
     source = Source(path)
-    form, rows = read_rows(source, None if format is None else form_named(format))
-    matched = match(rows, images, vocabulary, **matching)
+    conventions = conventions or Conventions()
+    form, rows = read_rows(source, None if conventions.format is None else form_named(conventions.format))
+    matched = match(rows, images, vocabulary, conventions=conventions, on_unmatched=on_unmatched)
     outcome = f"{source.name}: {form.title} (`format={form.name}`): {matched.outcome}"
+    _log.log(logging.WARNING if matched.dropped else logging.INFO, "%s", outcome)
     return RecognisedDetections(matched.detections, form, outcome, matched.dropped)
 
 

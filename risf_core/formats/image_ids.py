@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Literal
 
 import numpy as np
 
-from risf_core.choices import ImageIdConvention
+from risf_core.choices import ImageIdConvention, OnUnmatched
 from risf_core.detections import Detections, ImageId, factorize, image_id_array
 from risf_core.errors import DataError, listing
 from risf_core.photos import ImageInfo
@@ -46,22 +46,21 @@ def image_ids_by_file_id(images: Mapping[ImageId, ImageInfo], convention: ImageI
     return found
 
 
-def fit_image_ids(
-    detections: Detections,
+def own_image_ids(
+    present: Sequence[ImageId],
     images: Mapping[ImageId, ImageInfo],
     *,
     convention: ImageIdConvention = "dataset",
-    on_unmatched: Literal["error", "drop", "keep"] = "error",
+    on_unmatched: OnUnmatched = "error",
     name: str = "detections",
-) -> Detections:
-    """The detections under the dataset's own image ids.
+) -> list[ImageId | None]:
+    """The dataset's own id for each distinct id of a file; None for one that fits no image.
 
-    Raises DataError that names both sets and the likely cause where an id fits no image; `on_unmatched` "drop" leaves
-    such rows out instead, and "keep" leaves them as they are. Both still raise where all ids are plainly of another
-    convention; "keep" also where an id that fits no image of a stated convention is the dataset's own id of one.
+    Raises DataError that names both sets and the likely cause where an id fits no image, unless `on_unmatched` is
+    "drop" or "keep". Both still raise where all ids are plainly of another convention; "keep" also where an id that
+    fits no image of a stated convention is the dataset's own id of one.
     """
     known = image_ids_by_file_id(images, convention)
-    codes, present = factorize(detections.image_ids)
     strangers = [image_id for image_id in present if image_id not in known]
     cause = _likely_cause(present, strangers, images, convention) if strangers else ""
     if cause or (strangers and on_unmatched == "error"):
@@ -69,16 +68,28 @@ def fit_image_ids(
     taken = [image_id for image_id in strangers if image_id in images]
     if taken and on_unmatched == "keep":
         raise DataError(
-            f"{name}: image_id {listing([repr(i) for i in taken])} is none of the {convention} of the annotations' "
-            "images, and left as it is it would mean another image, whose own id it is; leave these rows out"
+            f"{name}: image_id {listing([repr(i) for i in taken])} is not among the {convention} of the annotations' "
+            "images but is the id of another image; remove these rows, or pass `on_unmatched=drop`"
         )
-    if strangers and on_unmatched == "drop":
-        kept = np.array([image_id in known for image_id in present])[codes]
+    return [known.get(image_id) for image_id in present]
+
+
+def fit_image_ids(
+    detections: Detections,
+    images: Mapping[ImageId, ImageInfo],
+    *,
+    convention: ImageIdConvention = "dataset",
+    on_unmatched: OnUnmatched = "error",
+    name: str = "detections",
+) -> Detections:
+    """The detections under the dataset's own image ids; rows of other images are treated as `own_image_ids` says."""
+    codes, present = factorize(detections.image_ids)
+    own = own_image_ids(present, images, convention=convention, on_unmatched=on_unmatched, name=name)
+    if on_unmatched == "drop" and None in own:
+        kept = np.array([image_id is not None for image_id in own])[codes]
         detections, codes = detections[kept], codes[kept]
-    if convention == "dataset":
-        return detections
-    own = image_id_array([known.get(image_id, image_id) for image_id in present])[codes]
-    return Detections(own, detections.boxes_xywh, detections.scores, detections.labels, detections.extras)
+    ids = [theirs if mine is None else mine for mine, theirs in zip(own, present, strict=True)]
+    return replace(detections, image_ids=image_id_array(ids)[codes])
 
 
 def _likely_cause(
@@ -97,7 +108,7 @@ def _likely_cause(
         return ""
     for other, cause in _CAUSES.items() if convention == "dataset" else ():
         if set(present) <= image_ids_by_file_id(images, other).keys():
-            return f"{cause}: pass --image-ids {other}"
+            return f"{cause}: pass `image_ids={other}`"
     return ""
 
 
@@ -108,7 +119,7 @@ def _unmatched(
     cause: str,
     name: str,
     *,
-    on_unmatched: Literal["error", "drop", "keep"],
+    on_unmatched: OnUnmatched,
 ) -> str:
     message = (
         f"{name}: image_id {listing([repr(i) for i in strangers])} not among the {len(images)} images of "
@@ -119,5 +130,5 @@ def _unmatched(
     fitting = len(present) - len(strangers)
     return (
         f"{message}; {fitting} of the {len(present)} ids fit: pass the annotations the detector ran on, "
-        "or --on-unmatched skip to pass over such rows"
+        "or decide about such rows with `on_unmatched`"
     )

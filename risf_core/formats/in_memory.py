@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from risf_core.choices import CategoryConvention
 from risf_core.detections import Detections, ImageId
+from risf_core.formats.conventions import Conventions
 from risf_core.formats.matching import match
 from risf_core.formats.per_photo import rows_of_photos
 from risf_core.formats.rows import PhotoKey
@@ -35,7 +36,7 @@ def detections_of(
         category_ids=category_ids,
     )
     images = {image_id: ImageInfo(image_id) for image_id in entries}
-    return match(rows, images, vocabulary, category_ids=category_ids, sizes=sizes).detections
+    return match(rows, images, vocabulary, conventions=Conventions(category_ids=category_ids), sizes=sizes).detections
 
 
 def names_or_ids(names: Sequence[object] | None, ids: Iterable[object]) -> list[object]:

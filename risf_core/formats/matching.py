@@ -9,17 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.choices import BoxConvention, CategoryConvention, ImageIdConvention
-from risf_core.detections import Detections, Extras, ImageId
+from risf_core.choices import CategoryConvention, ImageIdConvention, OnUnmatched
+from risf_core.detections import Detections, Extras, ImageId, image_id_array
 from risf_core.errors import DataError, counted, did_you_mean, listing
-from risf_core.formats.conventions import check_boxes, labels_of, to_xywh
-from risf_core.formats.image_ids import fit_image_ids
+from risf_core.formats.conventions import Conventions, check_boxes, labels_of, to_xywh
+from risf_core.formats.image_ids import own_image_ids
 from risf_core.formats.photo_names import PhotoNames
 from risf_core.formats.rows import ClassKey, PhotoKey, Rows, names_listed
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
-
-OnUnmatched = Literal["error", "drop", "keep"]
 
 _ID_READINGS: Mapping[CategoryConvention, str] = {
     "dataset": "the annotations' own",
@@ -42,89 +40,64 @@ def match(
     images: Mapping[ImageId, ImageInfo],
     vocabulary: ClassVocabulary,
     *,
-    image_ids: ImageIdConvention | None = None,
-    category_ids: CategoryConvention | None = None,
-    boxes: BoxConvention | None = None,
-    aliases: Mapping[str, str] | None = None,
+    conventions: Conventions | None = None,
     sizes: Mapping[ImageId, tuple[int, int]] | None = None,
     on_unmatched: OnUnmatched = "error",
-    on_unknown_category: Literal["error", "keep"] = "error",
 ) -> Matched:
     """The detections of `rows` under the ids of `images` and the labels of `vocabulary`, boxes as x, y, width, height.
 
     Args:
-        image_ids: what the rows' image ids are; photos are then matched by them even where they have names.
-        category_ids: what the rows' class ids are; classes are then matched by them even where they have names.
-        boxes: the convention of the boxes, instead of the form's own.
-        aliases: the name of a class in the file -> its name in the vocabulary.
+        conventions: how the rows are read; photos and classes whose ids it states are matched by these, not by names.
         sizes: (height, width) by image id, where `images` do not state it.
+        on_unmatched: what becomes of rows whose photo or class is unknown: "error", "keep" (as the file has them,
+            with label -1 where the class is unknown) or "drop".
     Raises DataError, in one line, where something cannot be matched or decided.
     """
-    labels, by_class = _labels_of_classes(
-        rows, vocabulary, convention=category_ids, aliases=aliases or {}, unknown=on_unknown_category
-    )
-    found, by_photo = _images_of_photos(rows, images, convention=image_ids, on_unmatched=on_unmatched)
+    conventions = conventions or Conventions()
+    labels, by_class = _labels_of_classes(rows, vocabulary, conventions, on_unmatched)
+    ids, is_known, by_photo = _images_of_photos(rows, images, conventions.image_ids, on_unmatched)
     row_labels = labels[rows.class_codes] if len(labels) else np.empty(0, dtype=np.int64)
-    table = Detections.from_rows(
-        [found[code] for code in rows.photo_codes.tolist()],
-        rows.boxes,
-        rows.scores,
-        row_labels,
-        _with_unknown_ids(rows, row_labels),
-    )
-    dropped = 0
-    if found.is_name_based:
-        kept = np.array([code in found.known for code in range(len(rows.photos))], dtype=bool)[rows.photo_codes]
-        if on_unmatched == "drop" and not kept.all():
-            table = table[kept]
-    else:
-        table = fit_image_ids(table, images, convention=found.convention, on_unmatched=on_unmatched, name=rows.source)
-    dropped = len(rows) - len(table)
-    convention = boxes or rows.box_convention
+    has_photo = is_known[rows.photo_codes] if len(is_known) else np.empty(0, dtype=bool)
+    convention = conventions.boxes or rows.box_convention
+    image_ids = image_id_array(ids)[rows.photo_codes] if len(rows) else np.empty(0, dtype=np.int64)
     all_sizes = {**{i: info.size for i, info in images.items() if info.size is not None}, **(sizes or {})}
-    check_boxes(table.boxes_xywh, table.image_ids, all_sizes, convention=convention, name=rows.source)
+    check_boxes(rows.boxes, image_ids, all_sizes, convention=convention, name=rows.source)
+    table = Detections.from_rows(image_ids, rows.boxes, rows.scores, row_labels, _with_unknown_ids(rows, row_labels))
+    has_class = row_labels >= 0
+    if on_unmatched == "drop":
+        table = table[has_photo & has_class]
     xywh = to_xywh(table.boxes_xywh, table.image_ids, all_sizes, convention=convention, name=rows.source)
     photos = len(set(table.image_ids.tolist()))
-    parts = [
-        f"{counted(len(table), 'detection')} of {counted(photos, 'photo')} ({by_photo}), classes {by_class}",
-        *([f"{counted(dropped, 'row')} left out: their photos are not in the annotations"] if dropped else []),
-        *rows.notes,
-    ]
-    return Matched(replace(table, boxes_xywh=xywh), "; ".join(parts), dropped)
+    read = f"{counted(len(table), 'detection')} of {counted(photos, 'photo')} ({by_photo}), classes {by_class}"
+    parts = [read, *_misfits(has_photo, has_class, on_unmatched), *rows.notes]
+    return Matched(replace(table, boxes_xywh=xywh), "; ".join(parts), len(rows) - len(table))
 
 
-@dataclass(frozen=True)
-class _FoundPhotos:
-    """What stands for each photo code, and whether it is an id of the dataset already."""
-
-    ids: Sequence[ImageId]
-    known: frozenset[int]  # codes that were matched by name
-    is_name_based: bool
-    convention: ImageIdConvention = "dataset"
-
-    def __getitem__(self, code: int) -> ImageId:
-        return self.ids[code]
+def _misfits(has_photo: NDArray[np.bool_], has_class: NDArray[np.bool_], on_unmatched: OnUnmatched) -> list[str]:
+    """How many rows did not fit, and what became of them, as a clause; else nothing."""
+    strangers = {"photo": int((~has_photo).sum()), "class": int((has_photo & ~has_class).sum())}
+    if not any(strangers.values()):
+        return []
+    causes = [f"{count} of an unknown {what}" for what, count in strangers.items() if count]
+    action = "left out" if on_unmatched == "drop" else "kept as they are"
+    return [f"{counted(sum(strangers.values()), 'row')} {action} ({', '.join(causes)})"]
 
 
 def _images_of_photos(
     rows: Rows,
     images: Mapping[ImageId, ImageInfo],
-    *,
     convention: ImageIdConvention | None,
     on_unmatched: OnUnmatched,
-) -> tuple[_FoundPhotos, str]:
-    named = [code for code, photo in enumerate(rows.photos) if photo.name is not None]
-    if convention is None and len(named) == len(rows.photos) and named:
+) -> tuple[Sequence[ImageId], NDArray[np.bool_], str]:
+    """The image id of each photo, whether the dataset has it, and by what it was found."""
+    used = np.unique(rows.photo_codes).tolist()
+    if convention is None and used and all(rows.photos[code].name is not None for code in used):
         names = PhotoNames(images)
-        known = {
-            code: image_id
-            for code in named
-            if (image_id := names.find(str(rows.photos[code].name), rows.source)) is not None
-        }
-        have_ids = all(photo.image_id is not None for photo in rows.photos)
-        if known or not have_ids:
-            return _by_name(rows, known, images, on_unmatched=on_unmatched)
-    ids = [_id_of(photo) for photo in rows.photos]
+        found: dict[int, ImageId | None] = {c: names.find(str(rows.photos[c].name), rows.source) for c in used}
+        is_any_known = any(image_id is not None for image_id in found.values())
+        if is_any_known or any(rows.photos[code].image_id is None for code in used):
+            _check_names(rows, found, images, on_unmatched)
+            return *_ids_and_known(rows, found), "by file name"
     if convention is None and rows.photos_by_position:
         if len(rows.photos) != len(images):
             raise DataError(
@@ -132,61 +105,68 @@ def _images_of_photos(
                 f"detections, but the annotations have {counted(len(images), 'image')}; they must be those of the same "
                 "photos in the same order; `image_ids=positions` allows fewer"
             )
-        return _FoundPhotos(ids, frozenset(), False, "positions"), "by position in the annotations"
-    reading = "dataset" if convention is None else convention
-    return _FoundPhotos(ids, frozenset(), False, reading), f"by image id, `image_ids={reading}`"
+        reading: ImageIdConvention = "positions"
+        by_photo = "by position in the annotations"
+    else:
+        reading = convention or "dataset"
+        by_photo = f"by image id, `image_ids={reading}`"
+    present = [_id_of(rows.photos[code]) for code in used]
+    own = own_image_ids(present, images, convention=reading, on_unmatched=on_unmatched, name=rows.source)
+    return *_ids_and_known(rows, dict(zip(used, own, strict=True))), by_photo
+
+
+def _ids_and_known(rows: Rows, found: Mapping[int, ImageId | None]) -> tuple[Sequence[ImageId], NDArray[np.bool_]]:
+    """The image id of each photo (the file's own where none was found), and whether one was found, (photos,)."""
+    own = [found.get(code) for code in range(len(rows.photos))]
+    ids = [_id_of(photo) if mine is None else mine for mine, photo in zip(own, rows.photos, strict=True)]
+    return ids, np.array([mine is not None for mine in own], dtype=bool)
 
 
 def _id_of(photo: PhotoKey) -> ImageId:
     return photo.image_id if photo.image_id is not None else str(photo.name)
 
 
-def _by_name(
-    rows: Rows, known: Mapping[int, ImageId], images: Mapping[ImageId, ImageInfo], *, on_unmatched: OnUnmatched
-) -> tuple[_FoundPhotos, str]:
-    strangers = [str(photo.name) for code, photo in enumerate(rows.photos) if code not in known]
-    if (strangers and on_unmatched == "error") or not known:
+def _check_names(
+    rows: Rows, found: Mapping[int, ImageId | None], images: Mapping[ImageId, ImageInfo], on_unmatched: OnUnmatched
+) -> None:
+    """Refuse photos that the dataset lacks, all of them or unless they may be, and two names for one photo."""
+    strangers = [str(rows.photos[code].name) for code, image_id in found.items() if image_id is None]
+    if strangers and (on_unmatched == "error" or len(strangers) == len(found)):
         files = [info.file_name or str(image_id) for image_id, info in images.items()]
         raise DataError(
             f"{rows.source}: photo {names_listed(strangers)} not among the {len(images)} images of the annotations "
             f"({names_listed(files)}){did_you_mean(strangers[0], files) if len(files) < 10000 else ''}"
         )
     first: dict[ImageId, int] = {}
-    for code, image_id in known.items():
-        other = first.setdefault(image_id, code)
+    for code, image_id in found.items():
+        other = code if image_id is None else first.setdefault(image_id, code)
         if other != code:
             raise DataError(
                 f"{rows.source}: photos {rows.photos[other].name!r} and {rows.photos[code].name!r} are both image "
                 f"{image_id!r} of the annotations; each photo must have one name"
             )
-    ids = [known[code] if code in known else _id_of(photo) for code, photo in enumerate(rows.photos)]
-    return _FoundPhotos(ids, frozenset(known), True), "by file name"
 
 
 def _labels_of_classes(
-    rows: Rows,
-    vocabulary: ClassVocabulary,
-    *,
-    convention: CategoryConvention | None,
-    aliases: Mapping[str, str],
-    unknown: Literal["error", "keep"],
+    rows: Rows, vocabulary: ClassVocabulary, conventions: Conventions, on_unmatched: OnUnmatched
 ) -> tuple[NDArray[np.int64], str]:
     """The label of each class of the rows, and by what it was found."""
     if not rows.classes:
         return np.empty(0, dtype=np.int64), "none"
-    if convention is None and all(key.name is not None for key in rows.classes):
-        return _by_class_name(rows, vocabulary, aliases, unknown), "by name"
+    if conventions.category_ids is None and all(key.name is not None for key in rows.classes):
+        return _by_class_name(rows, vocabulary, conventions.rename, on_unmatched), "by name"
     ids = [key.category_id for key in rows.classes]
     if any(category_id is None for category_id in ids):
         raise DataError(f"{rows.source}: some classes have no id ({names_listed([k.name for k in rows.classes])})")
     numbers = [category_id for category_id in ids if category_id is not None]
-    reading = convention or rows.category_ids or _only_reading(numbers, vocabulary, rows.source)
+    reading = conventions.category_ids or rows.category_ids or _only_reading(numbers, vocabulary, rows.source)
+    unknown: Literal["error", "keep"] = "error" if on_unmatched == "error" else "keep"
     labels = labels_of(numbers, vocabulary, convention=reading, unknown=unknown, name=rows.source)
     return labels, f"by id as {_ID_READINGS[reading]}, `category_ids={reading}`"
 
 
 def _by_class_name(
-    rows: Rows, vocabulary: ClassVocabulary, aliases: Mapping[str, str], unknown: Literal["error", "keep"]
+    rows: Rows, vocabulary: ClassVocabulary, rename: Mapping[str, str], on_unmatched: OnUnmatched
 ) -> NDArray[np.int64]:
     label_by_name = {name: label for label, name in enumerate(vocabulary.names)}
     loose: dict[str, int] = {}
@@ -195,15 +175,15 @@ def _by_class_name(
     labels = []
     strangers = []
     for key in rows.classes:
-        name = aliases.get(str(key.name), str(key.name))
+        name = rename.get(str(key.name), str(key.name))
         label = label_by_name.get(name, loose.get(_loosely(name), -1))
         labels.append(label)
         if label < 0:
             strangers.append(name)
-    if strangers and (unknown == "error" or len(strangers) == len(labels)):
+    if strangers and (on_unmatched == "error" or len(strangers) == len(labels)):
         raise DataError(
             f"{rows.source}: class {names_listed(strangers)} not among the {len(vocabulary)} classes"
-            f"{did_you_mean(strangers[0], vocabulary.names)}; name it in `aliases`"
+            f"{did_you_mean(strangers[0], vocabulary.names)}; pass `rename` with OLD=NEW"
             f"{', or go by ids with `category_ids`' if all(k.category_id is not None for k in rows.classes) else ''}"
         )
     return np.array(labels, dtype=np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -39,11 +38,15 @@ class Source:
         return str(self.path) != STANDARD_STREAM and os.path.isdir(self.path)
 
     @cached_property
+    def _stream(self) -> bytes | None:
+        """All of stdin, which can be read once only; None for a file or folder."""
+        return sys.stdin.buffer.read() if str(self.path) == STANDARD_STREAM else None
+
+    @cached_property
     def head(self) -> bytes:
-        """The first kilobytes; of a folder, those of its first file in the order of names. Nothing is used up."""
-        if str(self.path) == STANDARD_STREAM:
-            buffer = sys.stdin.buffer
-            return buffer.peek(HEAD_BYTES)[:HEAD_BYTES] if isinstance(buffer, io.BufferedReader) else b""
+        """The first kilobytes; of a folder, those of its first file in the order of names."""
+        if self._stream is not None:
+            return self._stream[:HEAD_BYTES]
         try:
             path = next((path for path in self.files() if path.stat().st_size), None) if self.is_folder else self.path
             if path is None:
@@ -68,8 +71,8 @@ class Source:
 
     def json(self) -> Any:  # Any: JSON is of any shape until its reader has checked it
         """Its content as JSON."""
-        return read_json(self.path, what="detections file")
+        return read_json(self.path, what="detections file", content=self._stream)
 
     def text(self) -> str:
         """Its content as text."""
-        return read_text(self.path, what="detections file")
+        return read_text(self.path, what="detections file", content=self._stream)

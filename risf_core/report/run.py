@@ -62,7 +62,7 @@ def write_report(
     novel: str | None = None,
     settings: ReportSettings | None = None,
     conventions: Conventions | None = None,
-    on_unmatched: Literal["error", "skip"] = "error",
+    on_unmatched: Literal["error", "drop"] = "error",
     progress: Progress | None = None,
 ) -> Report:
     """Write the page on what became of BEFORE in AFTER (``-``: stdin, or for `out` stdout).
@@ -80,7 +80,8 @@ def write_report(
     if novel is not None:
         truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
     first, second = (
-        read_detections_for(file, truth, conventions=conventions, on_unmatched=on_unmatched) for file in (before, after)
+        read_detections_for(file, truth, conventions=conventions, on_unmatched=on_unmatched).detections
+        for file in (before, after)
     )
     names = (display_name(before), display_name(after))
     comparison = compare_files(

@@ -23,6 +23,8 @@ HIT = {"image_id": 5, "category_id": 2, "bbox": [10, 10, 30, 30], "score": 0.9}
 OTHER_HIT = {"image_id": 9, "category_id": 4, "bbox": [20, 20, 40, 40], "score": 0.8}
 MISS = {"image_id": 9, "category_id": 4, "bbox": [60, 60, 30, 30], "score": 0.7}
 
+BY_IDS = "(by image id, --image-ids dataset), classes by id as the annotations' own, --category-ids dataset"
+
 
 @pytest.fixture
 def evaluate(risf: Run):
@@ -41,7 +43,7 @@ def folder(tmp_path, monkeypatch):
 def test_json_holds_raw_values_of_every_class_and_group(evaluate, folder):
     done = evaluate("half.json", "--annotations", "gt.json", "--novel", "dog", "--json")
     assert done.exit_code == 0
-    assert done.stderr == ""
+    assert done.stderr == f"note: half.json: COCO results list (--format coco): 2 detections of 2 photos {BY_IDS}\n"
     content = json.loads(done.stdout)
     assert (content["annotations"], content["images"], content["boxes"]) == ("gt.json", 2, 2)
     assert (content["novel"], content["max_dets"]) == (["dog"], [1, 10, 100])
@@ -102,17 +104,24 @@ def test_detections_come_from_stdin_also_as_a_dataset_with_scores(evaluate, fold
     assert json.loads(listed.stdout)["results"][0]["detections"] == "stdin"
     scored = {**TRUTH, "annotations": [HIT, MISS]}
     enveloped = evaluate("-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
-    assert enveloped.stdout == listed.stdout
+    contents = [json.loads(done.stdout) for done in (listed, enveloped)]
+    recognised = [content.pop("recognised")[0] for content in contents]
+    assert contents[0] == contents[1]
+    assert ["COCO results list" in recognised[0], "COCO dataset with scores" in recognised[1]] == [True, True]
 
 
-def test_names_of_a_dataset_with_scores_that_differ_are_pointed_out(evaluate, folder):
+def test_classes_of_a_dataset_with_scores_go_by_name_unless_told_otherwise(evaluate, folder):
     scored = {**TRUTH, "categories": [{"id": 2, "name": "lion"}, {"id": 4, "name": "dog"}], "annotations": [HIT]}
-    done = evaluate("-", "--annotations", "gt.json", "--json", stdin=json.dumps(scored))
-    assert done.exit_code == 0
-    assert done.stderr == (
-        "warning: stdin: its categories have other names under the same ids: "
-        "2 is 'lion' there and 'cat' in the annotations\n"
+    done = evaluate("-", "--annotations", "gt.json", stdin=json.dumps(scored))
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "error: stdin: class 'lion' not among the 2 classes; pass --rename with OLD=NEW, or go by ids with "
+        "--category-ids\n",
     )
+    for option in (["--rename", "lion=cat"], ["--category-ids", "dataset"]):
+        done = evaluate("-", "--annotations", "gt.json", "--json", *option, stdin=json.dumps(scored))
+        assert round(json.loads(done.stdout)["results"][0]["per_class"]["cat"]["AP"], 12) == 1
+    assert "--rename takes OLD=NEW, got 'lion'" in evaluate("-", "--annotations", "gt.json", "--rename", "lion").stderr
 
 
 def test_no_detections_are_ap_zero_and_a_warning(evaluate, folder):
@@ -223,10 +232,11 @@ def test_the_ways_out_that_errors_name_do_work(evaluate, folder):
     )  # fmt: skip
     assert round(json.loads(done.stdout)["results"][0]["metrics"]["AP"], 12) == 1
     stray = [HIT, OTHER_HIT, {**HIT, "image_id": 77}, {**HIT, "category_id": 77}]
-    done = evaluate("-", "--annotations", "gt.json", "--json", "--on-unmatched", "skip", stdin=json.dumps(stray))
+    done = evaluate("-", "--annotations", "gt.json", "--json", "--on-unmatched", "drop", stdin=json.dumps(stray))
     assert round(json.loads(done.stdout)["results"][0]["metrics"]["AP"], 12) == 1
     assert done.stderr == (
-        "warning: stdin: 2 of 4 rows belong to images or categories that the annotations lack; they are left out\n"
+        f"warning: stdin: COCO results list (--format coco): 2 detections of 2 photos {BY_IDS}; "
+        "2 rows left out (1 of an unknown photo, 1 of an unknown class)\n"
     )
 
 
@@ -363,12 +373,12 @@ def test_images_without_detections_are_told_where_they_are_the_most(evaluate, fo
     truth = {**TRUTH, "images": [*IMAGES, {"id": 11, "file_name": "x.jpg", "height": 100, "width": 100}]}
     (folder / "more.json").write_text(json.dumps(truth))
     (folder / "one.json").write_text(json.dumps([HIT]))
-    told = evaluate("one.json", "--annotations", "more.json").stderr
+    told = evaluate("one.json", "--annotations", "more.json", "--quiet").stderr
     assert told == (
         "warning: one.json: 2 of 3 images have no detections, so all their boxes count as missed; "
         "was the detector run on them?\n"
     )
-    assert evaluate("both.json", "--annotations", "more.json").stderr == ""
+    assert evaluate("both.json", "--annotations", "more.json", "--quiet").stderr == ""
 
 
 @pytest.mark.parametrize("option", ["--out", "--csv"])

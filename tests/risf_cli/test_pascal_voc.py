@@ -76,5 +76,5 @@ def test_which_list_of_a_voc_folder_is_evaluated_on_is_said_once(risf: Run, fold
     done = risf("evaluate", "found.json", "--annotations", voc)
     assert done.exit_code == 0, done.stderr
     assert done.stderr.splitlines()[0] == f"note: {voc}: read by its list ImageSets/Main/val.txt, 2 images"
-    assert done.stderr.count("note:") == 1
+    assert done.stderr.count("val.txt") == 1
     assert "note:" not in risf("evaluate", "found.json", "--annotations", voc, "--quiet").stderr

@@ -61,6 +61,6 @@ def files(tmp_path_factory) -> Callable[[dict, list[dict]], tuple[Detections, An
         (folder / "truth.json").write_text(json.dumps(dataset))
         (folder / "results.json").write_text(json.dumps(results))
         truth = read_ground_truth(folder / "truth.json")
-        return read_detections_for(folder / "results.json", truth), truth
+        return read_detections_for(folder / "results.json", truth).detections, truth
 
     return read

@@ -62,7 +62,7 @@ def test_all_base_and_novel_figures_of_real_detections_equal_pycocotools(
     dataset = json.loads((real_data / "instances.json").read_text())
     results = json.loads((real_data / "detections" / name).read_text())
     truth = read_ground_truth(real_data / "instances.json")
-    table = read_detections_for(real_data / "detections" / name, truth)
+    table = read_detections_for(real_data / "detections" / name, truth).detections
     metrics = evaluate(table, truth, vocabulary=novel_of(truth, COCO_NOVEL), evaluator=evaluator)
     novel = [c["id"] for c in dataset["categories"] if c["name"] in COCO_NOVEL]
     base = [c["id"] for c in dataset["categories"] if c["name"] not in COCO_NOVEL]

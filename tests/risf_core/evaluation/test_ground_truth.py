@@ -87,7 +87,7 @@ def test_detections_of_a_voc_folder_are_found_by_number_too(tmp_path):
     truth = read_ground_truth(tmp_path)
     row = {"image_id": 4, "category_id": truth.vocabulary.category_ids[truth.vocabulary.names.index("cat")]}
     (tmp_path / "d.json").write_text(json.dumps([{**row, "bbox": [10, 20, 20, 30], "score": 0.5}]))
-    table = read_detections_for(tmp_path / "d.json", truth, conventions=Conventions(image_ids="stems"))
+    table = read_detections_for(tmp_path / "d.json", truth, conventions=Conventions(image_ids="stems")).detections
     assert evaluate(table, truth, protocol="voc").per_class["cat"]["AP50"] == pytest.approx(1)
 
 
@@ -127,7 +127,7 @@ def test_in_cocos_protocol_a_boxs_own_ignore_counts_for_nothing_as_in_pycocotool
     reference.summarize()
     Path("found.json").write_text(json.dumps(found))
     ours = read_ground_truth(path)
-    detections = read_detections_for("found.json", ours)
+    detections = read_detections_for("found.json", ours).detections
     metrics = evaluate(detections, ours, evaluator=evaluator).overall
     assert [metrics[name] for name in ("AP", "AP50", "AP75")] == reference.stats[:3].tolist()
     assert match(detections, ours).truth_counted[0].sum() == 3  # and so for the intervals

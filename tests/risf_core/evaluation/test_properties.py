@@ -123,7 +123,7 @@ def test_an_image_that_is_drawn_twice_counts_as_two_images(files, world, times):
 
 def test_matches_of_real_detections_give_the_evaluators_figures_in_pieces_too(real_data, monkeypatch):
     truth = read_ground_truth(real_data / "instances.json")
-    table = read_detections_for(real_data / "detections" / "yolox_nano_weak.json", truth)
+    table = read_detections_for(real_data / "detections" / "yolox_nano_weak.json", truth).detections
     metrics = evaluate(table, truth)
     whole = match(table, truth)
     monkeypatch.setattr("risf_core.evaluation.matches._PAIRS_AT_ONCE", 50)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from risf_core.formats.conventions import Conventions
 from risf_core.formats.matching import Matched, match
 from risf_core.formats.registry import form_named, read_rows
 from risf_core.formats.source import Source
@@ -41,8 +42,8 @@ def put() -> Callable[[str, object], Path]:
 def matched() -> Callable[..., tuple[str, Matched]]:
     """The form that a file was recognised as (or is given), and its detections matched to the two photos."""
 
-    def read(path: Path | str, *, form: str | None = None, images=IMAGES, vocabulary=PETS, **options):
+    def read(path: Path | str, *, form: str | None = None, images=IMAGES, vocabulary=PETS, sizes=None, **options):
         found, rows = read_rows(Source(path), None if form is None else form_named(form))
-        return found.name, match(rows, images, vocabulary, **options)
+        return found.name, match(rows, images, vocabulary, conventions=Conventions(**options), sizes=sizes)
 
     return read

@@ -162,7 +162,7 @@ def test_sizes_of_the_dict_itself_tell_corners(folder):
     document = {"images": images, "annotations": [{**ROW, "bbox": [60, 60, 90, 90]}]}
     assert refusal(document) == (
         "d.json: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, many run past "
-        "their images; pass --boxes xyxy"
+        "their images; pass `boxes=xyxy`"
     )
     relative = {"images": images, "annotations": [{**ROW, "bbox": [0.5, 0.5, 0.25, 0.5]}]}
     assert read(relative, boxes="xywh-relative").detections.boxes_xywh.tolist() == [[50, 50, 25, 50]]
@@ -268,7 +268,7 @@ def without(key: str) -> dict[str, object]:
         ([{**ROW, "image_id": None}], "row 0: image_id is null, not a whole number or a string"),
         ([{**ROW, "category_id": "17"}], 'row 0: category_id is "17", not a whole number'),
         ([{**ROW, "category_id": 99}], "category_id 99 unknown to the 3 classes (ids 3..18); pass the detector's own "
-            "annotations, or --on-unmatched skip to leave such rows as they are"),
+            "annotations, or decide about such rows with `on_unmatched`"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_one_line_that_names_row_value_and_way_out(folder, content, message):

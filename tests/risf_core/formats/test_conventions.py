@@ -45,15 +45,15 @@ def test_unknown_category_ids_are_kept_on_demand_as_no_label(convention):
     ("ids", "convention", "message"),
     [
         ([17, 99, 4, 99], "dataset", "category_id 4, 99 unknown to the 3 classes (ids 3..18); pass the detector's own "
-            "annotations, or --on-unmatched skip to leave such rows as they are"),
+            "annotations, or decide about such rows with `on_unmatched`"),
         ([0, 1, 2], "dataset", "category_id 0, 1, 2 unknown to the 3 classes (ids 3..18); the ids look like positions "
-            "from 0: pass --category-ids positions"),
+            "from 0: pass `category_ids=positions`"),
         ([1, 2, 3], "dataset", "category_id 1, 2 unknown to the 3 classes (ids 3..18); the ids look like positions "
-            "from 1: pass --category-ids positions-from-1"),
+            "from 1: pass `category_ids=positions-from-1`"),
         ([0, 3], "positions", "category_id 3 unknown to the 3 classes (ids 3..18); pass the detector's own "
-            "annotations, or --on-unmatched skip to leave such rows as they are"),
+            "annotations, or decide about such rows with `on_unmatched`"),
         ([10**30], "dataset", f"category_id {10**30} unknown to the 3 classes (ids 3..18); pass the detector's own "
-            "annotations, or --on-unmatched skip to leave such rows as they are"),
+            "annotations, or decide about such rows with `on_unmatched`"),
     ],
 )  # fmt: skip
 def test_unknown_category_ids_are_named_with_the_likely_cause(ids, convention, message):
@@ -65,8 +65,8 @@ def test_unknown_category_ids_are_named_with_the_likely_cause(ids, convention, m
 @pytest.mark.parametrize(
     ("ids", "cause"),
     [
-        ([0, 1, 2], "positions from 0: pass --category-ids positions, or leave these rows out"),
-        ([1, 2, 3], "positions from 1: pass --category-ids positions-from-1, or leave these rows out"),
+        ([0, 1, 2], "positions from 0: pass `category_ids=positions`, or leave these rows out"),
+        ([1, 2, 3], "positions from 1: pass `category_ids=positions-from-1`, or leave these rows out"),
     ],
 )
 def test_ids_that_are_all_positions_are_named_though_unknown_ones_are_kept(ids, cause):
@@ -115,15 +115,15 @@ def test_boxes_of_images_of_unknown_size_pass():
         ([[0.1, 0.1, -0.5, 0.5]], "xywh-relative", "row 0: bbox [0.1, 0.1, -0.5, 0.5] has a negative width or height "
             "(1 such row); a box is [x, y, width, height]"),
         ([[50, 10, 20, 20]], "xyxy", "row 0: bbox [50.0, 10.0, 20.0, 20.0] ends before it begins, so it is not "
-            "[x0, y0, x1, y1]; without --boxes it is read as [x, y, width, height]"),
+            "[x0, y0, x1, y1]; pass `boxes=xywh` if it is [x, y, width, height]"),
         ([[0.1, 0.1, 0.5, 0.5], [1, 2, 3, 4]], "xyxy-relative", "row 1: bbox [1.0, 2.0, 3.0, 4.0] is not relative to "
             "the image's size (0..1)"),
         ([[150, 60, 180, 90], [100, 20, 199, 99]], "xywh", "the boxes look like corners [x0, y0, x1, y1], not "
-            "[x, y, width, height]: read so, many run past their images; pass --boxes xyxy"),
-        ([[0.5, 0.5, 0.4, 0.4]], "xywh", "every number of every bbox lies in 0..1, so the boxes look relative to the "
-            "image's size; pass --boxes xywh-relative (or convert them to pixels)"),
-        ([[0.5, 0.5, 1.01, 0.9], [0.6, 0.1, 0.9, 0.2]], "xywh", "every number of every bbox lies in 0..1, so the boxes "
-            "look relative to the image's size; pass --boxes xyxy-relative (or convert them to pixels)"),
+            "[x, y, width, height]: read so, many run past their images; pass `boxes=xyxy`"),
+        ([[0.5, 0.5, 0.4, 0.4]], "xywh", "every number of every bbox is in 0..1, so the boxes look relative to the "
+            "image's size; pass `boxes=xywh-relative` (or convert them to pixels)"),
+        ([[0.5, 0.5, 1.01, 0.9], [0.6, 0.1, 0.9, 0.2]], "xywh", "every number of every bbox is in 0..1, so the boxes "
+            "look relative to the image's size; pass `boxes=xyxy-relative` (or convert them to pixels)"),
     ],
 )  # fmt: skip
 def test_boxes_of_another_convention_are_named(boxes, convention, message):
@@ -163,7 +163,7 @@ def test_relative_boxes_of_an_image_of_unknown_size_are_refused():
     with pytest.raises(DataError) as caught:
         converted([[0.1, 0.1, 0.2, 0.2]] * 2, "xywh-relative", (1, 8))
     assert str(caught.value) == (
-        "d.json: relative boxes need the size of each image, and none is known for 8; pass --annotations with height "
+        "d.json: relative boxes need the size of each image, and none is known for 8; pass `annotations` with height "
         "and width"
     )
 

@@ -12,6 +12,7 @@ import pytest
 
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError, OutputError
+from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import read_detections_file, write_detections_file
 from risf_core.formats.registry import FORMS
 from risf_core.photos import ImageInfo
@@ -67,7 +68,7 @@ def test_what_is_no_text_is_not_written_to_stdout(to):
 
 def test_a_stated_form_beats_recognition(put):
     put("d.json", COCO)
-    assert read_detections_file("d.json", IMAGES, PETS, format="lvis").form.name == "lvis"
+    assert read_detections_file("d.json", IMAGES, PETS, conventions=Conventions(format="lvis")).form.name == "lvis"
 
 
 def test_a_form_that_is_only_read_is_not_written():

@@ -41,7 +41,7 @@ def test_each_likely_cause_is_named_and_its_convention_maps_the_ids(image_ids, c
         image_ids = [1, 2, 3, 1]
     with pytest.raises(DataError) as caught:
         fit_image_ids(table(*image_ids), IMAGES, name="dets.json")
-    assert str(caught.value).endswith(f"(40, 10, 30); {cause}: pass --image-ids {convention}")
+    assert str(caught.value).endswith(f"(40, 10, 30); {cause}: pass `image_ids={convention}`")
     mapped = fit_image_ids(table(*image_ids), IMAGES, convention=convention).image_ids.tolist()
     assert mapped[:2] == [40, 10]
     assert mapped[-1] == 40
@@ -57,7 +57,7 @@ def test_ids_of_another_dataset_are_named_with_those_of_the_annotations():
         fit_image_ids(table(10, 990, 991), IMAGES, name="dets.json")
     assert str(caught.value) == (
         "dets.json: image_id 990, 991 not among the 3 images of the annotations (40, 10, 30); 1 of the 3 ids fit: "
-        "pass the annotations the detector ran on, or --on-unmatched skip to pass over such rows"
+        "pass the annotations the detector ran on, or decide about such rows with `on_unmatched`"
     )
 
 
@@ -67,7 +67,7 @@ def test_ids_of_which_most_fit_are_not_taken_for_positions():
         fit_image_ids(table(*range(10)), images, name="dets.json")
     assert str(caught.value) == (
         "dets.json: image_id 1, 4, 6, 8 not among the 26 images of the annotations (0, 2, 3, 5, 7 and 21 more); 6 of "
-        "the 10 ids fit: pass the annotations the detector ran on, or --on-unmatched skip to pass over such rows"
+        "the 10 ids fit: pass the annotations the detector ran on, or decide about such rows with `on_unmatched`"
     )
 
 
@@ -76,7 +76,7 @@ def test_ids_that_are_off_by_one_are_taken_for_positions_though_most_fit(ids, fi
     images = {image_id: ImageInfo(image_id) for image_id in range(ids[0], ids[1] + 1)}
     with pytest.raises(DataError) as caught:
         fit_image_ids(table(*range(first, first + len(images))), images)
-    assert str(caught.value).endswith(f"pass --image-ids {convention}")
+    assert str(caught.value).endswith(f"pass `image_ids={convention}`")
 
 
 def test_rows_of_other_images_are_left_out_on_demand():
@@ -97,14 +97,14 @@ def test_rows_of_other_images_keep_their_ids_on_demand():
 def test_ids_of_another_convention_are_named_though_rows_of_other_images_pass(image_ids, convention, on_unmatched):
     with pytest.raises(DataError) as caught:
         fit_image_ids(table(*image_ids), IMAGES, on_unmatched=on_unmatched)
-    assert str(caught.value).endswith(f"pass --image-ids {convention}, or leave these rows out")
+    assert str(caught.value).endswith(f"pass `image_ids={convention}`, or leave these rows out")
 
 
 def test_a_row_that_fits_no_image_does_not_become_one_of_another():
     with pytest.raises(DataError) as caught:
         fit_image_ids(table(0, 10), IMAGES, convention="positions", on_unmatched="keep", name="d.json")
     assert str(caught.value) == (
-        "d.json: image_id 10 is none of the positions of the annotations' images, and left as it is it would mean "
-        "another image, whose own id it is; leave these rows out"
+        "d.json: image_id 10 is not among the positions of the annotations' images but is the id of "
+        "another image; remove these rows, or pass `on_unmatched=drop`"
     )
     assert fit_image_ids(table(0, 10), IMAGES, convention="positions", on_unmatched="drop") == table(40)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from risf_core.errors import DataError
+from risf_core.formats.conventions import Conventions
 from risf_core.formats.matching import match
 from risf_core.formats.rows import ClassKey, PhotoKey, Rows
 from risf_core.photos import ImageInfo
@@ -41,12 +42,12 @@ def rows(photos=ONE_PHOTO, classes=CAT, convention="xywh", box=(10, 5, 20, 10), 
 
 
 def images_of(*photos: PhotoKey, **options) -> list:
-    return match(rows(photos), IMAGES, PETS, **options).detections.image_ids.tolist()
+    return match(rows(photos), IMAGES, PETS, conventions=Conventions(**options)).detections.image_ids.tolist()
 
 
 def labels_of(*classes: ClassKey, vocabulary=PETS, category_ids=None, **options) -> list[int]:
     table = rows(classes=classes, category_ids=category_ids)
-    return match(table, IMAGES, vocabulary, **options).detections.labels.tolist()
+    return match(table, IMAGES, vocabulary, conventions=Conventions(**options)).detections.labels.tolist()
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_rows_of_unknown_photos_are_left_out_on_demand_and_counted():
     result = match(rows([PhotoKey("three.png"), PhotoKey("four.png")]), IMAGES, PETS, on_unmatched="drop")
     assert result.detections.image_ids.tolist() == [20]
     assert result.dropped == 1
-    assert result.outcome.endswith("1 row left out: their photos are not in the annotations")
+    assert result.outcome.endswith("1 row left out (1 of an unknown photo)")
 
 
 def test_photos_by_position_count_the_annotations_and_need_as_many():
@@ -106,16 +107,19 @@ def test_photos_by_position_count_the_annotations_and_need_as_many():
     few = rows(keys[:2], photos_by_position=True)
     with pytest.raises(DataError, match="names no photos and has 2 lists of detections, but the annotations have 4"):
         match(few, IMAGES, PETS)
-    assert match(few, IMAGES, PETS, image_ids="positions").detections.image_ids.tolist() == [40, 10]
+    assert match(few, IMAGES, PETS, conventions=Conventions(image_ids="positions")).detections.image_ids.tolist() == [
+        40,
+        10,
+    ]
 
 
-def test_classes_are_found_by_name_before_id_and_by_alias():
+def test_classes_are_found_by_name_before_id_and_when_renamed():
     assert labels_of(ClassKey("horse", 17)) == [2]
     assert labels_of(ClassKey("horse", 17), category_ids=None, vocabulary=PETS) == [2]
     assert labels_of(ClassKey("Dog ")) == [1]
-    assert labels_of(ClassKey("pony"), aliases={"pony": "horse"}) == [2]
+    assert labels_of(ClassKey("pony"), rename={"pony": "horse"}) == [2]
     table = rows(classes=[ClassKey("horse", 17)])
-    assert match(table, IMAGES, PETS, category_ids="dataset").detections.labels.tolist() == [0]
+    assert match(table, IMAGES, PETS, conventions=Conventions(category_ids="dataset")).detections.labels.tolist() == [0]
 
 
 @pytest.mark.parametrize(
@@ -142,8 +146,8 @@ def test_ids_whose_meaning_the_form_does_not_say_are_read_in_the_one_way_that_fi
             "(`category_ids=dataset`) or positions from 0 (`category_ids=positions`); pass `category_ids`"),
         ([ClassKey(None, 7)], COUNTED, "d: class ids 7 fit the 3 classes neither as their ids (1..3) nor as positions; "
             "pass the detector's own annotations"),
-        ([ClassKey("hors")], PETS, "d: class 'hors' not among the 3 classes (did you mean 'horse'?); name it in "
-            "`aliases`"),
+        ([ClassKey("hors")], PETS, "d: class 'hors' not among the 3 classes (did you mean 'horse'?); pass "
+            "`rename` with OLD=NEW"),
     ],
 )  # fmt: skip
 def test_classes_that_cannot_be_decided_are_refused(classes, vocabulary, message):
@@ -154,7 +158,7 @@ def test_classes_that_cannot_be_decided_are_refused(classes, vocabulary, message
 
 def test_unknown_classes_are_kept_on_demand_with_what_the_file_called_them():
     table = rows(classes=[ClassKey("cat"), ClassKey("unicorn")])
-    found = match(table, IMAGES, PETS, on_unknown_category="keep").detections
+    found = match(table, IMAGES, PETS, on_unmatched="keep").detections
     assert found.labels.tolist() == [0, -1]
     assert found.extras[1] == {"category_id": None, "category_name": "unicorn"}
 

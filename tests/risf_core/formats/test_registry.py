@@ -12,7 +12,7 @@ import torch
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError, DataError, OutputError
 from risf_core.formats.form import Output
-from risf_core.formats.registry import FORMS, form_named, recognise
+from risf_core.formats.registry import FORMS, form_named, read_rows, recognise
 from risf_core.formats.source import Source
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
@@ -279,7 +279,7 @@ def test_what_no_form_claims_is_refused(files, words, put):
     for name, content in files.items():
         put(name, content)
     with pytest.raises(DataError) as caught:
-        recognise(Source(next(iter(files)).split("/")[0]))
+        read_rows(Source(next(iter(files)).split("/")[0]))
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
