@@ -1,13 +1,14 @@
-"""Who may import whom: the rooms by what their files say, heavy libraries by what a fresh process has loaded."""
+"""Who may import whom: the rooms by what their files say, heavy libraries by what importing a module loads."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
-import pkgutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,28 +20,24 @@ HEAVY = {
     "torch", "torchvision", "detectron2", "open_clip", "timm", "pycocotools", "ultrafast_pycocotools", "sklearn",
     "scipy", "matplotlib", "plotly", "safetensors",
 }  # fmt: skip
-# package -> the heavy libraries that importing it may load (what torch or open_clip load themselves is theirs)
-TORCH = {"torch", "scipy", "safetensors"}
+# module or package -> the heavy libraries that it, or what it imports, imports at the top of a file
 OWNERS = {
-    "risf_core.encoder.open_clip": TORCH | {"torchvision", "open_clip", "timm"},
-    "risf_core.encoder.open_clip_model": TORCH | {"torchvision", "open_clip", "timm"},
-    "risf_core.encoder.torchscript": TORCH,
-    "risf_core.encoder.crops": TORCH | {"torchvision"},
+    "risf_core.encoder.open_clip": {"torch", "open_clip", "torchvision", "safetensors"},
+    "risf_core.encoder.open_clip_model": {"torch", "open_clip", "safetensors"},
+    "risf_core.encoder.torchscript": {"torch"},
+    "risf_core.encoder.crops": {"torch", "torchvision"},
     "risf_core.tuning": {"scipy"},
     "risf_core.report.charts": {"plotly"},
     "risf_core.report.page_charts": {"plotly"},
-    "risf_core.demo.train_encoder": TORCH | {"torchvision", "open_clip", "timm"},
-    "risf_core.demo.train_backbone": TORCH | {"torchvision"},
-    "risf_core.losses": TORCH,
-    "risf_core.heads": TORCH,
-    "risf_core.detector": TORCH | {"torchvision"},
-    "risf_core.training": TORCH | {"torchvision"},
-    "risf_core.engines.train": TORCH | {"torchvision"},
-    "risf_core.engines.detectron2": HEAVY,  # detectron2 loads what it finds
+    "risf_core.demo.train_encoder": {"torch", "torchvision", "open_clip", "safetensors"},
+    "risf_core.demo.train_backbone": {"torch", "torchvision"},
+    "risf_core.losses": {"torch"},
+    "risf_core.heads": {"torch"},
+    "risf_core.detector": {"torch", "torchvision"},
+    "risf_core.training": {"torch", "torchvision"},
+    "risf_core.engines.train": {"torch", "torchvision"},
+    "risf_core.engines.detectron2": {"torch", "torchvision", "detectron2"},
 }
-
-
-DETECTRON2_ENGINE = "risf_core.engines.detectron2"  # loads only where detectron2 is, and only when asked for
 
 
 # Rooms: the packages and top modules of risf_core, and the command line. What a file imports at its top is of its own
@@ -73,17 +70,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
 ROOMS["risf_cli"] = tuple(ROOMS)  # everything, and nothing sees it
 
 
-def modules_of(package) -> list[str]:
-    found = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
-    names = [package.__name__, *(module.name for module in found if not module.name.endswith("__main__"))]
-    if importlib.util.find_spec("detectron2") is None:
-        names = [name for name in names if not name.startswith(DETECTRON2_ENGINE)]
-    return names
-
-
-ALL_MODULES = modules_of(risf_core) + modules_of(risf_cli)
-
-
 FILES = {  # module -> its file, also of engines that are not installed
     ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for root in (Path(risf_core.__file__).parent, Path(risf_cli.__file__).parent)
@@ -92,7 +78,7 @@ FILES = {  # module -> its file, also of engines that are not installed
 
 
 def imports_of(source: str, module: str, *, in_functions: bool = False) -> Iterator[str]:
-    """What of risf a file imports at its top, or anywhere: modules, or names in them."""
+    """What a file imports at its top, or anywhere: modules, or names in them."""
     waiting: list[ast.AST] = [ast.parse(source)]
     for node in waiting:  # grows on the way
         if isinstance(node, ast.ImportFrom):
@@ -101,7 +87,7 @@ def imports_of(source: str, module: str, *, in_functions: bool = False) -> Itera
             found = [f"{origin}.{alias.name}" for alias in node.names]
         else:
             found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        yield from (name for name in found if name.startswith("risf_"))
+        yield from found
         late = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         if in_functions or not (late or for_types):
@@ -119,6 +105,38 @@ def room_of(module: str) -> str:
     raise AssertionError(f"{module} is of no room: give it a row in ROOMS")
 
 
+@cache
+def imported_by(module: str, *, in_functions: bool = False) -> frozenset[str]:
+    """What a file of risf imports at its top, or anywhere."""
+    return frozenset(imports_of(FILES[module].read_text(encoding="utf-8"), module, in_functions=in_functions))
+
+
+def of_risf(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith("risf_")]
+
+
+def module_of(name: str) -> str:
+    """The module of risf that a name is, is in, or is loaded from by its package's `__getattr__`."""
+    module = name
+    while module not in FILES:
+        module = module.rpartition(".")[0]
+    if name != module and "def __getattr__" in FILES[module].read_text(encoding="utf-8"):
+        late = {each.rpartition(".")[2]: each for each in imported_by(module, in_functions=True)}
+        return module_of(late.get(name.removeprefix(f"{module}."), module))
+    return module
+
+
+@cache
+def loaded_with(module: str) -> frozenset[str]:
+    """The modules of risf that importing one loads at once: packages around it, and what is imported at their tops."""
+    waiting, seen = [module], set()
+    while waiting:
+        if (name := waiting.pop()) and name not in seen:
+            seen.add(name)
+            waiting += [name.rpartition(".")[0], *map(module_of, of_risf(imported_by(name)))]
+    return frozenset(seen)
+
+
 def loaded_by(*statements: str) -> set[str]:
     """Every module a fresh process has loaded after the statements."""
     script = "\n".join(["import sys", *statements, "print(*sys.modules)"])
@@ -126,27 +144,46 @@ def loaded_by(*statements: str) -> set[str]:
     return {name.partition(".")[0] for name in done.stdout.split()} | set(done.stdout.split())
 
 
-def allowance(module: str) -> frozenset[str]:
+def allowance(module: str) -> set[str]:
     """The heavy libraries that importing the module may load."""
-    return frozenset().union(
-        *(libraries for owner, libraries in OWNERS.items() if f"{module}.".startswith(f"{owner}."))
-    )
+    return {each for owner, libraries in OWNERS.items() if f"{module}.".startswith(f"{owner}.") for each in libraries}
 
 
-BY_ALLOWANCE = {
-    allowed: [module for module in ALL_MODULES if allowance(module) == allowed]
-    for allowed in sorted({allowance(module) for module in ALL_MODULES}, key=sorted)
-}
+def heavy_libraries(module: str) -> set[str]:
+    """The heavy libraries that importing the module loads."""
+    return {name.partition(".")[0] for each in loaded_with(module) for name in imported_by(each)} & HEAVY
 
 
-@pytest.mark.parametrize(("allowed", "modules"), BY_ALLOWANCE.items(), ids=lambda value: "+".join(sorted(value))[:60])
-def test_modules_load_no_heavy_library_that_is_not_their_own(allowed: frozenset[str], modules: list[str]) -> None:
-    assert loaded_by(*(f"import {module}" for module in modules)) & HEAVY <= allowed
+def test_modules_load_no_heavy_library_that_is_not_their_own() -> None:
+    foreign = {module: heavy_libraries(module) - allowance(module) for module in FILES}
+    assert {module: libraries for module, libraries in foreign.items() if libraries} == {}
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_owners_need_their_libraries(owner: str) -> None:
+    inside = [module for module in FILES if f"{module}.".startswith(f"{owner}.")]
+    assert set().union(*map(heavy_libraries, inside)) == OWNERS[owner]
+
+
+def test_a_fresh_process_loads_nothing_heavy_for_modules_that_own_nothing_heavy() -> None:
+    light = [module for module in FILES if not allowance(module) and not module.endswith("__main__")]
+    assert not loaded_by(*(f"import {module}" for module in light)) & HEAVY
+
+
+def test_no_file_imports_in_a_circle() -> None:
+    def is_package_of(package: str, module: str) -> bool:
+        return f"{module}.".startswith(f"{package}.")
+
+    graph = {
+        module: {each for each in map(module_of, of_risf(imported_by(module))) if not is_package_of(each, module)}
+        for module in FILES
+    }
+    assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
 def test_core_never_imports_the_command_line_not_even_inside_a_function() -> None:
-    for module, path in FILES.items():
-        imported = imports_of(path.read_text(encoding="utf-8"), module, in_functions=True)
+    for module in FILES:
+        imported = imported_by(module, in_functions=True)
         assert module.startswith("risf_cli") or not [name for name in imported if name.startswith("risf_cli")], module
 
 
@@ -162,9 +199,9 @@ def test_rooms_see_only_rooms_above_them() -> None:
 def test_files_import_at_their_top_only_from_rooms_that_their_own_may_see(room: str) -> None:
     unseen = [
         f"{module} imports {name}"
-        for module, path in FILES.items()
+        for module in FILES
         if room_of(module) == room
-        for name in imports_of(path.read_text(encoding="utf-8"), module)
+        for name in of_risf(imported_by(module))
         if room_of(name) not in (room, *ROOMS[room])
     ]
     assert unseen == []
