@@ -43,12 +43,12 @@ def main() -> None:
         seconds, peak = measure(command)
         files = sum(1 for found in (Path(folder) / "split").rglob("*") if found.is_file())
         check_seconds, check_bytes = measure(
-            [sys.executable, "-m", "risf_cli", "prepare-splits", "--check", str(Path(folder) / "split"), "--quiet"]
+            [sys.executable, "-m", "risf_cli", "check-split", str(Path(folder) / "split"), "--quiet"]
         )
     print(f"{'':34}{'seconds':>9}{'peak GB':>9}")
     print(f"{'json.load of the file alone':34}{read_seconds:>9.1f}{read_bytes / 1e9:>9.2f}")
     print(f"{f'prepare-splits ({files:,} files)':34}{seconds:>9.1f}{peak / 1e9:>9.2f}")
-    print(f"{'prepare-splits --check':34}{check_seconds:>9.1f}{check_bytes / 1e9:>9.2f}")
+    print(f"{'check-split':34}{check_seconds:>9.1f}{check_bytes / 1e9:>9.2f}")
     print(
         f"prepare-splits takes {seconds / read_seconds:.1f} times the bare reading, {peak / read_bytes:.2f} its memory"
     )

@@ -26,6 +26,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Few-shot training": {
         "prepare-splits": ("prepare_splits", "Draw few-shot splits of COCO, VOC or your own data."),
+        "check-split": ("check_split", "Check a few-shot split against its source and show what it holds."),
         "base-train": ("base_train", "Train a detector on the base classes."),
         "finetune": ("finetune", "Teach a detector new classes from a few boxes of each."),
         "predict": ("predict", "Detect objects in photos with a detector's weights."),

@@ -1,48 +1,29 @@
-"""`risf prepare-splits`: few-shot splits, drawn, checked and shown."""
+"""`risf prepare-splits`: few-shot splits, drawn and written."""
 
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from risf_cli.options import Json, Quiet, number_list, typed_options
-from risf_cli.split_looking import check_and_show, find_tiles, write_sheet
+from risf_cli.options import Json, Quiet, number_list
+from risf_cli.split_options import Coco, PreviewImages, PreviewShots, Voc, Yolo
 from risf_core.choices import LayoutChoice
-from risf_core.errors import ConfigError, listing
 
-_DATA, _DRAW, _LOOK = "Data", "Drawing", "Looking"
-
-_DRAWS = ("published", "shots", "only", "at_least", "drop_images_with_novel", "layout", "out", "force")
+_DATA, _DRAW = "Data", "Drawing"
 
 
 def prepare_splits(
-    context: typer.Context,
     *,
-    coco: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE", rich_help_panel=_DATA, help="COCO instances JSON; given again, the files are joined."
-        ),
-    ] = None,
-    voc: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="ROOT",
-            rich_help_panel=_DATA,
-            help="The folder with VOC2007 and VOC2012, or one with Annotations and JPEGImages.",
-        ),
-    ] = None,
-    yolo: Annotated[
-        Path | None, typer.Option(metavar="YAML", rich_help_panel=_DATA, help="data.yaml of a YOLO data set.")
-    ] = None,
+    coco: Coco = None,
+    voc: Voc = None,
+    yolo: Yolo = None,
     data_root: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", rich_help_panel=_DATA, help="Where the literature's folders lie, if no data is named."
+            metavar="DIR", rich_help_panel=_DATA, help="Where the literature's folders are, if no data is named."
         ),
     ] = Path("datasets"),
     held_out: Annotated[
@@ -74,7 +55,7 @@ def prepare_splits(
         typer.Option(
             metavar="K[,K..]",
             rich_help_panel=_DRAW,
-            help="Boxes a class, any list. (default: 1,2,3,5,10,30; of VOC to 10; as far as every class has boxes)",
+            help="Boxes per class, any list. (default: 1,2,3,5,10,30; of VOC to 10; as far as every class has boxes)",
         ),
     ] = None,
     seeds: Annotated[
@@ -90,7 +71,8 @@ def prepare_splits(
         ),
     ] = "all",
     at_least: Annotated[
-        bool, typer.Option("--at-least", rich_help_panel=_DRAW, help="K or more boxes where exactly K cannot be.")
+        bool,
+        typer.Option("--at-least", rich_help_panel=_DRAW, help="Allow more than K boxes if exactly K is impossible."),
     ] = False,
     drop_images_with_novel: Annotated[
         bool,
@@ -113,24 +95,8 @@ def prepare_splits(
     force: Annotated[
         bool, typer.Option("--force", rich_help_panel=_DRAW, help="Replace another split in that folder, whole.")
     ] = False,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            rich_help_panel=_LOOK,
-            help="Draw nothing: verify a split of either layout against its source, and print what it holds.",
-        ),
-    ] = None,
-    preview: Annotated[
-        int | None,
-        typer.Option(
-            metavar="K", min=1, rich_help_panel=_LOOK, help="A contact sheet of the K shots of the first seed, as PNG."
-        ),
-    ] = None,
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="DIR", rich_help_panel=_LOOK, help="A folder of photos for --preview; repeatable."),
-    ] = None,
+    preview: PreviewShots = None,
+    images: PreviewImages = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -150,77 +116,37 @@ def prepare_splits(
 
       risf prepare-splits --voc datasets --novel voc2 --layout both
 
-      risf prepare-splits --check pets --preview 5 --images photos
+      risf prepare-splits --yolo data.yaml --shots 5 --out pets --preview 5
     """
-    from risf_cli.render import print_warnings
+    from risf_cli.render import phases_of, print_warnings, say
+    from risf_core.choices import LAYOUTS
+    from risf_core.splits.data_files import DataChoice
+    from risf_core.splits.prepare import SplitSettings
+    from risf_core.splits.preview import Preview
+    from risf_core.splits.run import prepare_split_folder
 
     print_warnings(quiet=quiet)
-    chosen = None if seeds is None else number_list(seeds, option="seeds", least=0)
-    if check is not None:
-        typed = typed_options(context)
-        for option in _DRAWS:
-            if option in typed:
-                raise ConfigError(
-                    f"--{option.replace('_', '-')} is for drawing, and --check draws nothing; leave it out"
-                )
-        # what risf.yaml says of drawing is not what this split must be
-        data = {"coco": coco, "voc": voc, "yolo": yolo}
-        source = {name: value if name in typed else None for name, value in data.items()}
-        check_and_show(
-            check,
-            source={**source, "coco": source["coco"] or (), "data_root": data_root},
-            held_out=held_out if "held_out" in typed else None,
-            novel=novel if "novel" in typed else None,
-            seeds=chosen if "seeds" in typed else None,
-            preview=preview if "preview" in typed else None,
-            images=images or [],
-            json_=json_,
-            quiet=quiet,
+    settings = SplitSettings(
+        novel=novel,
+        shots=None if shots is None else number_list(shots, option="shots", least=1),
+        seeds=tuple(range(10)) if seeds is None else number_list(seeds, option="seeds", least=0),
+        layouts=LAYOUTS if layout == "both" else (layout,),
+        only=only,
+        at_least=at_least,
+        drop_images_with_novel=drop_images_with_novel,
+        held_out=held_out,
+        published=published,
+    )
+    with phases_of(quiet=quiet) as progress:
+        prepared = prepare_split_folder(
+            DataChoice(tuple(coco or ()), voc, yolo, data_root),
+            settings,
+            out=out,
+            force=force,
+            preview=None if preview is None else Preview(preview, tuple(images or ())),
+            talk=None if quiet else say,
+            progress=progress,
         )
-        return
-
-    from risf_cli.render import phases_of, say
-    from risf_cli.split_output import prepared_json, summary_lines
-    from risf_core.choices import LAYOUTS
-    from risf_core.splits.classes import novel_vocabulary
-    from risf_core.splits.data_files import default_split_folder, find_source
-    from risf_core.splits.prepare import SplitSettings
-    from risf_core.splits.prepare import prepare_splits as prepare
-    from risf_core.splits.reading import read_dataset
-
-    counts = None if shots is None else number_list(shots, option="shots", least=1)
-    files = find_source(data_root, coco=coco or (), voc=voc, yolo=yolo, novel=novel)
-    with phases_of(quiet=quiet) as report:
-        if not quiet:
-            say(f"reading {listing([str(path) for path in files.paths])}")
-        on_file = partial(report, "reading", "files")
-        dataset = read_dataset(files.kind, files.paths, on_progress=on_file)
-        if out is None:
-            _, novel_set = novel_vocabulary(dataset.vocabulary, novel, alphabetical=files.kind == "voc")
-            out = default_split_folder(data_root, novel_set)
-        settings = SplitSettings(
-            novel=novel,
-            shots=counts,
-            seeds=tuple(range(10)) if chosen is None else chosen,
-            layouts=LAYOUTS if layout == "both" else (layout,),
-            only=only,
-            at_least=at_least,
-            drop_images_with_novel=drop_images_with_novel,
-            held_out=held_out or files.held_out,
-            published=None if str(published) == "none" else published or files.published,
-        )
-        folders = [*(images or []), *files.image_folders]
-        before_writing = None if preview is None else partial(find_tiles, count=preview, folders=folders)
-        prepared = prepare(
-            dataset, out, settings=settings, force=force, on_progress=report, before_writing=before_writing
-        )
-    sheet = None
-    if preview is not None:
-        sheet = write_sheet(out, prepared.seeds[settings.seeds[0]], count=preview, folders=folders, quiet=quiet)
-    if not quiet:
-        for line in summary_lines(prepared):
-            say(line)
-    if json_:
-        typer.echo(json.dumps(prepared_json(prepared, sheet), indent=2, ensure_ascii=False))
-    else:
-        typer.echo(out)
+    for line in () if quiet else prepared.lines():
+        say(line)
+    typer.echo(json.dumps(prepared.to_json(), indent=2, ensure_ascii=False) if json_ else prepared.folder)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.errors import DataError, RisfError, listing
+from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice
 from risf_core.splits.folder import MANIFEST_NAME, Manifest, read_manifest
 from risf_core.splits.reading import check_novel_choice, read_base, read_dataset, read_split
@@ -39,6 +41,35 @@ class CheckReport:
     classes: tuple[ClassCount, ...]
     faults: tuple[str, ...]
     notes: tuple[str, ...]
+    preview: Path | None = None  # the contact sheet
+
+    def lines(self) -> Iterator[str]:
+        """What there is to know about the split, a line each."""
+        if self.preview is not None:
+            yield f"contact sheet: {self.preview}"
+        yield from (f"note: {note}" for note in self.notes)
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """What `risf check-split --json` says."""
+        return {
+            "folder": str(self.folder),
+            "sound": not self.faults,
+            "faults": list(self.faults),
+            "notes": list(self.notes),
+            "seeds": list(self.seeds),
+            "shots": list(self.shots),
+            "classes": [
+                {
+                    "name": count.name,
+                    "novel": count.novel,
+                    "boxes": {str(k): list(ends) for k, ends in count.boxes.items()},  # fewest and most of any seed
+                    "images": count.images,
+                    "boxes_per_image": count.boxes_per_image,
+                }
+                for count in self.classes
+            ],
+            "preview": None if self.preview is None else str(self.preview),
+        }
 
 
 @dataclass
@@ -55,7 +86,7 @@ def check_split(
     novel: NovelChoice = None,
     voc_root: Path | None = None,
     seeds: Sequence[int] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    progress: PhaseProgress | None = None,
 ) -> CheckReport:
     """Reads a split's folder in either layout and compares it with what it was drawn from.
 
@@ -88,9 +119,9 @@ def check_split(
             found.faults.append(f"{len(missing)} files are gone: {listing(missing, most=2)}")
         _check_base(folder, manifest, held_out, found)
     elif dataset is None:
-        found.notes.append("the boxes are not compared with a source: none is named (--coco)")
+        found.notes.append("the boxes are not compared with a source: none is named (`coco`)")
     if held_out is None:
-        found.notes.append("training and test images are not compared: no test images are named (--held-out)")
+        found.notes.append("training and test images are not compared: no test images are named (`held_out`)")
     read = []
     for place, seed in enumerate(chosen):
         try:
@@ -105,8 +136,8 @@ def check_split(
         _check_held_out(shots.boxes, held_out, f"seed {seed}", found)
         if manifest is not None and set(manifest.layouts) == {"risf", "tfa"}:
             _check_other_layout(folder, shots, manifest, found)
-        if on_progress is not None:
-            on_progress(place + 1, len(chosen))
+        if progress is not None:
+            progress("checking", "seeds", place + 1, len(chosen))
     if not read:
         raise DataError(found.faults[-1])
     return CheckReport(

@@ -1,8 +1,7 @@
-"""What splits are drawn from where a person names nothing: the literature's folders."""
+"""Which files splits are drawn from: those that a person names, else those of the literature's folders."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from risf_core.choices import DatasetKind
 from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError
-from risf_core.project import SPLIT_ROOT
+from risf_core.project import DATA_ROOT, SPLIT_ROOT
 from risf_core.splits.classes import VOC_SETS
 
 COCO_TRAINING = "cocosplit/datasplit/trainvalno5k.json"
@@ -20,8 +19,23 @@ VOC_FOLDERS = ("VOC2007", "VOC2012")
 
 
 @dataclass(frozen=True)
+class DataChoice:
+    """The training data that a person names (one kind of it); nothing named means the literature's layout."""
+
+    coco: tuple[Path, ...] = ()  # files, which are joined
+    voc: Path | None = None  # a folder with VOC2007 and VOC2012, or one with Annotations and JPEGImages
+    yolo: Path | None = None  # data.yaml
+    data_root: Path = Path(DATA_ROOT)  # where the literature's folders are
+
+    @property
+    def is_named(self) -> bool:
+        """Whether any data is named."""
+        return bool(self.coco or self.voc or self.yolo)
+
+
+@dataclass(frozen=True)
 class SourceFiles:
-    """The files of training data, and what lies beside them in the published layout."""
+    """The files of training data, and what is beside them in the published layout."""
 
     kind: DatasetKind
     paths: tuple[Path, ...]
@@ -30,26 +44,20 @@ class SourceFiles:
     image_folders: tuple[Path, ...] = ()  # as far as the data's form tells
 
 
-def find_source(
-    data_root: Path,
-    *,
-    coco: Sequence[Path] = (),
-    voc: Path | None = None,
-    yolo: Path | None = None,
-    novel: str | None = None,
-) -> SourceFiles:
-    """The data that a person named, else that of the published layout below `data_root`: COCO's, else VOC's.
+def find_source(data: DataChoice, *, novel: str | None = None) -> SourceFiles:
+    """The files of the data that is named, else those of the published layout: COCO's, else VOC's.
 
     A novel set of VOC asks for VOC. Raises ConfigError where several kinds are named, DataError where there is none.
     """
-    named = [option for option, value in (("--coco", coco), ("--voc", voc), ("--yolo", yolo)) if value]
+    data_root, voc = data.data_root, data.voc
+    named = [f"`{name}`" for name in ("coco", "voc", "yolo") if getattr(data, name)]
     if len(named) > 1:
         raise ConfigError(f"{' and '.join(named)} name different data; give one of them")
-    if yolo is not None:
-        return SourceFiles("yolo", (yolo,), image_folders=(yolo_root(yolo),))
+    if data.yolo is not None:
+        return SourceFiles("yolo", (data.yolo,), image_folders=(yolo_root(data.yolo),))
     wants_voc = novel in VOC_SETS
-    if coco:
-        return SourceFiles("coco", tuple(coco), published=_existing(data_root / PUBLISHED["coco"]))
+    if data.coco:
+        return SourceFiles("coco", data.coco, published=_existing(data_root / PUBLISHED["coco"]))
     training = data_root / COCO_TRAINING
     if voc is None and training.is_file() and not wants_voc:
         return SourceFiles(
@@ -70,8 +78,7 @@ def find_source(
         )
     missing = "neither VOC2007 nor VOC2012" if wants_voc else f"neither {COCO_TRAINING} nor VOC2007 nor VOC2012"
     raise DataError(
-        f"{data_root}: holds {missing}, the literature's layout; name your data with --coco FILE, --voc FOLDER or "
-        "--yolo data.yaml"
+        f"{data_root}: holds {missing}, the literature's layout; name your data with `coco`, `voc` or `yolo`"
     )
 
 

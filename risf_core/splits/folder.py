@@ -16,6 +16,7 @@ from risf_core.choices import Benchmark, DatasetKind, Layout
 from risf_core.errors import DataError, OutputError, listing
 from risf_core.files import write_json
 from risf_core.locks import part_folder_of
+from risf_core.splits.preview import PREFIX
 from risf_core.splits.seed_files import classes_from_json, classes_to_json, read_table_file
 from risf_core.splits.split import number_ranges
 from risf_core.vocabulary import ClassVocabulary
@@ -166,9 +167,6 @@ def _resolved(stated: str, folder: Path) -> Path:
     return Path(os.path.normpath(folder / stated))
 
 
-PREVIEW_PREFIX = "preview"  # pictures in a split's folder that belong to no manifest
-
-
 def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None:
     """Raises OutputError where `folder` holds another split (unless `force`) or anything that is no split of risf."""
     if folder.resolve() == Path.cwd():
@@ -196,7 +194,7 @@ def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None
             "whole with --force"
         )
     own = {folder / name for name in other.files}
-    strangers = [path for path in present if path not in own and not path.name.startswith(PREVIEW_PREFIX)]
+    strangers = [path for path in present if path not in own and not path.name.startswith(PREFIX)]
     if strangers:
         names = listing([path.relative_to(folder).as_posix() for path in strangers], most=2)
         raise OutputError(f"{folder}: also holds {names}, of no split; move that away or choose another --out")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +15,21 @@ from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.datasets.annotated import require_classes
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import check_not_read, write_json, write_text
+from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice, benchmark_of, with_novel_classes
 from risf_core.splits.drawing import LADDERS, Rule, draw_seed, seed_shots
 from risf_core.splits.folder import MANIFEST_NAME, HeldOutFile, Manifest, new_folder, refuse_other_split, write_manifest
 from risf_core.splits.pools import class_pools
+from risf_core.splits.preview import Preview, write_contact_sheet
 from risf_core.splits.reading import BASE_NAME, seed_name
 from risf_core.splits.seed_files import base_to_json, seed_to_json
-from risf_core.splits.split import ClassShots, SeedShots
+from risf_core.splits.split import ClassShots, SeedShots, marks_in_words, number_ranges
 from risf_core.splits.split_readme import README_NAME, split_readme
 from risf_core.splits.tfa_reading import PUBLISHED_SEED, read_published_seed
 from risf_core.splits.tfa_writing import write_tfa_datasets, write_tfa_split
 from risf_core.splits.training_sets import base_dataset
 from risf_core.vocabulary import ClassVocabulary
 
-OnProgress = Callable[[str, str, int, int], None]  # what is being done, the unit that is counted, done, in all
 GROUPS: tuple[Group, ...] = ("all", "novel", "base")
 
 
@@ -43,7 +45,7 @@ class SplitSettings:
     at_least: bool = False
     drop_images_with_novel: bool = False
     held_out: Path | None = None
-    published: Path | None = None  # a folder in TFA's layout, for the published seed 0
+    published: Path | None = None  # a folder in TFA's layout, which holds the published seed 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,44 @@ class PreparedSplits:
     manifest: Manifest
     seeds: Mapping[int, SeedShots]
     base: AnnotatedDataset | None  # None where all classes are novel
+    preview: Path | None = None  # the contact sheet
+
+    def lines(self) -> Iterator[str]:
+        """What was drawn and what there is to know about it, a line each."""
+        manifest, base = self.manifest, self.base
+        if self.preview is not None:
+            yield f"contact sheet: {self.preview}"
+        yield (
+            f"{len(manifest.vocabulary)} classes, {len(manifest.vocabulary.novel)} novel ({manifest.novel_set}); "
+            f"shots {','.join(map(str, manifest.shots))}; seeds {number_ranges(manifest.seeds)}"
+        )
+        if base is None:
+            yield "no base set: all classes are novel"
+        else:
+            yield f"base set: {len(base):,} boxes in {len(base.images):,} images"
+        yield from (f"note: {note}" for note in (*manifest.notes, *marks_in_words(self.seeds.values())))
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """What `risf prepare-splits --json` says."""
+        manifest, base = self.manifest, self.base
+        return {
+            "folder": str(self.folder),
+            "benchmark": manifest.benchmark,
+            "novel_set": manifest.novel_set,
+            "classes": len(manifest.vocabulary),
+            "novel": [name for name in manifest.vocabulary.names if name in manifest.vocabulary.novel],
+            "shots": list(manifest.shots),
+            "seeds": list(manifest.seeds),
+            "layouts": list(manifest.layouts),
+            "base": None if base is None else {"boxes": len(base), "images": len(base.images)},
+            "notes": list(manifest.notes),
+            "marks": [
+                {"seed": seed, "shots": mark.shots, "kind": mark.kind, "classes": list(mark.classes), "text": mark.text}
+                for seed, shots in self.seeds.items()
+                for mark in shots.marks
+            ],
+            "preview": None if self.preview is None else str(self.preview),
+        }
 
 
 def prepare_splits(
@@ -62,13 +102,13 @@ def prepare_splits(
     *,
     settings: SplitSettings,
     force: bool = False,
-    on_progress: OnProgress | None = None,
-    before_writing: Callable[[Mapping[int, SeedShots]], None] | None = None,
+    progress: PhaseProgress | None = None,
+    preview: Preview | None = None,
 ) -> PreparedSplits:
     """Draws the shots of every seed and writes them to `folder`, which then holds this split and nothing else.
 
-    The same data and settings write the same bytes. `force` replaces another split whole.
-    `before_writing` sees the drawn seeds; what it raises leaves the folder as it was.
+    The same data and settings write the same bytes. `force` replaces another split whole. With `preview` a contact
+    sheet of the first seed is written beside it; where that cannot be drawn nothing is written.
 
     Raises ConfigError where the settings are at fault, DataError where the data cannot give what is asked for (all
     classes that lack boxes in one line), OutputError where the folder holds something else.
@@ -81,7 +121,7 @@ def prepare_splits(
     labels = _labels(settings.only, dataset.vocabulary)
     asked = _shot_counts(settings.shots, _rule(dataset))
     published = _published(dataset, novel_set, settings)
-    drawn = _draw(dataset, asked, novel_set=novel_set, published=published, settings=settings, on_progress=on_progress)
+    drawn = _draw(dataset, asked, novel_set=novel_set, published=published, settings=settings, progress=progress)
     shots, notes = _drawable(asked, drawn, dataset, labels=labels, settings=settings)
     base = None
     if len(dataset.vocabulary.labels("base")):
@@ -110,21 +150,24 @@ def prepare_splits(
         seed: seed_shots(dataset, by_label, seed=seed, shots=shots, novel_set=novel_set)
         for seed, by_label in chosen.items()
     }
-    if before_writing is not None:
-        before_writing(seeds)
+    sheet = None
     with new_folder(folder) as place:
+        if preview is not None:
+            sheet = write_contact_sheet(place, seeds[settings.seeds[0]], preview, progress=progress)
         if "risf" in settings.layouts:
             _write_risf(place, seeds, base, manifest)
         if "tfa" in settings.layouts:
-            on_file = None if on_progress is None else partial(on_progress, "writing TFA's layout", "files")
+            on_file = None if progress is None else partial(progress, "writing TFA's layout", "files")
             write_tfa_split(place, dataset, chosen, shots=shots, labels=labels, on_file=on_file)
             if dataset.source.kind != "voc" and (len(dataset.source.paths) > 1 or left_out):
                 write_tfa_datasets(place, dataset, held_out=held_out.path if held_out and held_out.is_coco else None)
-        files = sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+        files = sorted(
+            path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file() and path != sheet
+        )
         manifest = replace(manifest, files=(*files, README_NAME, MANIFEST_NAME))
         write_text(place / README_NAME, split_readme(manifest, seeds, base))
         write_manifest(folder, manifest, at=place)
-    return PreparedSplits(folder, manifest, seeds, base)
+    return PreparedSplits(folder, manifest, seeds, base, sheet and folder / sheet.name)
 
 
 def _rule(dataset: AnnotatedDataset) -> Rule:
@@ -145,7 +188,7 @@ def _draw(
     novel_set: str,
     published: Mapping[int, ClassShots] | None,
     settings: SplitSettings,
-    on_progress: OnProgress | None,
+    progress: PhaseProgress | None,
 ) -> dict[int, dict[int, ClassShots]]:
     """Seed -> label -> shots."""
     pools = class_pools(dataset)
@@ -161,8 +204,8 @@ def _draw(
             distinct=benchmark_of(dataset, novel_set) == "own",
             published=published if seed == PUBLISHED_SEED else None,
         )
-        if on_progress is not None:
-            on_progress("drawing", "seeds", place + 1, len(settings.seeds))
+        if progress is not None:
+            progress("drawing", "seeds", place + 1, len(settings.seeds))
     return drawn
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from risf_core.errors import ConfigError, counted
 from risf_core.files import atomic_writer
 from risf_core.images import decode_rgb
 from risf_core.photos import Photo
+from risf_core.progress import PhaseProgress
 from risf_core.records import locate_images
 from risf_core.splits.split import SeedShots
 
+PREFIX = "preview"  # of a sheet's file name; it belongs to no manifest
 TILE = 128  # pixels, the side of a small picture
 GAP = 6
 NAME_WIDTH = 170
@@ -24,6 +26,14 @@ CONTEXT = 0.35  # of the box's longer side, shown around it on every side
 
 BACKGROUND, INK, FAINT, LINE = (250, 250, 248), (34, 34, 34), (120, 120, 116), (226, 226, 222)
 BOX_COLOURS = {True: (224, 76, 32), False: (28, 110, 196)}  # novel, base
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A contact sheet that is asked for."""
+
+    shots: int  # which shot count it shows
+    image_folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,19 +54,16 @@ class _Row:
 
 
 def write_contact_sheet(
-    path: Path,
-    shots: SeedShots,
-    *,
-    count: int,
-    image_folders: Sequence[Path],
-    on_progress: Callable[[int, int], None] | None = None,
-) -> int:
-    """Writes the boxes of `count` shots of every class as one PNG, novel classes first; returns how many it shows.
+    folder: Path, shots: SeedShots, preview: Preview, *, progress: PhaseProgress | None = None
+) -> Path:
+    """Write the boxes of a shot count of every class into the folder as one PNG, novel classes first.
 
     Each small picture is the box with some of its surroundings, turned as the photo's EXIF orientation says; the box is
-    outlined. Raises DataError where the split lacks `count` shots, ImageError where an image is missing or broken.
+    outlined. Raises ConfigError where no folder of photos is named, DataError where the split lacks the shot count,
+    ImageError where an image is missing or broken.
     """
-    vocabulary = shots.boxes.vocabulary
+    count, vocabulary = preview.shots, shots.boxes.vocabulary
+    photos = _find_photos(shots, preview)
     by_label = shots.rows_of(count)
     rows = [
         _Row(name, name in vocabulary.novel, tuple(by_label[label].tolist()))
@@ -69,7 +76,6 @@ def write_contact_sheet(
     sheet = Image.new("RGB", (width, HEADER + sum(row.height for row in rows) + GAP), BACKGROUND)
     pen = ImageDraw.Draw(sheet)
     _write_header(pen, shots, count=count, classes=len(rows), width=width)
-    photos = find_previewed(shots, count=count, image_folders=image_folders)
     top, done, total = HEADER, 0, sum(len(row.rows) for row in rows)
     for line in rows:
         _write_name(pen, line, top=top, width=width)
@@ -79,29 +85,28 @@ def write_contact_sheet(
             left = NAME_WIDTH + place % MOST_A_ROW * (TILE + GAP)
             sheet.paste(tile, (left, top + GAP + place // MOST_A_ROW * (TILE + GAP)))
             done += 1
-            if on_progress is not None:
-                on_progress(done, total)
+            if progress is not None:
+                progress("drawing the contact sheet", "boxes", done, total)
         top += line.height
+    path = folder / f"{PREFIX}-{count}-shots-seed-{shots.seed}.png"
     with atomic_writer(path, "wb") as handle:
         sheet.save(handle, format="PNG", optimize=True)
-    return total
+    return path
 
 
-def find_previewed(shots: SeedShots, *, count: int, image_folders: Sequence[Path]) -> dict[int, Photo]:
-    """The photo of each image that a contact sheet shows, by its position among the images.
-
-    Raises DataError where the split lacks `count` shots, ImageError where an image is missing.
-    """
-    rows = (row for by_label in shots.rows_of(count) for row in by_label.tolist())
+def _find_photos(shots: SeedShots, preview: Preview) -> dict[int, Photo]:
+    """The photo of each image that a contact sheet shows, by its position among the images."""
+    if not preview.image_folders:
+        raise ConfigError("`preview` needs the photos; name their folder with `images`")
+    rows = (row for by_label in shots.rows_of(preview.shots) for row in by_label.tolist())
     used = sorted({int(shots.boxes.image_positions[row]) for row in rows})
     infos = [shots.boxes.images[position] for position in used]
-    found = locate_images(infos, image_folders, among=shots.boxes.images)
+    found = locate_images(infos, preview.image_folders, among=shots.boxes.images)
     return {p: Photo(path, info.size) for p, path, info in zip(used, found, infos, strict=True)}
 
 
 def _write_header(pen: ImageDraw.ImageDraw, shots: SeedShots, *, count: int, classes: int, width: int) -> None:
-    plural = "shot" if count == 1 else "shots"
-    pen.text((GAP * 2, 10), f"{count} {plural} of {classes} classes, seed {shots.seed}", INK, font=_font(20))
+    pen.text((GAP * 2, 10), f"{counted(count, 'shot')} of {classes} classes, seed {shots.seed}", INK, font=_font(20))
     pen.text((GAP * 2, 35), f"{shots.novel_set}", FAINT, font=_font(13))
     left = GAP * 2 + int(pen.textlength(shots.novel_set, font=_font(13))) + 18
     for novel, word in ((True, "novel"), (False, "base")):
@@ -116,7 +121,7 @@ def _write_name(pen: ImageDraw.ImageDraw, line: _Row, *, top: int, width: int) -
     while pen.textlength(name, font=_font(15)) > NAME_WIDTH - 3 * GAP and len(name) > 1:
         name = name[:-2] + "…"
     pen.text((GAP * 2, top + GAP + 2), name, INK, font=_font(15))
-    boxes = f"{len(line.rows)} {'box' if len(line.rows) == 1 else 'boxes'}"
+    boxes = "1 box" if len(line.rows) == 1 else f"{len(line.rows)} boxes"
     pen.text((GAP * 2, top + GAP + 23), f"{'novel' if line.novel else 'base'}, {boxes}", FAINT, font=_font(12))
     pen.line((0, top + line.height - 1, width, top + line.height - 1), LINE)
 

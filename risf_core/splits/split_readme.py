@@ -23,7 +23,7 @@ def split_readme(manifest: Manifest, seeds: Mapping[int, SeedShots], base: Annot
         + (f" without the images of {manifest.held_out.path.name}" if manifest.held_out else "")
         + ".",
         _base(manifest, base),
-        "Made by `risf prepare-splits`; `risf prepare-splits --check` on this folder verifies it against its source.",
+        "Made by `risf prepare-splits`; `risf check-split` on this folder verifies it against its source.",
         "## Files\n\n" + "\n".join(_files(manifest, base)),
     ]
     if manifest.notes:
@@ -47,7 +47,7 @@ def _files(manifest: Manifest, base: AnnotatedDataset | None) -> list[str]:
         lines += [
             "- `shots/seed*.json`: the frozen boxes of a seed (`boxes`, x y width height in pixels) and, by shot count "
             "and class, which of them (`shots`)",
-            "- `classes/*.txt`: the classes, one a line, in the published order",
+            "- `classes/*.txt`: the classes, one per line, in the published order",
         ]
         if base is not None:
             lines.append("- `base.json`: the images and boxes of base training")

@@ -88,7 +88,7 @@ def test_an_empty_folder_is_told_what_to_name(risf: Run) -> None:
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
         "error: datasets: holds neither cocosplit/datasplit/trainvalno5k.json nor VOC2007 nor VOC2012, the literature's"
-        " layout; name your data with --coco FILE, --voc FOLDER or --yolo data.yaml\n"
+        " layout; name your data with --coco, --voc or --yolo\n"
     )
 
 
@@ -164,7 +164,7 @@ def test_yolo_folders_are_read(risf: Run, tmp_path: Path) -> None:
     )
     assert (done.exit_code, done.stdout) == (0, "s\n"), done.stderr
     assert (tmp_path / "s/preview-2-shots-seed-0.png").is_file()
-    assert risf("prepare-splits", "--check", "s").exit_code == 0
+    assert risf("check-split", "s").exit_code == 0
 
 
 def test_risf_yaml_holds_the_options_and_the_place(risf: Run, own_data: Path, tmp_path: Path) -> None:
@@ -192,14 +192,14 @@ def test_data_that_are_typed_beat_those_of_risf_yaml(risf: Run, own_data: Path, 
 
 def test_check_prints_what_the_split_holds(risf: Run, own_data: Path) -> None:
     risf("prepare-splits", "--coco", own_data, "--novel", "dent", "--shots", "1,3", "--seeds", "0-2", "--out", "s")
-    done = risf("prepare-splits", "--check", "s")
+    done = risf("check-split", "s")
     assert done.exit_code == 0
     assert "s: sound" in done.stderr
     lines = [line.split() for line in done.stdout.splitlines()]
     assert ["class", "1", "3", "images", "per", "image"] in lines
     assert ["dent", "1", "3", "3.0", "1.00"] in lines
     assert done.stdout.index("1 novel class") < done.stdout.index("1 base class")
-    content = json.loads(risf("prepare-splits", "--check", "s", "--seeds", "1", "--json").stdout)
+    content = json.loads(risf("check-split", "s", "--seeds", "1", "--json").stdout)
     assert (content["sound"], content["seeds"], content["faults"]) == (True, [1], [])
     assert content["classes"][1]["boxes"] == {"1": [1, 1], "3": [3, 3]}
 
@@ -210,23 +210,11 @@ def test_check_does_not_take_what_risf_yaml_says_of_drawing(risf: Run, own_data:
         "novel: scratch\nimages: photos\nprepare-splits:\n  coco: nowhere.json\n  held_out: nothing.json\n"
         "  seeds: 7\n  shots: 2\n  out: elsewhere\n  layout: tfa\n  force: true\n  preview: 9\n"
     )
-    done = risf("prepare-splits", "--check", "s", "--json")
+    done = risf("check-split", "s", "--json")
     assert done.exit_code == 0, done.stderr
     assert (json.loads(done.stdout)["seeds"], json.loads(done.stdout)["preview"]) == ([0, 1, 2], None)
-    assert risf("prepare-splits", "--check", "s", "--preview", "1").exit_code == 0  # the photos are risf.yaml's
-    assert risf("prepare-splits", "--check", "s", "--held-out", "nothing.json").exit_code == 1
-
-
-@pytest.mark.parametrize(
-    "option",
-    [["--shots", "1"], ["--out", "x"], ["--force"], ["--layout", "tfa"], ["--only", "dent"], ["--at-least"],
-     ["--drop-images-with-novel"], ["--published", "x"]],
-    ids=lambda option: option[0],
-)  # fmt: skip
-def test_options_of_drawing_beside_check_are_refused(risf: Run, option: list[str]) -> None:
-    done = risf("prepare-splits", "--check", "s", *option)
-    assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr == f"error: {option[0]} is for drawing, and --check draws nothing; leave it out\n"
+    assert risf("check-split", "s", "--preview", "1").exit_code == 0  # the photos are risf.yaml's
+    assert risf("check-split", "s", "--held-out", "nothing.json").exit_code == 1
 
 
 @pytest.mark.parametrize(
@@ -234,7 +222,7 @@ def test_options_of_drawing_beside_check_are_refused(risf: Run, option: list[str
     [
         (["--preview", "2", "--images", "photos"], "the split holds 1, 3 shots; got 2"),
         (["--preview", "3", "--images", "empty"], "empty: holds no photo"),
-        (["--preview", "3"], "--preview needs the photos: name their folder with --images"),
+        (["--preview", "3"], "--preview needs the photos; name their folder with --images"),
     ],
 )
 def test_what_a_contact_sheet_lacks_is_told_before_the_split_is_written(
@@ -250,7 +238,7 @@ def test_what_a_contact_sheet_lacks_is_told_before_the_split_is_written(
 def test_check_names_the_faults_and_ends_with_1(risf: Run, own_data: Path) -> None:
     risf("prepare-splits", "--coco", own_data, "--shots", "1", "--seeds", "0", "--out", "s")
     own_data.write_text(own_data.read_text() + " ")
-    done = risf("prepare-splits", "--check", "s")
+    done = risf("check-split", "s")
     assert done.exit_code == 1
     assert "fault: the source is not what the split was drawn from (its SHA-256 differs): own.json" in done.stderr
     assert done.stderr.endswith("error: s: the split is not sound, 1 fault (named above)\n")
@@ -260,10 +248,10 @@ def test_check_reads_the_layout_that_people_have(risf: Run, published_layout: Pa
     risf("prepare-splits", "--novel", "voc1", "--seeds", "1", "--layout", "tfa", "--out", "theirs")
     for name in ("split.json", "README.md"):
         (tmp_path / "theirs" / name).unlink()
-    done = risf("prepare-splits", "--check", "theirs", "--novel", "voc1")
+    done = risf("check-split", "theirs", "--novel", "voc1")
     assert done.exit_code == 1
     assert "with --voc, for their boxes" in done.stderr
-    done = risf("prepare-splits", "--check", "theirs", "--novel", "voc1", "--voc", "datasets")
+    done = risf("check-split", "theirs", "--novel", "voc1", "--voc", "datasets")
     assert done.exit_code == 0, done.stderr
     assert "5 novel classes" in done.stdout
 
@@ -275,11 +263,11 @@ def test_a_contact_sheet_is_drawn_with_the_split_or_later(risf: Run, own_data: P
     assert sheet.name == "preview-3-shots-seed-4.png"
     with Image.open(sheet) as picture:
         assert picture.format == "PNG"
-    risf("prepare-splits", "--check", "s", "--seeds", "5", "--preview", "1", "--images", "photos")
+    risf("check-split", "s", "--seeds", "5", "--preview", "1", "--images", "photos")
     assert (tmp_path / "s/preview-1-shots-seed-5.png").is_file()
     assert risf("prepare-splits", *options).exit_code == 0  # a picture does not make it another split
-    done = risf("prepare-splits", "--check", "s", "--preview", "1")
-    assert done.stderr.endswith("error: --preview needs the photos: name their folder with --images\n")
+    done = risf("check-split", "s", "--preview", "1")
+    assert done.stderr.endswith("error: --preview needs the photos; name their folder with --images\n")
 
 
 def test_another_split_in_the_folder_needs_force(risf: Run, own_data: Path, tmp_path: Path) -> None:

@@ -175,8 +175,8 @@ def test_a_folder_in_tfas_layout_is_checked_with_the_source_that_is_named(split:
     report = check_split(split, novel="dog")
     assert report.faults == ()
     assert report.notes == (
-        "the boxes are not compared with a source: none is named (--coco)",
-        "training and test images are not compared: no test images are named (--held-out)",
+        "the boxes are not compared with a source: none is named (`coco`)",
+        "training and test images are not compared: no test images are named (`held_out`)",
     )
     source = read_coco_dataset(split.parent / "own.json")
     assert check_split(split, novel="dog", dataset=source).faults == ()

@@ -12,7 +12,7 @@ from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.errors import DataError, ImageError
 from risf_core.photos import ImageInfo
 from risf_core.splits import SeedShots, SplitSettings, prepare_splits
-from risf_core.splits.preview import BOX_COLOURS, GAP, HEADER, NAME_WIDTH, TILE, write_contact_sheet
+from risf_core.splits.preview import BOX_COLOURS, GAP, HEADER, NAME_WIDTH, TILE, Preview, write_contact_sheet
 from risf_core.vocabulary import ClassVocabulary
 
 
@@ -43,9 +43,9 @@ def tile(sheet: Image.Image, line: int) -> np.ndarray:
 def test_novel_classes_stand_first_and_each_box_is_outlined_in_its_surroundings(
     shots: SeedShots, tmp_path: Path
 ) -> None:
-    count = write_contact_sheet(tmp_path / "sheet.png", shots, count=1, image_folders=[tmp_path])
-    assert count == 2
-    with Image.open(tmp_path / "sheet.png") as opened:
+    path = write_contact_sheet(tmp_path, shots, Preview(1, (tmp_path,)))
+    assert path == tmp_path / "preview-1-shots-seed-4.png"
+    with Image.open(path) as opened:
         sheet = opened.convert("RGB")
     for line, colour in ((0, (0, 255, 0)), (1, (0, 0, 255))):
         shown = tile(sheet, line)
@@ -58,21 +58,23 @@ def test_novel_classes_stand_first_and_each_box_is_outlined_in_its_surroundings(
 
 def test_a_split_without_that_count_and_a_missing_photo_are_named(shots: SeedShots, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        write_contact_sheet(tmp_path / "sheet.png", shots, count=5, image_folders=[tmp_path])
+        write_contact_sheet(tmp_path, shots, Preview(5, (tmp_path,)))
     assert str(caught.value) == "the split holds 1 shots; got 5"
     (tmp_path / "photo.png").rename(tmp_path / "other.jpg")
     with pytest.raises(ImageError) as caught:
-        write_contact_sheet(tmp_path / "sheet.png", shots, count=1, image_folders=[tmp_path])
+        write_contact_sheet(tmp_path, shots, Preview(1, (tmp_path,)))
     assert str(caught.value).startswith("1 of 1 images have no photo in ")
-    assert not (tmp_path / "sheet.png").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["other.jpg"]
 
 
 def test_real_photos_make_a_sheet(real_data: Path, tmp_path: Path) -> None:
     data = read_coco_dataset(real_data / "instances.json")
     settings = SplitSettings(novel="person,car", only="person,cup", shots=(5,), seeds=(4,))
     drawn = prepare_splits(data, tmp_path / "s", settings=settings).seeds[4]
-    path = tmp_path / "s/preview.png"
-    assert write_contact_sheet(path, drawn, count=5, image_folders=[real_data / "photos"]) == 10
+    shown: list[tuple[object, ...]] = []
+    preview = Preview(5, (real_data / "photos",))
+    path = write_contact_sheet(tmp_path / "s", drawn, preview, progress=lambda *figures: shown.append(figures))
+    assert shown[-1] == ("drawing the contact sheet", "boxes", 10, 10)
     with Image.open(path) as sheet:
         assert sheet.height == HEADER + 2 * (TILE + 2 * GAP) + GAP
         assert len(sheet.convert("RGB").getcolors(10**7)) > 5000
