@@ -40,6 +40,17 @@ class DataUnpickler(pickle._Unpickler):  # the one in Python: its memo is a dict
     dispatch: ClassVar[dict[int, Any]] = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
 
 
+def fault_of_text(path: Path) -> str | None:
+    """What a text is that was saved in place of a file of weights, and what to do; None where it is none. OSError."""
+    with open(path, "rb") as handle:
+        start = handle.read(200).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
+    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
+        return "is a web page, not the file itself; download the file by its direct link"
+    return None
+
+
 def fault_of_torch_file(path: Path) -> str | None:
     """Why a file must not be given to `torch.load`; None where it may be.
 

@@ -21,17 +21,22 @@ from risf_core.detector.checkpoint_names import (
     architecture_of,
     block_counts_of,
     class_count_of,
+    foreign_names,
     from_caffe2,
     identity_affines,
     identity_statistics,
+    wrapper_prefix,
 )
 from risf_core.detector.pickles import load_torch_or_pickle
 from risf_core.detector.runs import RUN_FILE, RUN_WEIGHTS_PREFIX, RunDescription, description_of_json, read_run
-from risf_core.errors import CheckpointError, listing
+from risf_core.errors import CheckpointError
+from risf_core.unpickling import fault_of_text
 from risf_core.vocabulary import ClassVocabulary
 
 METADATA_KEY = "risf"  # where our own files say what architecture and classes the weights are of
 
+# Under which keys trainers put the network, the first that is there
+_NESTED = ("model", "blobs", "state_dict", "model_state_dict", "model_state", "net", "weights", "model_ema", "ema")
 _KNOWN_FORMS = (
     "risf reads DeFRCN's .pth, the MSRA ImageNet .pkl, detectron2's COCO C4 models, safetensors and its own run folders"
 )
@@ -59,8 +64,8 @@ def read_checkpoint(path: Path, *, allow_pickle: bool = False) -> Checkpoint:
     """The weights of a file or of a run folder.
 
     Forms: published DeFRCN (.pth), MSRA ImageNet (.pkl, Caffe2's names), detectron2's COCO C4 (.pkl or .pth, without
-    affines: they are the identity then, and RoIs are pooled to 14x14), safetensors, our run folders. A file that lies
-    in a run folder is of the run's architecture and classes. Raises CheckpointError.
+    affines: they are the identity then, and RoIs are pooled to 14x14), safetensors, our run folders. A file in a
+    run folder is of the run's architecture and classes. Raises CheckpointError.
     """
     if not path.exists():
         raise CheckpointError(f"{path}: there is no such checkpoint; check the path")
@@ -90,15 +95,17 @@ def _completed(
 ) -> Checkpoint:
     """The checkpoint of a file's arrays: named as the network's, with what its form implies."""
     state: dict[str, Tensor] = {}
+    prefix = wrapper_prefix(found) or ""
     for name, value in found.items():
-        plain = name.removeprefix("module.")  # as DistributedDataParallel saves
+        bare = name.replace("_orig_mod.", "")  # as torch.compile names a module
+        plain = bare.removeprefix(prefix) if bare.startswith(prefix) else ""
         ours = from_caffe2(name) if form == "msra" else plain if _is_parameter(plain) else None
         if ours is None:
             left_out = (*left_out, name)
         else:
             state[ours] = value
     if "backbone.res2.0.conv1.weight" not in state:
-        raise CheckpointError(f"{source}: {_foreign(found)}; {_KNOWN_FORMS}")
+        raise CheckpointError(f"{source}: {foreign_names(found)}; {_KNOWN_FORMS}")
     implied = identity_statistics(state)
     whole = CLASS_LAYER in state
     if whole and not any(name in state for name in AFFINES):
@@ -112,7 +119,7 @@ def _completed(
         architecture = architecture_of(state, pooler_resolution=pooler)
     if architecture is None:
         raise CheckpointError(
-            f"{source}: has {'-'.join(map(str, block_counts_of(state)))} blocks in res2 to res5, which is no "
+            f"{source}: has {'-'.join(map(str, block_counts_of(state)))} blocks in res2 to res5, which is not an "
             "architecture of risf (R-50: 3-4-6-3, R-101: 3-4-23-3)"
         )
     vocabulary = description.vocabulary if description is not None else None
@@ -143,7 +150,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], RunDescription | N
             metadata = opened.metadata() or {}
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: is cut short or damaged ({error}); copy or download it again") from None
+        damage = f"is cut short or damaged ({' '.join(str(error).split())[:120]}); copy or download it again"
+        raise CheckpointError(f"{path}: {fault_of_text(path) or damage}") from None
     return state, _description(metadata.get(METADATA_KEY), path)
 
 
@@ -154,9 +162,8 @@ def _read_torch_or_pickle(
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds {type(content).__name__}, not named arrays; {_KNOWN_FORMS}")
     description = _description(content.get(METADATA_KEY), path)
-    inner = next((content[key] for key in ("model", "blobs") if isinstance(content.get(key), dict)), None)
-    beside = tuple(str(key) for key in content if key not in ("model", "blobs", METADATA_KEY)) if inner else ()
-    arrays = {str(name): _tensor(value) for name, value in (content if inner is None else inner).items()}
+    inner, beside = _innermost(content)
+    arrays = {str(name): _tensor(value) for name, value in inner.items()}
     state = {name: value for name, value in arrays.items() if value is not None}
     others = tuple(name for name, value in arrays.items() if value is None and name != METADATA_KEY)
     if content.get("__author__") == "torchvision" or content.get("matching_heuristics") or "stem.conv1.weight" in state:
@@ -166,6 +173,24 @@ def _read_torch_or_pickle(
         )
     form: CheckpointForm = "msra" if "conv1_w" in state else "detectron2" if "__author__" in content else "defrcn"
     return state, form, (*beside, *others), description
+
+
+def _innermost(content: dict[Any, Any]) -> tuple[dict[Any, Any], tuple[str, ...]]:
+    """The dict of arrays in a checkpoint, at most two levels down, and the keys beside it.
+
+    Where several hold the network, the one under the first known key: averaged weights (EMA) last.
+    """
+    waiting: list[tuple[dict[Any, Any], tuple[str, ...], int]] = [(content, (), 0)]
+    for inner, beside, depth in waiting:  # grows on the way
+        if wrapper_prefix(map(str, inner)) is not None or "conv1_w" in inner:
+            return inner, beside
+        nested = [key for key, value in inner.items() if isinstance(value, dict) and key != METADATA_KEY]
+        for key in sorted(nested, key=lambda key: _NESTED.index(key) if key in _NESTED else len(_NESTED)):
+            if depth < 2:
+                others = (str(other) for other in inner if other not in (key, METADATA_KEY))
+                waiting.append((inner[key], (*beside, *others), depth + 1))
+    known = [inner for inner, _, _ in waiting if any(_tensor(value) is not None for value in inner.values())]
+    return (known or [content])[0], ()
 
 
 def _tensor(value: Any) -> Tensor | None:
@@ -183,11 +208,3 @@ def _description(stated: Any, path: Path) -> RunDescription | None:
         return description_of_json(json.loads(stated) if isinstance(stated, str) else stated, path)
     except json.JSONDecodeError:
         raise CheckpointError(f"{path}: its {METADATA_KEY!r} note is not JSON; write the file again") from None
-
-
-def _foreign(found: Mapping[str, Tensor]) -> str:
-    if "layer1.0.conv1.weight" in found:
-        return "has torchvision's names and wants torchvision's input, which DeFRCN's network does not take"
-    if not found:
-        return "holds no array"
-    return f"holds no backbone of this network (its arrays: {listing(list(found), most=3)})"

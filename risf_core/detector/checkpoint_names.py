@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from risf_core.detector.architecture import ARCHITECTURES, Architecture
+from risf_core.errors import listing
 
 AFFINES = ("affine_rpn.weight", "affine_rpn.bias", "affine_rcnn.weight", "affine_rcnn.bias")
 CLASS_LAYER = "roi_heads.box_predictor.cls_score.weight"
@@ -29,6 +30,19 @@ _OUR_BLOCK = re.compile(
     r"(?:backbone|roi_heads)\.res([2-5])\.(\d+)\.(shortcut|conv[123])\.(weight|norm\.weight|norm\.bias)"
 )
 
+_ANCHOR = "backbone.res2.0.conv1.weight"  # every detector and backbone of the network has it
+_TEACHER = "modelTeacher."  # beside a student, of which it is the average: the one that is tested
+# Whose weights have such a name
+_FOREIGN = {
+    r"(module\.)?layer1\.0\.conv1\.weight": "has torchvision's names of a ResNet, whose input and strides are others",
+    r".*backbone\.(fpn_|bottom_up\.|fpn\.|body\.).*": "has a feature pyramid (FPN), which DeFRCN's network lacks",
+    r"(backbone\.layer1|neck|bbox_head|roi_head|rpn_head)\..*": "is of mmdetection, whose network is another",
+    r"(model\.)?vision_model\..*|text_model\..*": "is of transformers' CLIP, not a detector",
+    r"visual\.(conv1|transformer|trunk)\..*": "is an image-text encoder of open_clip, not a detector",
+    r".*(class_embed|transformer\.(encoder|decoder)\.layers).*": "is of DETR's family, whose network is another",
+    r"model\.\d+\.(conv|cv1|m)\..*": "is of Ultralytics' YOLO, whose network is another",
+}
+
 _STAGES = ("backbone.res2", "backbone.res3", "backbone.res4", "roi_heads.res5")
 
 
@@ -43,6 +57,28 @@ def from_caffe2(name: str) -> str | None:
         return _CAFFE2_STEM.get(name)
     stage, number, branch, part = block.groups()
     return f"{_STAGES[int(stage) - 2]}.{number}.{_CAFFE2_CONVOLUTIONS[branch]}.{_CAFFE2_PARTS[part]}"
+
+
+def wrapper_prefix(names: Iterable[str]) -> str | None:
+    """What wrappers (DDP, torch.compile, Lightning, a teacher) put before the network's names; None: it is not there.
+
+    >>> wrapper_prefix(["module.backbone.res2.0.conv1.weight"])
+    'module.'
+    """
+    plain = (str(name).replace("_orig_mod.", "") for name in names)
+    found = [name.removesuffix(_ANCHOR) for name in plain if name.endswith(_ANCHOR)]
+    return _TEACHER if _TEACHER in found else min(found, key=len, default=None)
+
+
+def foreign_names(names: Iterable[str]) -> str:
+    """Whose weights these are, by their names, where they are not the network's."""
+    listed = list(names)
+    for pattern, whose in _FOREIGN.items():
+        if any(re.fullmatch(pattern, name) for name in listed):
+            return whose
+    if not listed:
+        return "holds no array under a name"
+    return f"holds no backbone of this network (its arrays: {listing(listed, most=3)})"
 
 
 def to_caffe2(name: str) -> str | None:

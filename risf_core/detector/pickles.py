@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from risf_core.errors import CheckpointError
-from risf_core.unpickling import ZIP_START, DataUnpickler, RefusedPickle, fault_of_torch_file
+from risf_core.unpickling import ZIP_START, DataUnpickler, RefusedPickle, fault_of_text, fault_of_torch_file
 
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how files of torch before 1.6 begin
 
@@ -33,7 +33,7 @@ def load_torch_or_pickle(path: Path, *, allow_pickle: bool = False) -> Any:  # A
             return _load(handle, path, allow_pickle=allow_pickle)
         except RefusedPickle as refused:
             raise CheckpointError(_refusal(path, str(refused))) from None
-        except (ImportError, AttributeError) as error:  # --allow-pickle, and a class that is not installed
+        except (ImportError, AttributeError) as error:  # `allow_pickle`, and a class that is not installed
             raise CheckpointError(f"{path}: needs a package that is not installed here: {error}") from None
         except (
             pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, MemoryError,
@@ -56,10 +56,8 @@ def _load(handle: IO[bytes], path: Path, *, allow_pickle: bool) -> Any:
         handle.seek(0)  # not tensors alone: arrays may be among them
         return torch.load(handle, map_location="cpu", weights_only=False, pickle_module=_TensorsAndArrays)
     if not start.startswith(b"\x80"):  # every binary pickle's first byte
-        raise CheckpointError(
-            f"{path}: is no checkpoint: neither a torch file, nor a pickle, nor safetensors; "
-            "was a web page saved instead of the file?"
-        )
+        fault = fault_of_text(path) or "is not a checkpoint (a torch file, a pickle or safetensors); pass another file"
+        raise CheckpointError(f"{path}: {fault}")
     # latin1 reads what Python 2 pickled, as the MSRA models were
     unpickler = pickle.Unpickler if allow_pickle else _ArrayUnpickler
     return unpickler(handle, encoding="latin1").load()

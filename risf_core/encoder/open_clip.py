@@ -23,7 +23,6 @@ from risf_core.encoder.open_clip_model import (
     build_model,
     build_tokenizer,
     check_prompt_lengths,
-    encode_prompts,
     preprocessing_of,
 )
 from risf_core.encoder.protocol import ImageCrops
@@ -59,11 +58,11 @@ class OpenClipEncoder:
             compat_released: crops as the authors' public code makes them, one image a batch.
         """
         if compat_released and crop != "squash":
-            raise ConfigError(f"--compat released cuts crops in its own way; leave out --crop {crop}")
+            raise ConfigError(f"`compat=released` cuts crops in its own way; leave out `crop={crop}`")
         if batch_size is not None and batch_size < 1:
-            raise ConfigError(f"--batch-size must be 1 or more, got {batch_size}")
+            raise ConfigError(f"`batch_size` must be 1 or more, got {batch_size}")
         if workers is not None and workers < 0:
-            raise ConfigError(f"--workers must be 0 or more, got {workers}")
+            raise ConfigError(f"`workers` must be 0 or more, got {workers}")
         self.source = source
         self.device = device
         self.precision = precision
@@ -114,7 +113,7 @@ class OpenClipEncoder:
         with torch.inference_mode():
             for start in range(0, len(texts), 256):
                 tokens = self._tokenizer(list(texts[start : start + 256])).to(self.device)
-                parts.append(encode_prompts(self._model, tokens).float().cpu())
+                parts.append(functional.normalize(self._model.encode_text(tokens), dim=-1).float().cpu())
         embeddings: NDArray[np.float32] = torch.cat(parts).numpy()
         return embeddings
 

@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import open_clip
 import torch
 from safetensors import SafetensorError, safe_open
-from torch.nn import functional
 
 from risf_core.encoder.torchscript import read_torchscript
 from risf_core.encoder.weights import EncoderSource, is_torchscript
@@ -70,13 +69,19 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
     except RuntimeError as error:
         if "state_dict" not in str(error):
             raise EncoderError(f"{source.weights}: cannot be read as weights ({_first_line(error)})") from error
-        raise EncoderError(
-            f"{misfit} ({_misfit(error)}); pass the --clip NAME or --clip-config they belong to"
-        ) from error
+        if "vision_model." in str(error):
+            raise EncoderError(
+                f"{source.weights}: is CLIP in the form of Hugging Face's transformers; pass weights in "
+                "open_clip's form (`clip=hf-hub:ORG/REPO`, or its open_clip_model.safetensors)"
+            ) from error
+        raise EncoderError(f"{misfit} ({_misfit(error)}); pass the `clip` or `clip_config` they belong to") from error
     except AssertionError as error:  # how open_clip refuses what it cannot stretch
         reason = f"{misfit} ({_first_line(error)})"
-        raise EncoderError(f"{reason}; pass the --clip NAME or --clip-config they belong to") from error
-    except (OSError, ValueError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
+        raise EncoderError(f"{reason}; pass the `clip` or `clip_config` they belong to") from error
+    except (  # what torch, safetensors and open_clip raise on a damaged file or one that holds other things
+        OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, pickle.UnpicklingError,
+        SafetensorError,
+    ) as error:  # fmt: skip
         raise EncoderError(
             f"{source.weights}: cannot be read as weights ({type(error).__name__}: {_first_line(error)}); "
             "pass a file of weights (safetensors, pt), or fetch it again"
@@ -108,23 +113,6 @@ def build_tokenizer(source: EncoderSource) -> Tokenizer:
     return tokenizer
 
 
-def encode_prompts(model: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """The embeddings of tokenized texts (T, context length), (T, D), of unit length.
-
-    A causal text tower that takes its output from the end mark sees nothing of what stands behind it, so the padding
-    behind the longest text is left out: short prompts cost about a tenth.
-    """
-    tower, prefix = (model.text, "text.") if hasattr(model, "text") else (model, "")
-    if not _reads_to_end_mark(tower):
-        return functional.normalize(model.encode_text(tokens), dim=-1)
-    positions, mask = tower.positional_embedding, tower.attn_mask
-    length = int(tokens.argmax(dim=-1).max()) + 1
-    shortened = {f"{prefix}positional_embedding": positions[:length], f"{prefix}attn_mask": mask[:length, :length]}
-    outputs = torch.func.functional_call(model, shortened, args=(), kwargs={"text": tokens[:, :length]})
-    features: torch.Tensor = outputs["text_features"] if isinstance(outputs, dict) else outputs[1]
-    return features
-
-
 def check_prompt_lengths(source: EncoderSource, tokenizer: Tokenizer, texts: Sequence[str]) -> None:
     """Refuse texts that the encoder would cut short. Raises EncoderError."""
     most = int(source.model_config["text_cfg"].get("context_length", 77))
@@ -133,18 +121,8 @@ def check_prompt_lengths(source: EncoderSource, tokenizer: Tokenizer, texts: Seq
         if length is not None and length > most:
             raise EncoderError(
                 f"the prompt {text!r} is {length} tokens long and {source.name} reads {most}; "
-                "shorten --template or give the class a shorter --alias"
+                "shorten `template` or give the class a shorter `alias`"
             )
-
-
-def _reads_to_end_mark(tower: Any) -> bool:
-    """Whether a text tower takes its output from the end mark (the largest token) and sees nothing behind it."""
-    pool = getattr(tower, "text_pool_type", getattr(tower, "pool_type", None))
-    mask, positions = getattr(tower, "attn_mask", None), getattr(tower, "positional_embedding", None)
-    if pool != "argmax" or mask is None or positions is None or getattr(tower, "cls_emb", None) is not None:
-        return False
-    ahead = torch.ones_like(mask, dtype=torch.bool).triu(1)
-    return len(positions) == len(mask) and bool(torch.isneginf(mask[ahead]).all())
 
 
 def _open_clip_name(source: EncoderSource) -> str:
@@ -194,7 +172,7 @@ def _check_position_embeddings(source: EncoderSource, model: Any, misfit: str) -
             what = "input size" if name.startswith("visual.") else "text length"
             raise EncoderError(
                 f"{misfit} ({name} is {shape}, the model's {wanted[name]}: another {what}); "
-                "pass the --clip NAME or --clip-config they belong to"
+                "pass the `clip` or `clip_config` they belong to"
             )
 
 

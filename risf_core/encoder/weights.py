@@ -1,4 +1,4 @@
-"""Which model and weights a person means: a tag of open_clip, a local file, a folder or a config of their own."""
+"""Which model and weights a person means: a tag of open_clip, a local file, a folder or a custom config."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 from risf_core.choices import DEFAULT_CLIP
 from risf_core.errors import EncoderError, did_you_mean, listing
 from risf_core.files import read_json
+from risf_core.unpickling import fault_of_text
 
 _WEIGHT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _CONFIG_NAME = "open_clip_config.json"
@@ -30,7 +31,7 @@ class EncoderSource:
     model_config: Mapping[str, Any]  # open_clip's embed_dim, vision_cfg, text_cfg ...
     weights: Path
     preprocess: Mapping[str, Any] = field(default_factory=dict)  # mean, std, interpolation where they are stated
-    folder: Path | None = None  # where a tokenizer of the model's own lies
+    folder: Path | None = None  # of the model's own tokenizer
 
 
 def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, config: Path | None = None) -> EncoderSource:
@@ -43,9 +44,11 @@ def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, confi
     Raises EncoderError, with the file to fetch and how to pass it, where the weights are neither here nor in reach.
     """
     if weights is not None and not weights.is_file():
-        raise EncoderError(f"--clip-weights {weights}: there is no such file")
+        raise EncoderError(f"`clip_weights={weights}`: there is no such file")
+    if weights is not None and (fault := fault_of_text(weights)) is not None:
+        raise EncoderError(f"{weights}: {fault}")
     if config is not None and clip != DEFAULT_CLIP:
-        raise EncoderError(f"--clip {clip} and --clip-config {config} both name the model; pass one of them")
+        raise EncoderError(f"`clip={clip}` and `clip_config={config}` both name the model; pass one of them")
     if config is not None:
         source = _from_config(config, weights)
     elif clip.startswith(("local-dir:", "hf-hub:")):
@@ -67,7 +70,7 @@ def is_torchscript(path: Path) -> bool:
 
 def _from_config(config: Path, weights: Path | None) -> EncoderSource:
     if weights is None:
-        raise EncoderError(f"--clip-config {config} names a model without weights; pass --clip-weights FILE too")
+        raise EncoderError(f"`clip_config={config}` names a model without weights; pass `clip_weights` too")
     content = read_json(config, what="model config")
     model_config, preprocess = _parts_of_config(content, config)
     return EncoderSource(config.stem, None, model_config, weights, preprocess, config.parent)
@@ -78,13 +81,13 @@ def _from_folder(clip: str, weights: Path | None) -> EncoderSource:
     folder = Path(place) if schema == "local-dir" else _repository_snapshot(place)
     config = folder / _CONFIG_NAME
     if not config.is_file():
-        raise EncoderError(f"--clip {clip}: {folder} has no {_CONFIG_NAME}; name a folder in open_clip's form")
+        raise EncoderError(f"`clip={clip}`: {folder} has no {_CONFIG_NAME}; name a folder in open_clip's form")
     model_config, preprocess = _parts_of_config(read_json(config, what="model config"), config)
     if weights is None:
         candidates = [folder / name for name in _WEIGHT_NAMES] + sorted(folder.glob("*.safetensors"))
         weights = next((path for path in candidates if path.is_file()), None)
     if weights is None:
-        raise EncoderError(f"--clip {clip}: {folder} has no weights ({' or '.join(_WEIGHT_NAMES)})")
+        raise EncoderError(f"`clip={clip}`: {folder} has no weights ({' or '.join(_WEIGHT_NAMES)})")
     return EncoderSource(place, None, model_config, weights, preprocess, folder)
 
 
@@ -95,20 +98,20 @@ def _from_name(clip: str, weights: Path | None) -> EncoderSource:
     model_config = open_clip.get_model_config(name)
     if model_config is None:
         raise EncoderError(
-            f"--clip {name!r} is no model of open_clip{did_you_mean(name, open_clip.list_models())}; "
-            "a model of your own needs --clip-config JSON"
+            f"`clip={name}` is not a model of open_clip{did_you_mean(name, open_clip.list_models())}; "
+            "a custom model needs `clip_config`"
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag and tag not in tags:
         raise EncoderError(
-            f"--clip {clip}: {name} has no weights tagged {tag!r}{did_you_mean(tag, tags)}; "
+            f"`clip={clip}`: {name} has no weights tagged {tag!r}{did_you_mean(tag, tags)}; "
             f"tags: {listing(tags, most=12)}"
         )
     if weights is not None:
         return EncoderSource(name, None, model_config, weights, _preprocess_of(name, [tag] if tag else tags))
     if not tag:
         example = f"{name}:{tags[0] if tags else 'TAG'}"
-        raise EncoderError(f"--clip {name} names no weights; add a tag ({example}) or --clip-weights")
+        raise EncoderError(f"`clip={name}` names no weights; add a tag ({example}) or `clip_weights`")
     pretrained = open_clip.get_pretrained_cfg(name, tag)
     if bool(pretrained.get("quick_gelu")) != bool(model_config.get("quick_gelu")):
         raise EncoderError(_quick_gelu_fault(name, f"the tag {tag!r}", bool(pretrained.get("quick_gelu"))))
@@ -126,8 +129,8 @@ def _preprocess_of(name: str, tags: Sequence[str]) -> dict[str, Any]:
     ]
     if any(form != forms[0] for form in forms):
         raise EncoderError(
-            f"--clip {name}: its published weights were trained with different preprocessing; say with whose yours "
-            f"were, as in --clip {name}:{tags[0]} (tags: {listing(tags, most=12)})"
+            f"`clip={name}`: its published weights were trained with different preprocessing; name the tag whose "
+            f"preprocessing yours were trained with, as in `clip={name}:{tags[0]}` (tags: {listing(tags, most=12)})"
         )
     return forms[0] if forms else {}
 
@@ -143,7 +146,7 @@ def _parts_of_config(content: Any, path: Path) -> tuple[dict[str, Any], dict[str
         key for key in ("embed_dim", "vision_cfg", "text_cfg") if not isinstance(content, dict) or key not in content
     ]
     if missing:
-        raise EncoderError(f"{path}: is no model config of open_clip: it lacks {', '.join(missing)}")
+        raise EncoderError(f"{path}: is not a model config of open_clip: it lacks {', '.join(missing)}")
     return content, preprocess
 
 
@@ -165,7 +168,7 @@ def _weights_of_tag(clip: str, pretrained: Mapping[str, Any]) -> Path:
         if cached.is_file():
             return cached
         place = address = url
-    advice = f"fetch {place} on a machine with network and pass it with --clip-weights FILE"
+    advice = f"fetch {place} on a machine with network and pass it with `clip_weights`"
     if not _in_reach(address):
         raise EncoderError(f"{clip}: its weights are not on this machine and there is no network; {advice}")
     try:
@@ -184,7 +187,7 @@ def _repository_snapshot(repository: str) -> Path:
         return config.parent
     advice = (
         f"fetch {_CONFIG_NAME} and {_WEIGHT_NAMES[0]} from https://huggingface.co/{repository} "
-        "on a machine with network and pass their folder with --clip local-dir:FOLDER"
+        "on a machine with network and pass their folder with `clip=local-dir:FOLDER`"
     )
     if not _in_reach(_hub_endpoint()):
         raise EncoderError(f"hf-hub:{repository} is not on this machine and there is no network; {advice}")
@@ -247,10 +250,10 @@ def _check_quick_gelu(source: EncoderSource) -> None:
 def _quick_gelu_fault(name: str, sign: str, wants_it: bool) -> str:
     if wants_it:
         return (
-            f"--clip {name} lacks QuickGELU, with which {sign} was trained, so its numbers would be silently wrong; "
-            f"use --clip {name}-quickgelu"
+            f"`clip={name}` lacks QuickGELU, with which {sign} was trained, so its numbers would be silently wrong; "
+            f"use `clip={name}-quickgelu`"
         )
     return (
-        f"--clip {name} has QuickGELU, without which {sign} was trained, so its numbers would be silently wrong; "
-        f"use --clip {name.removesuffix('-quickgelu')}"
+        f"`clip={name}` has QuickGELU, without which {sign} was trained, so its numbers would be silently wrong; "
+        f"use `clip={name.removesuffix('-quickgelu')}`"
     )

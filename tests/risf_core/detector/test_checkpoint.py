@@ -340,7 +340,7 @@ def refusal(path: Path) -> str:
 def test_files_that_are_no_checkpoint_are_told_apart(tmp_path) -> None:
     assert refusal(tmp_path / "no.pth") == f"{tmp_path / 'no.pth'}: there is no such checkpoint; check the path"
     (tmp_path / "page.pth").write_text("<html>sign in</html>")
-    assert "was a web page saved instead of the file?" in refusal(tmp_path / "page.pth")
+    assert "is a web page, not the file itself" in refusal(tmp_path / "page.pth")
     (tmp_path / "empty").mkdir()
     assert refusal(tmp_path / "empty").endswith("(it has no run.json); name a run or a file of weights")
     write_run(tmp_path / "begun", RunDescription(SMALL, NAMES))
@@ -349,6 +349,80 @@ def test_files_that_are_no_checkpoint_are_told_apart(tmp_path) -> None:
     assert "holds list, not named arrays" in refusal(tmp_path / "list.pth")
     torch.save({"model": {"encoder.weight": torch.ones(1)}}, tmp_path / "vit.pth")
     assert "holds no backbone of this network (its arrays: encoder.weight)" in refusal(tmp_path / "vit.pth")
+
+
+@pytest.mark.parametrize(
+    ("nested", "prefix"),
+    [
+        (("state_dict",), ""),
+        (("model_state_dict",), "module."),
+        (("model_ema",), ""),
+        (("model", "state_dict"), ""),
+        (("epoch-weights",), "_orig_mod."),
+        ((), "module._orig_mod."),
+        (("model",), "modelTeacher."),
+        (("state_dict",), "model.detector."),
+    ],
+)
+@pytest.mark.parametrize("form", ["torch", "pickle"])
+def test_what_trainers_wrap_around_a_network_is_taken_off(tmp_path, nested, prefix, form) -> None:
+    state = random_state()
+    content: dict = {f"{prefix}{name}": value for name, value in state.items()}
+    if prefix == "modelTeacher.":
+        content |= {f"modelStudent.{name}": value + 1 for name, value in state.items()}
+    for key in reversed(nested):
+        content = {"optimizer": {"state": {0: {"momentum_buffer": torch.ones(2)}}}, key: content, "epoch": 3}
+    if form == "torch":
+        torch.save(content, path := tmp_path / "w.pth")
+    else:
+        path = save_pickle(tmp_path / "w.pkl", as_arrays(content))
+    assert same_bits(dict(read_checkpoint(path).state), state)
+
+
+def as_arrays(content: dict) -> dict:
+    """With numpy arrays for tensors."""
+    return {
+        key: as_arrays(value)
+        if isinstance(value, dict)
+        else value.numpy()
+        if isinstance(value, torch.Tensor)
+        else value
+        for key, value in content.items()
+    }
+
+
+def test_averaged_weights_are_taken_where_no_others_are(tmp_path) -> None:
+    own, averaged = random_state(seed=1), random_state(seed=2)
+    torch.save({"model_ema": averaged, "model": own}, tmp_path / "both.pth")
+    assert same_bits(dict(read_checkpoint(tmp_path / "both.pth").state), own)
+    torch.save({"ema": averaged, "model": None}, tmp_path / "ema.pth")
+    assert same_bits(dict(read_checkpoint(tmp_path / "ema.pth").state), averaged)
+
+
+@pytest.mark.parametrize(
+    ("name", "whose"),
+    [
+        ("backbone.fpn_lateral2.weight", "feature pyramid (FPN)"),
+        ("backbone.bottom_up.res2.0.conv1.weight", "feature pyramid (FPN)"),
+        ("backbone.body.layer1.0.conv1.weight", "feature pyramid (FPN)"),
+        ("backbone.layer1.0.conv1.weight", "mmdetection"),
+        ("vision_model.encoder.layers.0.mlp.fc1.weight", "transformers' CLIP"),
+        ("visual.transformer.resblocks.0.attn.in_proj_weight", "open_clip"),
+        ("transformer.encoder.layers.0.linear1.weight", "DETR"),
+        ("model.0.conv.weight", "Ultralytics"),
+    ],
+)
+def test_weights_of_other_networks_are_named(tmp_path, name, whose) -> None:
+    torch.save({"state_dict": {name: torch.ones(1)}, "meta": {}}, tmp_path / "w.pth")
+    assert whose in refusal(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("file", ["w.pth", "w.pkl", "w.safetensors"])
+def test_pointers_and_pages_in_place_of_weights_are_named(tmp_path, file) -> None:
+    (tmp_path / file).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n")
+    assert "is a pointer of Git LFS" in refusal(tmp_path / file)
+    (tmp_path / file).write_text("\n<!DOCTYPE html>\n<title>Sign in</title>")
+    assert "is a web page" in refusal(tmp_path / file)
 
 
 def test_models_converted_from_torchvision_are_refused_because_their_input_differs(tmp_path) -> None:

@@ -152,7 +152,7 @@ def test_a_prompt_over_the_encoders_length_is_refused(tiny):
         make(tiny).encode_texts(["a cat", "cat " * 19])
     assert str(caught.value) == (
         f"the prompt {'cat ' * 19!r} is 21 tokens long and tiny-clip reads 20; "
-        "shorten --template or give the class a shorter --alias"
+        "shorten `template` or give the class a shorter `alias`"
     )
 
 
@@ -181,11 +181,11 @@ def test_the_key_does_not_change_with_what_does_not_and_builds_no_model(tiny, mo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "--batch-size must be 1 or more, got 0"),
-        ({"workers": -1}, "--workers must be 0 or more, got -1"),
+        ({"batch_size": 0}, "`batch_size` must be 1 or more, got 0"),
+        ({"workers": -1}, "`workers` must be 0 or more, got -1"),
         (
             {"compat_released": True, "crop": "pad"},
-            "--compat released cuts crops in its own way; leave out --crop pad",
+            "`compat=released` cuts crops in its own way; leave out `crop=pad`",
         ),
     ],
 )
@@ -203,7 +203,7 @@ def test_weights_of_another_architecture_are_refused(tiny, tmp_path):
     assert str(caught.value) == (
         f"{tiny[1]}: these weights are not of the model wider "
         '(Missing key(s): "visual.transformer.resblocks.1.ln_1.weight" and 11 more); '
-        "pass the --clip NAME or --clip-config they belong to"
+        "pass the `clip` or `clip_config` they belong to"
     )
 
 
@@ -215,7 +215,7 @@ def test_weights_with_missing_parts_are_refused(tiny, tmp_path):
         make((tiny[0], tmp_path / "partial.safetensors")).encode_texts(["cat"])
     assert str(caught.value) == (
         f"{tmp_path / 'partial.safetensors'}: these weights are not of the model tiny-clip "
-        '(Missing key(s): "visual.proj"); pass the --clip NAME or --clip-config they belong to'
+        '(Missing key(s): "visual.proj"); pass the `clip` or `clip_config` they belong to'
     )
 
 
@@ -226,7 +226,7 @@ def test_weights_of_another_input_size_are_not_stretched(tiny, tmp_path):
         make((config, tiny[1])).encode_texts(["cat"])
     assert str(caught.value) == (
         f"{tiny[1]}: these weights are not of the model larger (visual.positional_embedding is (5, 32), the model's "
-        "(17, 32): another input size); pass the --clip NAME or --clip-config they belong to"
+        "(17, 32): another input size); pass the `clip` or `clip_config` they belong to"
     )
 
 
@@ -239,7 +239,7 @@ def test_weights_of_another_text_length_are_not_stretched(tiny, tmp_path):
             make((config, weights)).encode_texts(["cat"])
         assert str(caught.value) == (
             f"{weights}: these weights are not of the model longer (positional_embedding is (20, 32), the model's "
-            "(77, 32): another text length); pass the --clip NAME or --clip-config they belong to"
+            "(77, 32): another text length); pass the `clip` or `clip_config` they belong to"
         )
 
 

@@ -39,7 +39,7 @@ def test_the_papers_encoder_without_network_names_the_file_to_fetch(no_network):
     assert message_of() == (
         "ViT-L-14-336-quickgelu:openai: its weights are not on this machine and there is no network; fetch "
         "open_clip_model.safetensors from https://huggingface.co/timm/vit_large_patch14_clip_336.openai on a machine "
-        "with network and pass it with --clip-weights FILE"
+        "with network and pass it with `clip_weights`"
     )
 
 
@@ -48,7 +48,7 @@ def test_a_repository_without_network_names_its_files(no_network):
         "hf-hub:timm/vit_base_patch32_clip_224.openai is not on this machine and there is no network; fetch "
         "open_clip_config.json and open_clip_model.safetensors from "
         "https://huggingface.co/timm/vit_base_patch32_clip_224.openai on a machine with network and pass their folder "
-        "with --clip local-dir:FOLDER"
+        "with `clip=local-dir:FOLDER`"
     )
 
 
@@ -66,8 +66,8 @@ def test_weights_in_the_hubs_cache_are_found_without_network(no_network, tmp_pat
 
 def test_an_openai_tag_in_a_config_without_quick_gelu_is_an_error():
     assert message_of("ViT-L-14-336:openai") == (
-        "--clip ViT-L-14-336 lacks QuickGELU, with which the tag 'openai' was trained, so its numbers would be "
-        "silently wrong; use --clip ViT-L-14-336-quickgelu"
+        "`clip=ViT-L-14-336` lacks QuickGELU, with which the tag 'openai' was trained, so its numbers would be "
+        "silently wrong; use `clip=ViT-L-14-336-quickgelu`"
     )
 
 
@@ -75,17 +75,17 @@ def test_a_tag_without_quick_gelu_in_a_config_that_has_it_is_an_error(monkeypatc
     stated = open_clip.get_pretrained_cfg
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda *names: {**stated(*names), "quick_gelu": False})
     assert message_of("ViT-B-32-quickgelu:openai") == (
-        "--clip ViT-B-32-quickgelu has QuickGELU, without which the tag 'openai' was trained, so its numbers would be "
-        "silently wrong; use --clip ViT-B-32"
+        "`clip=ViT-B-32-quickgelu` has QuickGELU, without which the tag 'openai' was trained, so its numbers would be "
+        "silently wrong; use `clip=ViT-B-32`"
     )
 
 
 @pytest.mark.parametrize(
     ("clip", "opening"),
     [
-        ("ViT-L-41:openai", "--clip 'ViT-L-41' is no model of open_clip (did you mean 'ViT-L-16' or 'ViT-L-14'?)"),
-        ("ViT-B-32", "--clip ViT-B-32 names no weights; add a tag (ViT-B-32:openai) or --clip-weights"),
-        ("ViT-B-32:laion", "--clip ViT-B-32:laion: ViT-B-32 has no weights tagged 'laion'"),
+        ("ViT-L-41:openai", "`clip=ViT-L-41` is not a model of open_clip (did you mean 'ViT-L-16' or 'ViT-L-14'?)"),
+        ("ViT-B-32", "`clip=ViT-B-32` names no weights; add a tag (ViT-B-32:openai) or `clip_weights`"),
+        ("ViT-B-32:laion", "`clip=ViT-B-32:laion`: ViT-B-32 has no weights tagged 'laion'"),
     ],
 )
 def test_unknown_names_and_tags_are_refused_with_the_nearest(clip, opening):
@@ -94,7 +94,7 @@ def test_unknown_names_and_tags_are_refused_with_the_nearest(clip, opening):
 
 def test_a_misspelt_tag_beside_local_weights_is_refused(tiny):
     assert message_of("ViT-B-32:opnai", weights=tiny[1]).startswith(
-        "--clip ViT-B-32:opnai: ViT-B-32 has no weights tagged 'opnai' (did you mean 'openai'?); tags: openai, "
+        "`clip=ViT-B-32:opnai`: ViT-B-32 has no weights tagged 'opnai' (did you mean 'openai'?); tags: openai, "
     )
 
 
@@ -105,25 +105,25 @@ def test_local_weights_get_the_preprocessing_that_all_tags_of_the_model_share(ti
 
 def test_where_tags_do_not_share_their_preprocessing_one_must_be_named(tiny):
     assert message_of("ViT-L-14", weights=tiny[1]).startswith(
-        "--clip ViT-L-14: its published weights were trained with different preprocessing; say with whose yours were, "
-        "as in --clip ViT-L-14:openai (tags: openai, "
+        "`clip=ViT-L-14`: its published weights were trained with different preprocessing; name the tag whose "
+        "preprocessing yours were trained with, as in `clip=ViT-L-14:openai` (tags: openai, "
     )
     assert find_encoder("ViT-L-14:laion2b_s32b_b82k", weights=tiny[1]).preprocess["mean"] == [0.5, 0.5, 0.5]
 
 
 def test_a_model_named_twice_is_refused(tiny):
     assert message_of("ViT-B-32", config=tiny[0], weights=tiny[1]) == (
-        f"--clip ViT-B-32 and --clip-config {tiny[0]} both name the model; pass one of them"
+        f"`clip=ViT-B-32` and `clip_config={tiny[0]}` both name the model; pass one of them"
     )
 
 
 def test_a_missing_weights_file_is_named(tmp_path):
-    assert message_of(weights=tmp_path / "x.pt") == f"--clip-weights {tmp_path / 'x.pt'}: there is no such file"
+    assert message_of(weights=tmp_path / "x.pt") == f"`clip_weights={tmp_path / 'x.pt'}`: there is no such file"
 
 
 def test_a_config_without_weights_is_refused(tiny):
     assert message_of(config=tiny[0]) == (
-        f"--clip-config {tiny[0]} names a model without weights; pass --clip-weights FILE too"
+        f"`clip_config={tiny[0]}` names a model without weights; pass `clip_weights` too"
     )
 
 
@@ -131,7 +131,7 @@ def test_a_config_of_another_form_is_refused(tiny, tmp_path):
     path = tmp_path / "other.json"
     path.write_text('{"embed_dim": 4}')
     assert message_of(config=path, weights=tiny[1]) == (
-        f"{path}: is no model config of open_clip: it lacks vision_cfg, text_cfg"
+        f"{path}: is not a model config of open_clip: it lacks vision_cfg, text_cfg"
     )
 
 
@@ -154,8 +154,8 @@ def test_a_config_beside_local_weights_tells_of_quick_gelu(tiny, tmp_path):
     folder = repository(tmp_path / "repo", tiny, quick_gelu=True)
     file = folder / "open_clip_model.safetensors"
     assert message_of(config=tiny[0], weights=file) == (
-        f"--clip tiny-clip lacks QuickGELU, with which {file} (open_clip_config.json beside it says so) was trained, "
-        "so its numbers would be silently wrong; use --clip tiny-clip-quickgelu"
+        f"`clip=tiny-clip` lacks QuickGELU, with which {file} (open_clip_config.json beside it says so) was trained, "
+        "so its numbers would be silently wrong; use `clip=tiny-clip-quickgelu`"
     )
 
 
@@ -195,8 +195,8 @@ def test_openais_own_archives_want_quick_gelu_and_load_with_it(tiny, tmp_path):
     torch.jit.save(torch.jit.script(_Archive(load_file(tiny[1]))), str(path))
     assert is_torchscript(path)
     assert message_of(config=tiny[0], weights=path) == (
-        f"--clip tiny-clip lacks QuickGELU, with which {path} (a TorchScript archive, as OpenAI publishes CLIP) was "
-        "trained, so its numbers would be silently wrong; use --clip tiny-clip-quickgelu"
+        f"`clip=tiny-clip` lacks QuickGELU, with which {path} (a TorchScript archive, as OpenAI publishes CLIP) was "
+        "trained, so its numbers would be silently wrong; use `clip=tiny-clip-quickgelu`"
     )
     config, _ = save_tiny(tmp_path / "quick", "tiny-openai", {**TINY, "quick_gelu": True})
     from_archive = OpenClipEncoder(find_encoder(config=config, weights=path)).encode_texts(["cat"])
@@ -214,3 +214,9 @@ def test_offline_is_asked_once_and_the_hub_variable_is_honoured(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: pytest.fail("the network was used"))
     assert not weights_module._in_reach("https://huggingface.co")
+
+
+def test_a_pointer_in_place_of_weights_is_named_before_anything_is_built(tiny, tmp_path) -> None:
+    (tmp_path / "w.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    message = message_of(config=tiny[0], weights=tmp_path / "w.safetensors")
+    assert f"{tmp_path / 'w.safetensors'}: is a pointer of Git LFS" in message
