@@ -1,7 +1,8 @@
-"""The weights that come with the package, and how right the encoder is."""
+"""The files that come with the package: weights and first detections; and how right the encoder is."""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,11 @@ FILE_NAMES = ("made-clip.json", "made-clip.safetensors", "made-backbone.safetens
 def packaged_files() -> tuple[Path, ...]:
     """The encoder's config and weights, and the backbone that base training starts from."""
     return tuple(Path(__file__).parent / name for name in FILE_NAMES)
+
+
+def first_detections() -> str:
+    """COCO results of a small detector, finetuned with BNRL, on the first 40 test photos (scores over 0.05)."""
+    return gzip.decompress((Path(__file__).parent / "first-detections.json.gz").read_bytes()).decode()
 
 
 def share_right(encoder: CropEncoder, made: MadeDataset) -> float:

@@ -12,7 +12,8 @@ from typer.testing import Result
 from tests.conftest import Run
 
 TINY = ["--photos", "40", "--iterations", "6", "--shots", "1", "--device", "cpu"]
-COMMANDS = ["prepare-splits", "base-train", "finetune", "predict", "rescore", "finetune", "predict", "rescore",
+COMMANDS = ["rescore", "evaluate",
+            "prepare-splits", "base-train", "finetune", "predict", "rescore", "finetune", "predict", "rescore",
             "evaluate", "evaluate", "report"]  # fmt: skip
 
 
@@ -43,6 +44,24 @@ def test_it_runs_the_public_commands_and_says_each_line(done: tuple[Path, Result
     for run, loss in (("cross-entropy-seed0", "cross-entropy"), ("bnrl-seed0", "paper")):
         config = json.loads((folder / "runs" / run / "run.json").read_text())["config"]
         assert (config["loss"]["preset"], config["data"]["setting"]) == (loss, "generalised")
+
+
+def test_it_says_what_it_will_do_and_begins_with_detections_that_come_with_it(done: tuple[Path, Result]) -> None:
+    folder, result = done
+    lines = result.stderr.splitlines()
+    assert lines[0] == "1. re-score and evaluate detections of 40 synthetic scenes: a few seconds"
+    assert lines[1].startswith("2. draw 52 scenes, train a small detector, finetune it on 1 shots with two losses")
+    assert re.fullmatch(rf"about \d+ min on this machine; everything is written to {folder}", lines[2])
+    before, after = (json.loads((folder / f"first/{name}.json").read_text()) for name in ("detections", "rescored"))
+    assert len(before) == 1998
+    assert [row["bbox"] for row in before] == [row["bbox"] for row in after]
+    nap = [
+        100 * found["metrics"]["nAP"] for found in json.loads((folder / "first/figures.json").read_text())["results"]
+    ]
+    assert nap == pytest.approx([5.25, 13.52], abs=0.05)
+    (said,) = [line for line in lines if line.startswith("first result")]
+    assert said == f"first result: re-scoring moved novel AP from {nap[0]:.2f} to {nap[1]:.2f}"
+    assert lines.index(said) < next(n for n, line in enumerate(lines) if "prepare-splits" in line)
 
 
 def test_only_scores_of_novel_classes_move_in_rescoring(done: tuple[Path, Result]) -> None:

@@ -24,12 +24,12 @@ _SCALE = ("--set", "data.short_sides=[288]", "--set", "data.long_side=480", "--s
 
 
 class DemoFolder:
-    """Where each file of the demo lies."""
+    """Where each file of the demo is."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.photos, self.train, self.test = root / "photos", root / "train.json", root / "instances.json"
-        self.novel = root / "novel.txt"
+        self.first, self.novel = root / "first", root / "novel.txt"
         self.split, self.runs = root / "split", root / "runs"
         self.clip_config, self.clip_weights = root / "made-clip.json", root / "made-clip.safetensors"
         self.backbone = root / "made-backbone.safetensors"
@@ -47,6 +47,15 @@ def run_step(arguments: Sequence[object]) -> None:
         code = load_command(words[0]).main(words[1:], prog_name=f"risf {words[0]}", standalone_mode=False)
     if code:  # 130 where the person interrupted
         raise typer.Exit(code)
+
+
+def first_steps(folder: DemoFolder, settings: DemoSettings, *, device: str) -> Iterator[list[object]]:
+    """Re-scoring of the detections that come with the package, and what it did."""
+    before, after = folder.first / "detections.json", folder.first / "rescored.json"
+    truth = folder.first / "instances.json"
+    yield _rescoring(folder, before, after, ["--annotations", truth, "--images", folder.first / "photos"], device)
+    yield ["evaluate", before, after, "--annotations", truth, "--novel", folder.novel,
+           "--bootstrap", settings.resamples, "--out", folder.first / "figures.json"]  # fmt: skip
 
 
 def training_steps(
@@ -74,9 +83,7 @@ def seed_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int, device:
                "--set", "model.classifier_dropout=0.2", *_schedule(settings.few_shot_iterations, rate=0.1)]  # fmt: skip
         before, after = folder.detections(loss, seed), folder.detections(loss, seed, rescored=True)
         yield ["predict", "--weights", run, *data, "--device", device, "--batch-size", 4, "--out", before]
-        yield ["rescore", before, *data, "--novel", folder.novel, "--rescore-classes", "novel",
-               "--clip-config", folder.clip_config, "--clip-weights", folder.clip_weights, "--precision", "fp32",
-               "--device", device, "--cache", "none", "--out", after]  # fmt: skip
+        yield _rescoring(folder, before, after, data, device)
 
 
 def evaluation_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int) -> Iterator[tuple[list[object], Path]]:
@@ -96,6 +103,12 @@ def report_step(folder: DemoFolder, *, seed: int) -> tuple[list[object], Path]:
     page = folder.root / f"seed{seed}" / "report.html"
     return ["report", before, after, "--annotations", folder.test, "--images", folder.photos, "--novel", folder.novel,
             "--bootstrap", QUICK.resamples, "--out", page], page  # fmt: skip
+
+
+def _rescoring(folder: DemoFolder, before: Path, after: Path, data: list[object], device: str) -> list[object]:
+    return ["rescore", before, *data, "--novel", folder.novel, "--rescore-classes", "novel",
+            "--clip-config", folder.clip_config, "--clip-weights", folder.clip_weights, "--precision", "fp32",
+            "--device", device, "--cache", "none", "--out", after]  # fmt: skip
 
 
 def _schedule(iterations: int, *, rate: float) -> list[object]:
