@@ -75,6 +75,7 @@ class AnnotatedDataset:
         crowd: NDArray[np.bool_] | None = None,
         difficult: NDArray[np.bool_] | None = None,
         source: Source = Source("coco", (), ()),
+        notes: tuple[str, ...] = (),
         listed_paths: tuple[str, ...] = (),
     ) -> AnnotatedDataset:
         """The table of these boxes, numbered from 1, with width x height for their areas."""
@@ -91,6 +92,7 @@ class AnnotatedDataset:
             difficult=none if difficult is None else difficult,
             file_rows=np.arange(len(labels), dtype=np.int64),
             source=source,
+            notes=notes,
             listed_paths=listed_paths,
         )
 

@@ -38,6 +38,7 @@ def test_a_sideways_photo_is_measured_as_it_is_shown(yolo_folder: Path) -> None:
 
 def test_lists_of_images_and_several_places_are_read(yolo_folder: Path) -> None:
     (yolo_folder / "part.txt").write_text("./train/images/street.png\n")
+    (yolo_folder / "train/labels/street.txt").write_text(LABEL)
     (yolo_folder / "data.yaml").write_text("train: [part.txt]\nnames: [car, bus]\n")
     assert [info.image_id for info in read_yolo_dataset(yolo_folder).images] == ["street"]
 
@@ -57,7 +58,7 @@ def test_the_hash_follows_the_labels(yolo_folder: Path) -> None:
     assert read_yolo_dataset(yolo_folder).source.sha256 != before
 
 
-NO_LABEL = "is no label; write class, centre x, centre y, width, height, the last four as parts of the image size"
+NO_LABEL = "is not a label; write class, centre x, centre y, width, height, the last four as parts of the image size"
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,87 @@ def test_every_kind_of_photo_that_is_found_elsewhere_is_found_here(yolo_folder: 
         found = [info.file_name for info in read_yolo_dataset(yolo_folder).images]
         assert f"train/images/kind{suffix}" in found
         (yolo_folder / f"train/images/kind{suffix}").unlink()
+
+
+def yolo_set(root: Path, files: dict[str, str]) -> Path:
+    """A folder of these files; a photo 100 x 50 for each name that ends in .jpg or .png."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in (".jpg", ".png"):
+            Image.new("RGB", (100, 50)).save(path)
+        else:
+            path.write_text(text)
+    return root
+
+
+LABEL = "1 0.5 0.5 0.2 0.4\n"
+DATA = "train: images\nnames: [car, bus]\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {
+            "data.yaml": "train: images\\train\nnames: [car, bus]\n",
+            "images/train/a.jpg": "", "labels/train/a.txt": LABEL,
+        },
+        {
+            "data.yaml": "train: list.txt\nnames: {'0': car, '1': bus}\n", "list.txt": "images\\a.jpg\n",
+            "images/a.jpg": "", "labels/a.txt": LABEL,
+        },
+        {"classes.txt": "car\nbus\n", "notes.json": "{}", "images/a.jpg": "", "labels/a.txt": LABEL},
+        {
+            "obj.data": "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n", "obj.names": "car\nbus\n",
+            "train.txt": "data/obj_train_data/a.jpg\n", "obj_train_data/a.jpg": "", "obj_train_data/a.txt": LABEL,
+        },
+        {"data.yaml": DATA, "images/a.jpg": "", "images/a.txt": LABEL},
+        {"data.yaml": DATA, "images/a.jpg": "", "labels/a.txt": LABEL, "images/._a.jpg": "", "labels/._a.txt": "x"},
+    ],
+)  # fmt: skip
+def test_layouts_of_other_exports_hold_the_same_box(tmp_path: Path, files: dict[str, str]) -> None:
+    data = read_yolo_dataset(yolo_set(tmp_path, files))
+    assert data.boxes_xywh.tolist() == [[40, 15, 20, 20]]
+    assert (data.vocabulary.names, data.labels.tolist()) == (("car", "bus"), [1])
+    assert data.notes == ()
+    assert (tmp_path / str(data.images[0].file_name)).is_file()
+
+
+def test_images_without_a_label_file_and_labels_without_an_image_are_counted(tmp_path: Path) -> None:
+    files = {"data.yaml": DATA, "images/a.jpg": "", "images/b.jpg": "", "labels/a.txt": LABEL, "labels/c.txt": LABEL}
+    assert read_yolo_dataset(yolo_set(tmp_path, files)).notes == (
+        "1 of 2 images have no label file and count as empty (b.jpg)",
+        "1 label file without an image that can be read (c.txt)",
+    )
+
+
+def test_without_any_label_file_the_places_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        read_yolo_dataset(yolo_set(tmp_path, {"data.yaml": DATA, "images/a.jpg": "", "annotations/a.txt": LABEL}))
+    for place in (tmp_path / "labels/a.txt", tmp_path / "images/a.txt"):
+        assert str(place) in str(caught.value)
+
+
+def test_two_images_of_one_label_file_are_refused(tmp_path: Path) -> None:
+    files = {"data.yaml": DATA, "images/a.jpg": "", "images/a.png": "", "labels/a.txt": LABEL}
+    with pytest.raises(DataError, match=r"labels/a.txt: is the label file of .*a.jpg, .*a.png"):
+        read_yolo_dataset(yolo_set(tmp_path, files))
+
+
+@pytest.mark.parametrize(
+    "label", ["0 50 20 10 8", "0 0.5 0.5 1.2 0.1", "0 -0.2 0.5 0.1 0.1", "0 0.1 0.1 9 0.1 0.2 0.3"]
+)
+def test_labels_in_pixels_are_refused_by_file_and_line(tmp_path: Path, label: str) -> None:
+    root = yolo_set(tmp_path, {"data.yaml": DATA, "images/a.jpg": "", "labels/a.txt": f"{LABEL}{label}\n"})
+    with pytest.raises(DataError, match=r"labels/a.txt, line 2: .* leaves 0..1") as caught:
+        read_yolo_dataset(root)
+    assert label in str(caught.value)
+
+
+def test_boxes_a_little_over_the_edge_are_cut_there(tmp_path: Path) -> None:
+    label = "0 0.5 0.5 0.4 1.004\n0 0.1 0.5 0.4 0.2\n0 0.5 0.5 -0.1 0.2\n"
+    data = read_yolo_dataset(yolo_set(tmp_path, {"data.yaml": DATA, "images/a.jpg": "", "labels/a.txt": label}))
+    assert data.boxes_xywh[0].tolist() == pytest.approx([30, 0, 40, 50])
+    assert data.boxes_xywh[1].tolist() == pytest.approx([0, 20, 30, 10])
+    assert data.has_area.tolist() == [True, True, False]
+    assert data.notes == ("2 of 3 boxes reached beyond their image: cut at its edge",)
