@@ -161,11 +161,25 @@ def _likely_cause(
     """What ids that all fit another convention look like and the option for it, as a clause; else nothing."""
     if convention != "dataset":
         return ""
-    if min(present) >= 0 and max(present) < len(vocabulary):
-        return f"the ids look like positions from 0: pass {zero_based_option}"
-    if min(present) >= 1 and max(present) <= len(vocabulary):
-        return "the ids look like positions from 1: pass `category_ids=positions-from-1`"
-    return ""
+    fitting = {
+        "positions from 0": (zero_based_option, min(present) >= 0 and max(present) < len(vocabulary)),
+        "positions from 1": ("`category_ids=positions-from-1`", min(present) >= 1 and max(present) <= len(vocabulary)),
+    }
+    return look_like({way: option for way, (option, fits) in fitting.items() if fits})
+
+
+def look_like(options: Mapping[str, str]) -> str:
+    """The clause that ids look like one of these, each with the option for it; nothing where there is none.
+
+    >>> look_like({"file names": "`image_ids=file-names`"})
+    'the ids look like file names: pass `image_ids=file-names`'
+    >>> look_like({"numbers": "A", "positions": "B"})
+    'the ids fit as numbers (A) or as positions (B): pass the one that the detector writes'
+    """
+    if len(options) < 2:
+        return "".join(f"the ids look like {way}: pass {option}" for way, option in options.items())
+    either = " or ".join(f"as {way} ({option})" for way, option in options.items())
+    return f"the ids fit {either}: pass the one that the detector writes"
 
 
 def _unknown_categories(

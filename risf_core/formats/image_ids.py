@@ -11,14 +11,15 @@ import numpy as np
 from risf_core.choices import ImageIdConvention, OnUnmatched
 from risf_core.detections import Detections, ImageId, factorize, image_id_array
 from risf_core.errors import DataError, listing
+from risf_core.formats.conventions import look_like
 from risf_core.photos import ImageInfo
 
-_CAUSES: Mapping[ImageIdConvention, str] = {
-    "text": "the ids are the same written differently (numbers as text, or text as numbers)",
-    "file-names": "the ids look like file names",
-    "stems": "the ids look like file names without their ending",
-    "positions": "the ids look like positions from 0",
-    "positions-from-1": "the ids look like positions from 1",
+_LOOKS: Mapping[ImageIdConvention, str] = {
+    "text": "the annotations' ids in another type (text or number)",
+    "file-names": "file names",
+    "stems": "file names without their ending",
+    "positions": "positions from 0",
+    "positions-from-1": "positions from 1",
 }
 
 
@@ -106,10 +107,12 @@ def _likely_cause(
     mostly_fitting = 2 * len(strangers) < len(present)
     if mostly_fitting and strangers not in ([0], [len(images)]):
         return ""
-    for other, cause in _CAUSES.items() if convention == "dataset" else ():
-        if set(present) <= image_ids_by_file_id(images, other).keys():
-            return f"{cause}: pass `image_ids={other}`"
-    return ""
+    fitting: dict[tuple[ImageId, ...], ImageIdConvention] = {}  # the first way to the same images
+    for other in _LOOKS if convention == "dataset" else ():
+        own = image_ids_by_file_id(images, other)
+        if own.keys() >= set(present):
+            fitting.setdefault(tuple(own[image_id] for image_id in present), other)
+    return look_like({_LOOKS[other]: f"`image_ids={other}`" for other in fitting.values()})
 
 
 def _unmatched(

@@ -50,6 +50,9 @@ def test_unknown_category_ids_are_kept_on_demand_as_no_label(convention):
             "from 0: pass `category_ids=positions`"),
         ([1, 2, 3], "dataset", "category_id 1, 2 unknown to the 3 classes (ids 3..18); the ids look like positions "
             "from 1: pass `category_ids=positions-from-1`"),
+        ([1, 2], "dataset", "category_id 1, 2 unknown to the 3 classes (ids 3..18); the ids fit as positions from 0 "
+            "(`category_ids=positions`) or as positions from 1 (`category_ids=positions-from-1`): pass the one that "
+            "the detector writes"),
         ([0, 3], "positions", "category_id 3 unknown to the 3 classes (ids 3..18); pass the detector's own "
             "annotations, or decide about such rows with `on_unmatched`"),
         ([10**30], "dataset", f"category_id {10**30} unknown to the 3 classes (ids 3..18); pass the detector's own "

@@ -27,7 +27,7 @@ def test_ids_of_the_dataset_are_left_as_they_are():
 @pytest.mark.parametrize(
     ("image_ids", "convention", "cause"),
     [
-        (["40", "10", "40"], "text", "the ids are the same written differently (numbers as text, or text as numbers)"),
+        (["40", "10", "40"], "text", "the ids look like the annotations' ids in another type (text or number)"),
         (["0012.jpg", "0007.jpg", "0012.jpg"], "file-names", "the ids look like file names"),
         (["val/0012.jpg", "val/0007.jpg", "val/0012.jpg"], "file-names", "the ids look like file names"),
         (["0012", "0007", "0012"], "stems", "the ids look like file names without their ending"),
@@ -45,6 +45,19 @@ def test_each_likely_cause_is_named_and_its_convention_maps_the_ids(image_ids, c
     mapped = fit_image_ids(table(*image_ids), IMAGES, convention=convention).image_ids.tolist()
     assert mapped[:2] == [40, 10]
     assert mapped[-1] == 40
+
+
+def test_two_conventions_that_fit_are_both_named():
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(1, 2), IMAGES)
+    assert str(caught.value).endswith(
+        "the ids fit as positions from 0 (`image_ids=positions`) or as positions from 1 "
+        "(`image_ids=positions-from-1`): pass the one that the detector writes"
+    )
+    same = {1: ImageInfo(1, "0.jpg"), 2: ImageInfo(2, "1.jpg")}  # stems and positions lead to the same images
+    with pytest.raises(DataError) as caught:
+        fit_image_ids(table(0, 1), same)
+    assert str(caught.value).endswith("the ids look like file names without their ending: pass `image_ids=stems`")
 
 
 def test_text_ids_of_a_dataset_are_found_by_number():
