@@ -24,10 +24,17 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 FILE_NAME = "embeddings.sqlite"
-_FORM = 1  # PRAGMA user_version; a file of another form is set aside
+_FORM = 2  # PRAGMA user_version; a file of another form is set aside
 _DAY = 86400
 _WAIT = 60.0  # seconds to wait for another process's transaction
 _ASKED_AT_ONCE = 500  # keys a query; SQLite takes 999 at least
+_LAST_DAY = 2932896  # 9999-12-31, in days since 1970
+# Rows that no release wrote: SQLite keeps any type in any column
+_ODD_ROWS = """
+SELECT COUNT(*) FROM embeddings LEFT JOIN encoders ON encoder = encoders.id WHERE kind NOT IN ('crop', 'text')
+OR typeof(embeddings.key) != 'blob' OR typeof(encoders.key) != 'text' OR length(vector) != 4 * width
+OR typeof(vector) != 'blob' OR typeof(width) != 'integer' OR typeof(used) != 'integer' OR used NOT BETWEEN 0 AND ?
+"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,9 @@ class EmbeddingCache:
         """Which of these keys are there."""
 
         def look_up(connection: sqlite3.Connection) -> set[bytes]:
-            return {key for part in _parts(keys) for (key,) in connection.execute(_select("key", part), part)}
+            return {
+                key for part in _parts(keys) for (key,) in connection.execute(_select("embeddings.key", part), part)
+            }
 
         return self._guarded(look_up, otherwise=set())
 
@@ -67,10 +76,9 @@ class EmbeddingCache:
             found: dict[bytes, NDArray[np.float32]] = {}
             today, stale = _today(), []
             for part in _parts(keys):
-                for key, vector, check, used in connection.execute(_select("key, vector, checksum, used", part), part):
-                    if zlib.crc32(vector) != check:
-                        raise sqlite3.DatabaseError("an embedding does not match its checksum")
-                    found[key] = np.frombuffer(vector, dtype="<f4")
+                rows = connection.execute(_select("embeddings.key, vector, checksum, used, width", part), part)
+                for key, vector, check, used, width in rows:
+                    found[key] = _checked(vector, check, width)
                     if used != today:
                         stale.append((today, key))
             if stale:  # a full disk or a shared cache that only some may write must not keep a reader out
@@ -81,12 +89,18 @@ class EmbeddingCache:
         return self._guarded(fetch, otherwise={})
 
     def write(self, rows: Iterable[tuple[bytes, NDArray[np.float32]]], *, encoder: str, kind: str) -> None:
-        """Keep embeddings (D,) of a kind ("crop" or "text") in one transaction; what is there already stays."""
-        vectors = [(key, row.astype("<f4").tobytes()) for key, row in rows]
+        """Keep embeddings (D,) of a kind ("crop" or "text") in one transaction; what is there already stays.
+
+        Those that are not finite are left out.
+        """
+        vectors = [(key, row.astype("<f4").tobytes()) for key, row in rows if np.isfinite(row).all()]
+        if not vectors:
+            return
+        width = len(vectors[0][1]) // 4
 
         def insert(connection: sqlite3.Connection) -> None:
             with connection:
-                number, today = self._encoder_number(connection, encoder), _today()
+                number, today = self._encoder_number(connection, encoder, width), _today()
                 connection.executemany(
                     "INSERT OR IGNORE INTO embeddings (key, kind, encoder, used, vector, checksum) "
                     "VALUES (?, ?, ?, ?, ?, ?)",
@@ -99,6 +113,9 @@ class EmbeddingCache:
         """What the cache holds now."""
 
         def count(connection: sqlite3.Connection) -> CacheInfo:
+            (odd,) = connection.execute(_ODD_ROWS, (_LAST_DAY,)).fetchone()
+            if odd:
+                raise sqlite3.DatabaseError(f"{odd} embeddings are of another form")
             counts = dict(connection.execute("SELECT kind, COUNT(*) FROM embeddings GROUP BY kind"))
             by_encoder = dict(
                 connection.execute(
@@ -153,9 +170,9 @@ class EmbeddingCache:
         names = [self.path.with_name(self.path.name + ending) for ending in ("", "-wal")]
         return sum(name.stat().st_size for name in names if name.is_file())
 
-    def _encoder_number(self, connection: sqlite3.Connection, encoder: str) -> int:
+    def _encoder_number(self, connection: sqlite3.Connection, encoder: str, width: int) -> int:
         if encoder not in self._encoders:
-            connection.execute("INSERT OR IGNORE INTO encoders (key) VALUES (?)", (encoder,))
+            connection.execute("INSERT OR IGNORE INTO encoders (key, width) VALUES (?, ?)", (encoder, width))
             (number,) = connection.execute("SELECT id FROM encoders WHERE key = ?", (encoder,)).fetchone()
             self._encoders[encoder] = int(number)
         return self._encoders[encoder]
@@ -165,11 +182,14 @@ class EmbeddingCache:
         try:
             return work(self._connection())
         except sqlite3.OperationalError as error:  # locked, disk full, read-only: the file itself is sound
-            if str(error).startswith(("no such", "table ")):  # ... but these say that its tables are not ours
+            if str(error).startswith(
+                ("no such", "table ", "Could not decode")
+            ):  # ... but these say that its tables are not ours
                 self._set_aside(str(error))
                 return otherwise
             raise OutputError(
-                f"{self.path}: the embedding cache cannot be used: {error}; pass --cache DIR elsewhere or --cache none"
+                f"{self.path}: the embedding cache cannot be used: {error}; "
+                "name another folder with `cache`, or pass `cache=none`"
             ) from error
         except sqlite3.DatabaseError as error:
             self._set_aside(str(error))
@@ -182,7 +202,7 @@ class EmbeddingCache:
             except OSError as error:
                 raise OutputError(
                     f"{self.path.parent}: the cache folder cannot be made: {error.strerror or error}; "
-                    "pass --cache DIR elsewhere or --cache none"
+                    "name another folder with `cache`, or pass `cache=none`"
                 ) from error
             opened = sqlite3.connect(self.path, timeout=_WAIT, isolation_level="IMMEDIATE")
             self._opened, self._file = opened, _identity(self.path)
@@ -208,11 +228,9 @@ class EmbeddingCache:
 
 def _identity(path: Path) -> tuple[int, int] | None:
     """What tells a file from another one of the same name."""
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        return None
-    return state.st_dev, state.st_ino
+    with contextlib.suppress(FileNotFoundError):
+        return (state := path.stat()).st_dev, state.st_ino
+    return None
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -227,7 +245,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
             return
         if form != 0 or connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
             raise sqlite3.DatabaseError(f"its form is {form}, not {_FORM}")
-        connection.execute("CREATE TABLE encoders (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL)")
+        connection.execute(
+            "CREATE TABLE encoders (id INTEGER PRIMARY KEY, key TEXT UNIQUE NOT NULL, width INTEGER NOT NULL)"
+        )
         connection.execute(
             "CREATE TABLE embeddings (id INTEGER PRIMARY KEY, key BLOB UNIQUE NOT NULL, "
             "kind TEXT NOT NULL, encoder INTEGER NOT NULL, used INTEGER NOT NULL, vector BLOB NOT NULL, "
@@ -248,14 +268,27 @@ def _share(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:  # a full disk is told at once
                 raise
             time.sleep(0.02)
 
 
 def _select(columns: str, keys: Sequence[bytes]) -> str:
-    return f"SELECT {columns} FROM embeddings WHERE key IN ({','.join('?' * len(keys))})"
+    source = "embeddings LEFT JOIN encoders ON encoder = encoders.id"
+    return f"SELECT {columns} FROM {source} WHERE embeddings.key IN ({','.join('?' * len(keys))})"
+
+
+def _checked(vector: object, check: object, width: object) -> NDArray[np.float32]:
+    """The embedding (D,) of a row. Raises DatabaseError where it is not what was written."""
+    if not isinstance(vector, bytes) or zlib.crc32(vector) != check:
+        raise sqlite3.DatabaseError("an embedding does not match its checksum")
+    if width != len(vector) / 4:
+        raise sqlite3.DatabaseError("an embedding is not as long as the encoder's others")
+    embedding: NDArray[np.float32] = np.frombuffer(vector, dtype="<f4")
+    if not np.isfinite(embedding).all():
+        raise sqlite3.DatabaseError("an embedding is not of finite numbers")
+    return embedding
 
 
 def _parts(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -123,7 +123,7 @@ class CachedEncoder:
             try:
                 self._cache.write(fresh, encoder=self.key, kind=kind)
             except OutputError as error:  # a full disk must not cost the run that fills it
-                _log.warning("%s; going on without keeping embeddings", error)
+                _log.warning("%s; continuing without keeping embeddings", error)
                 self._writable = False
         fresh.clear()
 

@@ -244,6 +244,8 @@ def text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float3
     """One unit vector a name, (C, D): the mean over the templates, renormalised."""
     groups = prompts.groups
     flat = encoder.encode_texts([text for group in groups for text in group])
+    if not np.isfinite(flat).all():
+        raise EncoderError("the encoder's embeddings of the class names are not finite numbers; check its weights")
     mean = flat.reshape(len(groups), len(prompts.templates), -1).mean(axis=1)
     unit: NDArray[np.float32] = mean / np.linalg.norm(mean, axis=1, keepdims=True)
     return unit

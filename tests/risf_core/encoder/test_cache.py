@@ -6,6 +6,8 @@ import logging
 import multiprocessing
 import shutil
 import sqlite3
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -187,9 +189,36 @@ def damage_form(path: Path) -> None:
     connection.close()
 
 
+def damage_rows(change: Callable[[bytes], object]) -> Callable[[Path], None]:
+    """Embeddings replaced by others under their own right checksum."""
+
+    def damage(path: Path) -> None:
+        with sqlite3.connect(path) as connection:
+            for number, vector in connection.execute("SELECT id, vector FROM embeddings").fetchall():
+                new = change(vector)
+                check = zlib.crc32(new) if isinstance(new, bytes) else 0
+                connection.execute("UPDATE embeddings SET vector = ?, checksum = ? WHERE id = ?", (new, check, number))
+        connection.close()
+
+    return damage
+
+
+ODD_VECTORS = [
+    lambda vector: vector[: len(vector) // 2],
+    lambda vector: vector[:-1],
+    lambda vector: np.full(len(vector) // 4, np.nan, dtype="<f4").tobytes(),
+    lambda vector: "abc",
+    lambda vector: 5,
+]
+
+
 @pytest.mark.parametrize(
-    "damage", [damage_everything, damage_to_text, damage_one_embedding, damage_columns, damage_form]
-)
+    "damage",
+    [
+        damage_everything, damage_to_text, damage_one_embedding, damage_columns, damage_form,
+        *map(damage_rows, ODD_VECTORS),
+    ],
+)  # fmt: skip
 def test_a_damaged_cache_is_named_set_aside_and_not_trusted(tmp_path, photos, caplog, damage):
     jobs = [job(photos[0], A, B), job(photos[1], C)]
     expected, _ = encode(tmp_path, jobs)
@@ -205,13 +234,53 @@ def test_a_damaged_cache_is_named_set_aside_and_not_trusted(tmp_path, photos, ca
     assert encode(tmp_path, jobs)[1] == 0
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "used = 'x'",
+        "used = 99999999999999",
+        "kind = x'ff'",
+        "kind = 'other'",
+        "vector = 'abc'",
+        "vector = 5",
+        "encoder = 9",
+    ],
+)
+def test_what_a_cache_holds_is_told_without_rows_of_another_form(tmp_path, photos, caplog, change):
+    jobs = [job(photos[0], A, B)]
+    expected, _ = encode(tmp_path, jobs)
+    with sqlite3.connect(tmp_path / cache_module.FILE_NAME) as connection:
+        connection.execute(f"UPDATE embeddings SET {change}")
+    connection.close()
+    assert encode(tmp_path / "copy", jobs)[0] == expected
+    assert EmbeddingCache(tmp_path).info().crops == 0
+    assert "embeddings are of another form" in caplog.text
+    assert encode(tmp_path, jobs)[0] == expected
+
+
+def test_embeddings_that_are_not_finite_are_not_kept(tmp_path):
+    cache = EmbeddingCache(tmp_path)
+    cache.write([(b"a", np.array([1, np.nan])), (b"b", np.array([1, 2]))], encoder="e", kind="text")
+    assert {key: row.tolist() for key, row in cache.read([b"a", b"b"]).items()} == {b"b": [1, 2]}
+
+
+def test_a_full_disk_is_told_at_once(tmp_path, monkeypatch):
+    class Full:
+        def execute(self, statement):
+            raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(cache_module.time, "sleep", lambda seconds: pytest.fail("it waited"))
+    with pytest.raises(sqlite3.OperationalError):
+        cache_module._share(Full())
+
+
 def test_a_folder_that_is_a_file_is_named(tmp_path, photos):
     (tmp_path / "cache").write_text("")
     with pytest.raises(OutputError) as caught:
         encode(tmp_path / "cache", [job(photos[0], A)])
     assert str(caught.value) == (
         f"{tmp_path / 'cache'}: the cache folder cannot be made: File exists; "
-        "pass --cache DIR elsewhere or --cache none"
+        "name another folder with `cache`, or pass `cache=none`"
     )
 
 
@@ -223,7 +292,7 @@ def test_a_full_disk_costs_the_cache_and_not_the_run(tmp_path, photos, caplog, m
     with caplog.at_level(logging.WARNING):
         found, _ = encode(tmp_path, [job(path, A) for path in photos])
     assert found == [[list(A)]] * len(photos)
-    assert caplog.text.count("going on without keeping embeddings") == 1
+    assert caplog.text.count("continuing without keeping embeddings") == 1
 
 
 def test_texts_are_given_though_they_cannot_be_kept(tmp_path, monkeypatch):
