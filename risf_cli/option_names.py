@@ -31,11 +31,16 @@ def with_options(text: str, parameters: Sequence[Any] | None = None) -> str:
     if "`" not in text or not parameters:
         return text
     shown = {str(parameter.name).rstrip("_"): _shown(parameter) for parameter in parameters}
+    off: dict[str, str] = {
+        parameter.name: parameter.secondary_opts[0] for parameter in parameters if parameter.secondary_opts
+    }
 
     def replaced(match: re.Match[str]) -> str:
         name, value = match.groups()
         if "." in name:
             return match[0] if "set" not in shown else f"--set {name}" + ("" if value is None else f"={value}")
+        if name in off and value == "false":
+            return off[name]
         return match[0] if name not in shown else shown[name] + ("" if value is None else f" {value}")
 
     return _FIELD.sub(replaced, text)

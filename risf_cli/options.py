@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +11,7 @@ import typer
 
 from risf_core import choices
 from risf_core.errors import ConfigError
+from risf_core.files import is_stdout
 
 if TYPE_CHECKING:
     from risf_core.formats.conventions import Conventions
@@ -157,7 +159,7 @@ SupportShots = Annotated[
     int | None,
     _option("--shots", help="Boxes of each class of a split. (default: its most)", metavar="K", panel=_DATA, min=1),
 ]
-SupportSeed = Annotated[int, _option("--support-seed", help="Which shots of a split.", metavar="S", panel=_DATA, min=0)]
+SplitSeed = Annotated[int, _option("--split-seed", help="Which shots of a split.", metavar="S", panel=_DATA, min=0)]
 Temperature = Annotated[float, _option(help="The factor of the cosine in the softmax.", metavar="T", panel=_FORMULA)]
 Template = Annotated[
     list[str] | None,
@@ -274,6 +276,18 @@ def required(value: Path | None, option: str, command: str) -> Path:
             f"risf {command} needs --{option}; pass it, or write `{option}: ...` into risf.yaml of the working folder"
         )
     return value
+
+
+def check_stdout_free(out: str, *, json_: bool, what: str) -> None:
+    """Refuse --json, which prints to stdout, where the result itself goes there. Raises ConfigError."""
+    if json_ and is_stdout(out):
+        raise ConfigError(f"--json prints the {what} to stdout, where the result goes too; pass --out FILE")
+
+
+def print_written(out: str, content: Any, *, json_: bool) -> None:
+    """On stdout what was written where, or the JSON about it; nothing where the result itself is there."""
+    if not is_stdout(out):
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False) if json_ else out)
 
 
 def typed_options(context: typer.Context) -> set[str]:

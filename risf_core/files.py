@@ -98,6 +98,11 @@ def check_writable(path: Path) -> None:
         raise OutputError(write_failure(path, error)) from error
 
 
+def is_stdout(path: Path | str) -> bool:
+    """Whether a target is the standard output, by any of its names."""
+    return str(path) in (STANDARD_STREAM, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+
+
 def is_stream(path: Path | str) -> bool:
     """Whether a target is not a file that could be replaced: ``-``, a pipe, a device, an open descriptor."""
     if str(path) == STANDARD_STREAM or str(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")):
@@ -108,7 +113,7 @@ def is_stream(path: Path | str) -> bool:
 @contextlib.contextmanager
 def open_output(target: Path | str) -> Iterator[IO[str]]:
     """A handle for UTF-8 text: stdout for ``-``, else that of `atomic_writer`. Raises OutputError as that does."""
-    if str(target) != STANDARD_STREAM:
+    if not is_stdout(target):
         with atomic_writer(Path(target)) as handle:
             yield handle
         return

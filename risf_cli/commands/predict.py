@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risf_cli.options import Classes, Device, FirstId, Images, Json, Novel, Quiet
+from risf_cli.options import Classes, Device, FirstId, Images, Json, Novel, Quiet, check_stdout_free, print_written
 from risf_core.choices import Engine, GroupChoice, PrecisionChoice
 from risf_core.errors import ConfigError
 
@@ -96,14 +95,12 @@ def predict(
     from risf_cli.render import print_warnings, progress_of, say
     from risf_core.detector.prediction_inputs import PhotoChoice
     from risf_core.detector.run import DetectorChoice, predict_to_file
-    from risf_core.files import STANDARD_STREAM
     from risf_core.processes import started_processes
 
     processes = started_processes()
     quiet = quiet or not processes.is_first
     print_warnings(quiet=quiet)
-    if json_ and out == STANDARD_STREAM:
-        raise ConfigError("--json prints a summary to stdout, where the detections go too; pass --out FILE")
+    check_stdout_free(out, json_=json_, what="summary")
     if weights is None:
         raise ConfigError(
             "risf predict needs --weights RUN|FILE; pass it, or write `predict: {weights: ...}` into risf.yaml "
@@ -124,8 +121,7 @@ def predict(
         )  # fmt: skip
     if summary is None:  # another process speaks
         return
-    if out != STANDARD_STREAM:
-        typer.echo(json.dumps(summary.to_json(), indent=2, ensure_ascii=False) if json_ else out)
+    print_written(out, summary.to_json(), json_=json_)
     for line in () if quiet else _after(summary):
         say(line)
 

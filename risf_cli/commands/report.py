@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -19,7 +18,9 @@ from risf_cli.options import (
     OnUnmatched,
     Quiet,
     Rename,
+    check_stdout_free,
     conventions_of,
+    print_written,
     required,
 )
 from risf_core.choices import DEFAULT_BOOTSTRAP
@@ -74,15 +75,13 @@ def report(
       risf report before.json after.json --annotations instances_val.json --threshold 0.3 --bootstrap 0 --json
     """
     from risf_cli.render import print_warnings, progress_of, say
-    from risf_core.files import STANDARD_STREAM
     from risf_core.report import ReportSettings, write_report
     from risf_core.report.cards import NO_NAMES
 
     print_warnings(quiet=quiet)
     if before is None or after is None:
         raise ConfigError("risf report needs two detections files: risf report before.json after.json")
-    if json_ and out == STANDARD_STREAM:
-        raise ConfigError("--json prints figures to stdout, where the page goes too; pass --out FILE")
+    check_stdout_free(out, json_=json_, what="figures")
     with progress_of("bootstrap", "resamples", quiet=quiet) as progress:
         written = write_report(
             before,
@@ -96,8 +95,7 @@ def report(
             on_unmatched=on_unmatched,
             progress=progress,
         )
-    if out != STANDARD_STREAM:
-        typer.echo(json.dumps(written.to_json(), indent=2, ensure_ascii=False) if json_ else out)
+    print_written(out, written.to_json(), json_=json_)
     if not quiet:
         for note in written.notes:
             say(f"warning: {note}")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risf_cli.encoder_run import fusion_file, make_support, read_support, settings_of
 from risf_cli.options import (
     Alias,
     Alpha,
@@ -38,16 +36,19 @@ from risf_cli.options import (
     Quiet,
     RescoreClasses,
     SoftmaxOver,
+    SplitSeed,
     Support,
-    SupportSeed,
     SupportShots,
     Temperature,
     Template,
     Workers,
     cache_folder,
+    check_stdout_free,
+    conventions_of,
+    print_written,
     typed_options,
 )
-from risf_cli.rescore_output import lines_after, lines_before
+from risf_cli.rescore_options import aliases, class_choice, evidence_choice, fusion_choice
 from risf_core.choices import (
     DEFAULT_ALPHA,
     DEFAULT_BACKGROUND,
@@ -55,10 +56,11 @@ from risf_core.choices import (
     DEFAULT_MAX_SCORE,
     DEFAULT_MIN_SCORE,
     DEFAULT_TEMPERATURE,
+    OnUnmatched,
 )
-from risf_core.errors import ConfigError
 
-_STDOUT_BY_NAME = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+if TYPE_CHECKING:
+    from risf_core.rescore.run import RescoredFile
 
 
 def rescore(
@@ -82,15 +84,15 @@ def rescore(
     images: Images = None,
     support: Support = None,
     shots: SupportShots = None,
-    support_seed: SupportSeed = 0,
+    split_seed: SplitSeed = 0,
     novel: Novel = None,
     boxes: Boxes = None,
     category_ids: CategoryIds = None,
     image_ids: ImageIds = None,
     on_unmatched: Annotated[
-        Literal["error", "skip"],
+        OnUnmatched,
         typer.Option(
-            metavar="WAY", help="Rows of unknown images, categories or photos: error, or skip (left as they are)."
+            metavar="WAY", help="Rows of unknown images, categories or photos: error, keep (as they are) or drop."
         ),
     ] = "error",
     out: Annotated[
@@ -141,120 +143,64 @@ def rescore(
 
       risf rescore detections.json --annotations val.json --images val2017 | risf evaluate - --annotations val.json
     """
-    start = time.perf_counter()
-    options = {
-        name: value for name, value in locals().items() if name not in ("start", "context")
-    }  # every option as it is in force, for the record
-    from risf_cli.render import print_warnings, progress_of, say
-    from risf_core.choices import FUSION_RULES
-    from risf_core.encoder.choice import EncoderChoice, with_cache
-    from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, is_stream, write_json
-    from risf_core.formats.coco import write_detections
-    from risf_core.processes import gather_to_first, started_processes
-    from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
-    from risf_core.rescore.inputs import read_inputs, refuse_rescored
-    from risf_core.rescore.pipeline import rescore as rescored
-    from risf_core.rescore.record import make_record
-    from risf_core.rescore.settings import prompts_of
-    from risf_core.rescore.shards import merge_shares, rows_of_share
+    from risf_cli.render import phases_of, print_warnings, say
+    from risf_core.encoder import EncoderChoice
+    from risf_core.processes import started_processes
+    from risf_core.rescore import RescoreSettings, SupportChoice, rescore_file
 
-    print_warnings(quiet=quiet)
-    out = STANDARD_STREAM if out in _STDOUT_BY_NAME else out
-    if json_ and out == STANDARD_STREAM:
-        raise ConfigError("--json prints the record to stdout, where the detections go too; pass --out FILE")
     processes = started_processes()
-    if processes.count > 1 and detections == STANDARD_STREAM:
-        raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
     quiet = quiet or not processes.is_first
-    if not is_stream(out):
-        check_not_read(out, [detections, annotations, classes, fusion, support, clip_config, clip_weights])
-        check_writable(Path(out))  # now, and not when the work is done
-    settings = settings_of(options, keep_parts=not plain)
-    file = fusion_file(fusion, FUSION_RULES)
-    if file is not None and "alpha" in typed_options(context):
-        raise ConfigError(
-            f"--alpha is of the paper's formula, and {file} has weights of its own; leave one of them out"
-        )
-    saved = read_fusion(file) if file is not None else None
-    inputs = read_inputs(
-        detections,
-        annotations=annotations,
-        classes=classes,
-        first_id=first_id,
-        images=images or [],
-        novel=novel,
-        boxes=boxes or "xywh",
-        category_ids=category_ids or "dataset",
-        image_ids=image_ids or "dataset",
-        on_unmatched=on_unmatched,
-    )
-    prompts_of(inputs.vocabulary, settings)
-    refuse_rescored(inputs, name=display_name(detections))
-
-    shots_of = read_support(options, inputs.vocabulary)
-
-    # torch and open_clip take seconds to import: faults of the input above are told without them
-    encoder = EncoderChoice(
-        clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers
-    ).open()
-    remembering = with_cache(encoder, cache_folder(cache), span_machines=processes.span_machines)
-    if not quiet:
-        for line in lines_before(inputs, encoder, settings):
-            say(line)
-    with progress_of("shots", "crops", quiet=quiet) as progress:
-        prototypes = make_support(shots_of, options, remembering or encoder, progress)
-    known_before = remembering.hits if remembering is not None else 0  # among the shots
-    if saved is not None:
-        check_fusion(
-            saved,
-            conditions_of(
-                encoder_key=encoder.key, vocabulary=inputs.vocabulary, settings=settings, prototypes=prototypes
-            ),
-        )
-    share = rows_of_share(inputs.file.detections, processes)
-    with progress_of("re-scoring", "crops", quiet=quiet) as progress:
-        part = rescored(
-            inputs.file.detections[share],
-            vocabulary=inputs.vocabulary,
-            encoder=remembering or encoder,
-            photos=inputs.photos,
+    print_warnings(quiet=quiet)
+    check_stdout_free(out, json_=json_, what="record")
+    rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed_options(context))
+    encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
+    settings = RescoreSettings(
+        alpha, rule, temperature, tuple(template or RescoreSettings.templates),
+        None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
+        min_score, max_score, not plain, evidence_choice(evidence, support),
+    )  # fmt: skip
+    with phases_of(quiet=quiet) as progress:
+        written = rescore_file(
+            detections,
+            out,
+            annotations=annotations,
+            classes=classes,
+            first_id=first_id,
+            images=images or (),
+            novel=novel,
+            conventions=conventions_of(None, boxes, category_ids, image_ids, None),
+            on_unmatched=on_unmatched,
+            support=SupportChoice(support, shots, split_seed),
+            encoder=encoder,
             settings=settings,
-            prototypes=prototypes,
-            fitted=saved.fusion if saved is not None else None,
+            fusion=file,
+            cache=cache_folder(cache),
+            processes=processes,
+            talk=None if quiet else say,
             progress=progress,
         )
-    hits = remembering.hits - known_before if remembering is not None else 0
-    shares = gather_to_first((share, part, hits), processes)
-    if shares is None:
-        return  # the first process writes for all
-    result = merge_shares(inputs.file.detections, [(rows, done) for rows, done, _ in shares])
-    seconds = time.perf_counter() - start
-    record = make_record(
-        result,
-        settings=settings,
-        options=options,
-        vocabulary=inputs.vocabulary,
-        encoder=encoder,
-        inputs={
-            "detections": Path(detections),
-            "annotations": annotations,
-            "classes": classes,
-            "clip_config": clip_config,
-            "fusion": file,
-            "support": support if support is not None and support.is_file() else None,
-        },
-        prototypes=prototypes,
-        fitted=saved.fusion if saved is not None else None,
-        matching=inputs.matching(),
-        cache_hits=sum(hits for _, _, hits in shares),
-        processes=processes.count,
-        seconds=seconds,
-    )
-    write_detections(out, inputs.file.with_detections(result.detections))
-    if not is_stream(out):
-        write_json(Path(f"{out}.record.json"), record)
-    if out != STANDARD_STREAM:
-        typer.echo(json.dumps(record, indent=2, ensure_ascii=False) if json_ else out)
-    if not quiet:
-        for line in lines_after(result, record):
+    if written is not None:  # else another process speaks
+        print_written(out, written.record, json_=json_)
+        for line in () if quiet else _after(written):
             say(line)
+
+
+def _after(written: RescoredFile) -> Iterator[str]:
+    """What became of the rows."""
+    counts, record = written.result.counts, written.record
+    crops = f"{counts.unique_crops} distinct crops ({record['counts']['from_cache']} from the cache)"
+    yield f"re-scored {counts.rescored} of {counts.read} rows by {crops} in {record['seconds']:.1f} s"
+    if counts.by_score_alone:
+        yield f"calibrated by their score alone: {counts.by_score_alone} rows that the encoder was not asked about"
+    left = {
+        "outside the score range (--min-score, --max-score)": counts.outside_score_range,
+        "of other classes": counts.outside_classes,
+        "without a photo": counts.without_photo,
+        "without area in the photo": counts.degenerate,
+        "of classes without shots": counts.without_support,
+    }
+    untouched = [f"{count} {why}" for why, count in left.items() if count]
+    if untouched:
+        yield f"{'not re-scored' if counts.by_score_alone else 'left as they are'}: {', '.join(untouched)}"
+    moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
+    yield f"rows over common thresholds: {', '.join(moved)}"

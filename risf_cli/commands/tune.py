@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from risf_cli.encoder_run import make_support, read_support, settings_of
 from risf_cli.options import (
     Alias,
     Background,
@@ -34,23 +33,25 @@ from risf_cli.options import (
     Quiet,
     RescoreClasses,
     SoftmaxOver,
+    SplitSeed,
     Support,
-    SupportSeed,
     SupportShots,
     Temperature,
     Template,
     Workers,
     cache_folder,
+    conventions_of,
     required,
 )
+from risf_cli.rescore_options import aliases, class_choice, evidence_choice
 from risf_core.choices import (
+    DEFAULT_ALPHA,
     DEFAULT_BACKGROUND,
     DEFAULT_CLIP,
     DEFAULT_MAX_SCORE,
     DEFAULT_MIN_SCORE,
     DEFAULT_TEMPERATURE,
 )
-from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from risf_core.tuning import Tuned
@@ -85,19 +86,17 @@ def tune(
     images: Images = None,
     support: Support = None,
     shots: SupportShots = None,
-    support_seed: SupportSeed = 0,
+    split_seed: SplitSeed = 0,
     novel: Novel = None,
     boxes: Boxes = None,
     category_ids: CategoryIds = None,
     image_ids: ImageIds = None,
     on_unmatched: Annotated[
-        Literal["error", "skip"],
-        typer.Option(metavar="WAY", help="Rows of unknown categories, or without a photo: error, or skip them."),
+        Literal["error", "drop"],
+        typer.Option(metavar="WAY", help="Rows of unknown categories, or without a photo: error or drop."),
     ] = "error",
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the fusion goes.")] = Path("fusion.json"),
-    seed: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Deals the images to folds, and draws the resamples.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the folds and the resamples.")] = 0,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Resamples of the images for the intervals; 0: none.")
     ] = 1000,
@@ -137,84 +136,44 @@ def tune(
 
       risf rescore detections.json --annotations all.json --images photos --fusion fusion.json --out rescored.json
     """
-    options = dict(locals())  # every option as it is in force
     from risf_cli.render import phases_of, print_warnings, say
-    from risf_core.datasets import DatasetIndex
-    from risf_core.encoder.choice import EncoderChoice, with_cache
-    from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name, write_json
-    from risf_core.rescore.inputs import read_inputs, refuse_rescored
-    from risf_core.rescore.settings import prompts_of
-    from risf_core.tuning import fusion_content, read_labels, tune
+    from risf_core.encoder import EncoderChoice
+    from risf_core.rescore import RescoreSettings, SupportChoice
+    from risf_core.tuning import TuneSettings, tune_file
 
     print_warnings(quiet=quiet)
-    if str(out) == STANDARD_STREAM:
-        raise ConfigError("--out - is not a file, and risf rescore --fusion reads one; name a file")
-    check_not_read(out, [detections, annotations, support, clip_config, clip_weights])
-    check_writable(out)  # now, and not when the work is done
-    settings = settings_of(options, keep_parts=False)
-    annotations = required(annotations, "annotations", "tune")
-    labels = read_labels(annotations, shots=shots, seed=support_seed, novel=novel, sparse=sparse)
-    inputs = read_inputs(
-        detections,
-        annotations=DatasetIndex(labels.ground_truth.vocabulary, labels.ground_truth.images_by_id),
-        images=[*(images or ()), *labels.folders],
-        novel=novel,
-        boxes=boxes or "xywh",
-        category_ids=category_ids or "dataset",
-        image_ids=image_ids or "dataset",
-        on_unmatched=on_unmatched,
-        drop_other_images=True,
-        command="tune",
-    )
-    refuse_rescored(inputs, name=display_name(detections))
-    truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)
-    prompts_of(inputs.vocabulary, settings)
-    shots_of = read_support(options, inputs.vocabulary)
-
-    # torch and open_clip take seconds to import: faults of the input above are told without them
-    encoder = EncoderChoice(
-        clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers
-    ).open()
-    remembering = with_cache(encoder, cache_folder(cache)) or encoder
-    if not quiet:
-        say(
-            f"read {len(inputs.file.detections)} detections, {truth.boxes_per_class().sum()} boxes of "
-            f"{len(truth.images)} labelled images"
-        )
-        if labels.sparse:
-            say(
-                "sparse labels: only detections on labelled boxes are judged (wrong: on one of another class), and the "
-                "fit is pulled harder to the detector's order; --exhaustive if the images are labelled throughout"
-            )
+    settings = RescoreSettings(
+        DEFAULT_ALPHA, "linear", temperature, tuple(template or RescoreSettings.templates),
+        None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
+        min_score, max_score, keep_parts=False, evidence=evidence_choice(evidence, support),
+    )  # fmt: skip
+    encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
     with phases_of(quiet=quiet) as progress:
-        prototypes = make_support(
-            shots_of, options, remembering, lambda done, total: progress("shots", "crops", done, total)
-        )
-        tuned = tune(
-            inputs.file.detections,
-            truth,
-            encoder=remembering,
-            photos=inputs.photos,
+        written = tune_file(
+            detections,
+            out,
+            annotations=required(annotations, "annotations", "tune"),
+            images=images or (),
+            novel=novel,
+            conventions=conventions_of(None, boxes, category_ids, image_ids, None),
+            on_unmatched=on_unmatched,
+            support=SupportChoice(support, shots, split_seed),
+            encoder=encoder,
             settings=settings,
-            prototypes=prototypes,
-            sparse=labels.sparse,
-            seed=seed,
-            resamples=bootstrap,
+            tuning=TuneSettings(sparse, seed, bootstrap),
+            cache=cache_folder(cache),
+            talk=None if quiet else say,
             progress=progress,
         )
-    content = fusion_content(
-        tuned,
-        encoder=encoder,
-        vocabulary=inputs.vocabulary,
-        settings=settings,
-        prototypes=prototypes,
-        options=options,
-        inputs={"detections": Path(detections), "annotations": annotations, "support": support},
-    )
-    write_json(out, content)
     if json_:
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-        return
+        typer.echo(json.dumps(written.content, indent=2, ensure_ascii=False))
+    else:
+        _print_tuned(written.tuned, out, quiet=quiet)
+
+
+def _print_tuned(tuned: Tuned, out: Path, *, quiet: bool) -> None:
+    from risf_cli.render import say
+
     _print_table(tuned)
     for line in _weights(tuned):
         typer.echo(line)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from risf_core.choices import DEFAULT_CLIP, CropRule
+from risf_core.choices import DEFAULT_CLIP, CropRule, PrecisionChoice
 
 if TYPE_CHECKING:
     from risf_core.encoder.cached import CachedEncoder
@@ -24,7 +25,7 @@ class EncoderChoice:
     crop: CropRule = "squash"
     compat: Literal["released"] | None = None  # crops as the authors' public code makes them
     device: str = "auto"
-    precision: str = "auto"
+    precision: PrecisionChoice = "auto"
     batch_size: int | None = None
     workers: int | None = None
 
@@ -54,8 +55,6 @@ def with_cache(encoder: CropEncoder, folder: Path | None, *, span_machines: bool
 
     SQLite's log cannot be shared over a network: processes that span machines keep a file each.
     """
-    import platform
-
     from risf_core.encoder.cache import FILE_NAME, EmbeddingCache
     from risf_core.encoder.cached import CachedEncoder
 

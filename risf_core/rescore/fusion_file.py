@@ -22,21 +22,21 @@ Content = Mapping[str, Any]  # Any: JSON
 
 # What must be the same where a fusion is fitted and where it is applied: name -> what is to be done where it is not.
 _WAYS_OUT: Mapping[str, str] = {
-    "model": "name the encoder it was fitted with (--clip, --clip-config)",
-    "model config": "name the encoder it was fitted with (--clip-config)",
-    "weights": "pass the weights it was fitted with (--clip-weights)",
-    "crop rule": "pass --crop as it was",
-    "preprocessing": "use the encoder it was fitted with, and --compat as it was",
+    "model": "name the encoder it was fitted with (`clip`, `clip_config`)",
+    "model config": "name the encoder it was fitted with (`clip_config`)",
+    "weights": "pass the weights it was fitted with (`clip_weights`)",
+    "crop rule": "pass `crop` as it was",
+    "preprocessing": "use the encoder it was fitted with, and `compat` as it was",
     "classes": "use the annotations or classes it was fitted with",
     "category ids": "use the annotations or classes it was fitted with",
-    "re-scored classes": "pass --rescore-classes and --novel as they were",
-    "evidence": "pass --evidence and --support as they were",  # before prompts, which shots alone have none of
-    "prompts": "pass --template, --alias, --background and --softmax-over as they were",
-    "temperature": "pass --temperature as it was",
-    "names in the softmax": "pass --softmax-over as it was",
-    "novel classes": "pass --novel as it was",
-    "score range": "pass --min-score and --max-score as they were",
-    "support": "pass --support (and --shots, --support-seed) as it was",
+    "re-scored classes": "pass `rescore_classes` and `novel` as they were",
+    "evidence": "pass `evidence` and `support` as they were",  # before prompts, which shots alone have none of
+    "prompts": "pass `template`, `alias`, `background` and `softmax_over` as they were",
+    "temperature": "pass `temperature` as it was",
+    "names in the softmax": "pass `softmax_over` as it was",
+    "novel classes": "pass `novel` as it was",
+    "score range": "pass `min_score` and `max_score` as they were",
+    "support": "pass `support` (and `shots`, `split_seed`) as it was",
 }
 
 
@@ -117,7 +117,7 @@ def check_fusion(saved: SavedFusion, conditions: Content) -> None:
             continue
         if fitted != here:
             difference = _difference(name, fitted, here)
-            raise ConfigError(f"--fusion {saved.path}: was fitted with {difference}; {way_out}, or run risf tune again")
+            raise ConfigError(f"`fusion` {saved.path}: was fitted with {difference}; {way_out}, or run risf tune again")
 
 
 def _difference(name: str, fitted: Any, here: Any) -> str:  # Any: JSON

@@ -7,14 +7,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from risf_core.choices import BoxConvention, CategoryConvention, ImageIdConvention
+import numpy as np
+
+from risf_core.choices import CategoryConvention, ImageIdConvention, OnUnmatched
 from risf_core.datasets import DatasetIndex, images_by_id, read_dataset_index
 from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, counted, listing
 from risf_core.files import display_name
 from risf_core.formats.coco import DetectionsFile, read_detections, with_boxes_of
+from risf_core.formats.conventions import Conventions
 from risf_core.formats.image_ids import fit_image_ids
 from risf_core.images import upright_size
 from risf_core.photos import FoundPhotos, ImageInfo, Photo, find_photos
@@ -67,12 +70,9 @@ def read_inputs(
     first_id: int | None = None,
     images: Sequence[Path] = (),
     novel: str | None = None,
-    boxes: BoxConvention = "xywh",
-    category_ids: CategoryConvention = "dataset",
-    image_ids: ImageIdConvention = "dataset",
-    on_unmatched: Literal["error", "skip"] = "error",
+    conventions: Conventions | None = None,
+    on_unmatched: OnUnmatched = "error",
     drop_other_images: bool = False,
-    command: str = "rescore",
 ) -> RescoreInputs:
     """Detections (``-``: stdin) with their classes and photos.
 
@@ -80,21 +80,26 @@ def read_inputs(
     was read of one), from `classes` (names whose ids the file states, or else count from `first_id`, by default 1), or
     from the detections file itself where it is a COCO dataset dict. Photos are looked for in the folders `images`.
     Boxes are checked against the sizes that the annotations state, and else against those of the photos. Rows whose
-    category, image or photo is unknown raise an error that names the likely cause, or stay as they are where
-    `on_unmatched` is "skip".
+    category, image or photo is unknown raise an error that names the likely cause, are kept as they are, or are
+    dropped, as `on_unmatched` says.
 
     With `drop_other_images` rows of images that the annotations lack are left out with a warning, as long as some row
-    is of an image that they have; `command` is whose options the messages name.
+    is of an image that they have.
 
-    Raises DataError also under "skip" where the ids are plainly those of another convention, and where a row that would
-    stay as it is would come to mean another image or class.
+    Raises DataError also under "keep" and "drop" where the ids are plainly those of another convention, under "keep"
+    where a row kept as it is would come to mean another image or class, and always where rows are re-scored ones: the
+    detector's own scores would be lost.
     """
+    conventions = conventions or Conventions()
+    category_ids, image_ids = conventions.category_ids or "dataset", conventions.image_ids or "dataset"
+    box_form = conventions.boxes or "xywh"
     if annotations is not None and classes is not None:
-        raise ConfigError("--annotations and --classes both name the classes; pass one of them")
+        raise ConfigError("`annotations` and `classes` both name the classes; pass one of them")
     if first_id is not None and classes is None:
-        raise ConfigError("--first-id counts the names of --classes; pass it together with --classes FILE")
+        raise ConfigError("`first_id` counts the names of `classes`; pass both")
     if not images:
-        raise ConfigError(f"risf {command} needs --images; pass it, or write `images: ...` into risf.yaml")
+        raise ConfigError("`images` is missing: name the folder of the photos, or write `images: ...` into risf.yaml")
+    name = display_name(detections)
     index = read_dataset_index(annotations) if isinstance(annotations, Path) else annotations
     vocabulary = index.vocabulary if index is not None else None
     if classes is not None:
@@ -104,13 +109,16 @@ def read_inputs(
         vocabulary,
         boxes=None,
         category_ids=category_ids,
-        on_unknown_category="keep" if on_unmatched == "skip" else "error",
+        on_unknown_category="error" if on_unmatched == "error" else "keep",
         zero_based_option=_zero_based_option(classes),
     )
     if not len(file.detections):
-        _log.warning("%s: holds no detections", display_name(detections))
+        _log.warning("%s: holds no detections", name)
+    _refuse_rescored(file.detections, name=name)
+    if on_unmatched == "drop":
+        file = file.with_detections(_of_known_categories(file.detections, name=name))
     if category_ids != "dataset":
-        _refuse_taken_ids(file, category_ids, name=display_name(detections))
+        _refuse_taken_ids(file, category_ids, name=name)
     if novel is not None:
         named = file.vocabulary.with_novel(novel_names(novel, file.vocabulary))
         file = DetectionsFile(file.detections, named, file.envelope)
@@ -118,28 +126,32 @@ def read_inputs(
         images_inside = images_by_id((file.envelope or {})["images"])  # a dataset dict knows its own images
         index = DatasetIndex(file.vocabulary, images_inside)
     if index is not None:
-        name = display_name(detections)
         if drop_other_images:
-            file = file.with_detections(_of_labelled(file.detections, index.images, convention=image_ids, name=name))
+            table = _of_labelled(file.detections, index.images, convention=image_ids, name=name)
         else:
-            way: Literal["keep", "error"] = "keep" if on_unmatched == "skip" else "error"
-            table = fit_image_ids(file.detections, index.images, convention=image_ids, on_unmatched=way, name=name)
-            file = file.with_detections(table)
+            table = fit_image_ids(
+                file.detections, index.images, convention=image_ids, on_unmatched=on_unmatched, name=name
+            )
+        file = file.with_detections(table)
     elif image_ids != "dataset":
-        raise ConfigError(f"--image-ids {image_ids} needs --annotations, whose images the ids are to be matched with")
+        raise ConfigError(f"`image_ids={image_ids}` needs `annotations`, whose images the ids are to be matched with")
     stated = None if index is None else index.images
     found = find_photos(factorize(file.detections.image_ids)[1], images=stated, folders=images)
     if on_unmatched == "error":
-        found.refuse_missing("pass every folder with --images, or --on-unmatched skip to leave their rows as they are")
+        found.refuse_missing("pass every folder with `images`, or `on_unmatched=keep` to leave their rows as they are")
     elif found.missing:
-        _log.warning("%s; their rows stay as they are", found.describe_missing())
+        what = "stay as they are" if on_unmatched == "keep" else "are dropped"
+        _log.warning("%s; their rows %s", found.describe_missing(), what)
+        if on_unmatched == "drop":
+            kept = np.array([image_id in found.photos for image_id in file.detections.image_ids.tolist()], dtype=bool)
+            file = file.with_detections(file.detections[kept])
     read = RescoreInputs(file, found, images)
     for what, strangers in (("image_id", found.unknown), ("category_id", read.unknown_category_ids)):
-        if strangers:
+        if strangers and on_unmatched == "keep":
             listed = listing([repr(stranger) for stranger in strangers])
             _log.warning("%s %s unknown to the annotations or classes; their rows stay as they are", what, listed)
-    sizes = _sizes(index, found, from_photos=boxes != "xyxy")  # pixel corners are read without
-    table = with_boxes_of(file.detections, sizes, convention=boxes, name=display_name(detections))
+    sizes = _sizes(index, found, from_photos=box_form != "xyxy")  # pixel corners are read without
+    table = with_boxes_of(file.detections, sizes, convention=box_form, name=name)
     return replace(read, file=file.with_detections(table))
 
 
@@ -156,24 +168,27 @@ def _of_labelled(
     return table
 
 
-def refuse_rescored(inputs: RescoreInputs, *, name: str) -> None:
-    """Refuse rows that were re-scored or calibrated already: done again, the detector's own score would be lost.
-
-    Raises DataError.
-    """
+def _refuse_rescored(detections: Detections, *, name: str) -> None:
     shares = {"score_detector", "score_clip", "score_support", "clip_names"}
-    again = sum(1 for extras in inputs.file.detections.extras if extras and extras.keys() & shares)
+    again = sum(1 for extras in detections.extras if extras and extras.keys() & shares)
     if again:
         raise DataError(
-            f"{name}: {counted(again, 'row')} hold a score_detector or score_clip, so they have been re-scored before; "
+            f"{name}: {counted(again, 'row')} with score_detector or score_clip: this file has been re-scored before; "
             "pass the detector's own file (its scores are score_detector in the re-scored one)"
         )
+
+
+def _of_known_categories(detections: Detections, *, name: str) -> Detections:
+    kept = detections.labels >= 0
+    if not kept.all():
+        _log.warning("%s: %d of %d rows are of unknown categories; dropped", name, int((~kept).sum()), len(kept))
+    return detections[kept]
 
 
 def _zero_based_option(classes: Path | None) -> str:
     """What to pass where category ids turn out to count from 0: a plain list of names says nothing of its ids."""
     is_plain = classes is not None and read_class_list(classes)[1] is None
-    return "--first-id 0" if is_plain else "--category-ids positions"
+    return "`first_id=0`" if is_plain else "`category_ids=positions`"
 
 
 def _unknown_category_ids(file: DetectionsFile) -> list[int]:
@@ -197,6 +212,6 @@ def _sizes(index: DatasetIndex | None, found: FoundPhotos, *, from_photos: bool)
     sizes = dict(index.image_sizes) if index is not None else {}
     for image_id, photo in found.photos.items() if from_photos else ():
         if image_id not in sizes:
-            with contextlib.suppress(ImageError):  # told when the photo is decoded, if it comes to that
+            with contextlib.suppress(ImageError):  # reported when the photo is decoded, if it comes to that
                 sizes[image_id] = upright_size(photo.path)
     return sizes

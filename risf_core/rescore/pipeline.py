@@ -156,7 +156,7 @@ def gather_evidence(
     Without `ask` the encoder is left in peace and nothing is known of any row.
     """
     if settings.evidence != "text" and prototypes is None:
-        raise ConfigError(f"--evidence {settings.evidence} needs shots: pass --support SPLIT or annotations")
+        raise ConfigError(f"`evidence={settings.evidence}` needs shots: pass `support` or annotations")
     rescored_labels = labels_to_rescore(vocabulary, settings)
     prompts, columns = prompts_of(vocabulary, settings)
     in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
@@ -261,7 +261,7 @@ def _embedded(
         if not np.isfinite(embeddings).all():
             raise EncoderError(
                 f"{job.crops.photo.path}: the encoder's embeddings are not finite numbers; "
-                "use --precision fp32, and check the weights"
+                "use `precision=fp32`, and check the weights"
             )
         yield job, embeddings
         done += len(embeddings)

@@ -56,10 +56,10 @@ def make_prompts(
     for template in templates:
         if "{}" not in template:
             raise ConfigError(
-                f"--template {template!r} has no {{}} where the class name goes, as in {DEFAULT_TEMPLATE!r}"
+                f"`template` {template!r} has no {{}} where the class name goes, as in {DEFAULT_TEMPLATE!r}"
             )
     if not templates:
-        raise ConfigError(f"no --template is given; the paper's is {DEFAULT_TEMPLATE!r}")
+        raise ConfigError(f"no `template` is given; the paper's is {DEFAULT_TEMPLATE!r}")
     columns: dict[str, int] = {}
     column_of = [columns.setdefault(readable_name(name, aliases), len(columns)) for name in names]
     return Prompts(tuple(columns), background, tuple(templates)), column_of

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from risf_core.encoder.open_clip import OpenClipEncoder
 
 Record = Mapping[str, Any]  # Any: JSON
+RECORD_SUFFIX = ".record.json"  # of the output's name
 
 FITTED_TO_THESE = (
     "the fusion was fitted to these very annotations, so the figures flatter it; the table of risf tune, from "
@@ -35,7 +36,7 @@ def make_record(
     result: RescoreResult,
     *,
     settings: RescoreSettings,
-    options: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     vocabulary: ClassVocabulary,
     encoder: OpenClipEncoder,
     inputs: Mapping[str, Path | None],
@@ -49,8 +50,8 @@ def make_record(
     """What a person needs to know, or to do the same again, as a dict of plain JSON values.
 
     Args:
-        options: the command's options as they were in force.
-        inputs: the files read, by option name; None where the option names none.
+        arguments: what the job was called with, beside the settings.
+        inputs: the files read, by argument; None where there is none.
         matching: how images were found, and which were not.
         prototypes: the shots that spoke beside the names.
         fitted: the fusion that was applied in place of the formula.
@@ -60,7 +61,7 @@ def make_record(
     counts = asdict(result.counts)
     formula = () if fitted is None else ("alpha", "fusion")  # that the fit stood in for
     return {
-        "options": {name.rstrip("_"): plain(value) for name, value in options.items()},
+        "arguments": plain(arguments),
         "settings": {name: value for name, value in asdict(settings).items() if name not in formula},
         "fitted": None if fitted is None else asdict(fitted),
         "support": None if prototypes is None else prototypes.to_json(),
@@ -100,7 +101,9 @@ def make_record(
 
 
 def plain(value: Any) -> Any:
-    """An option's value as JSON has it."""
+    """An argument as JSON has it."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
@@ -116,7 +119,7 @@ def read_record(after: Path | str) -> Record | None:
     """The record that `risf rescore` left beside a file; None where there is none. Raises DataError if it is broken."""
     if str(after) == STANDARD_STREAM or is_stream(after):
         return None
-    path = Path(f"{after}.record.json")
+    path = Path(f"{after}{RECORD_SUFFIX}")
     if not path.is_file():
         return None
     content = read_json(path, what="record")

@@ -38,7 +38,7 @@ class RescoreSettings:
     templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
     background: str | None = DEFAULT_BACKGROUND
     aliases: Mapping[str, str] = field(default_factory=dict)  # class name -> what the prompt says
-    classes: Literal["all", "novel"] | tuple[str, ...] = "all"  # whose rows are re-scored
+    rescore_classes: Literal["all", "novel"] | tuple[str, ...] = "all"  # whose rows are re-scored
     softmax_over: SoftmaxOver = "rescored"
     min_score: float = DEFAULT_MIN_SCORE  # rows with min_score < score <= max_score are re-scored
     max_score: float = DEFAULT_MAX_SCORE
@@ -48,39 +48,41 @@ class RescoreSettings:
     def __post_init__(self) -> None:
         faults = []
         if not 0 <= self.alpha <= 1:
-            faults.append(f"--alpha must be in 0..1, got {self.alpha:g}")
+            faults.append(f"`alpha` must be in 0..1, got {self.alpha:g}")
         if self.fusion not in FUSION_RULES:
             known = ", ".join(FUSION_RULES)
-            faults.append(f"--fusion {self.fusion!r} is unknown{did_you_mean(self.fusion, FUSION_RULES)}; give {known}")
+            faults.append(f"`fusion` {self.fusion!r} is unknown{did_you_mean(self.fusion, FUSION_RULES)}; give {known}")
         if not 0 < self.temperature < float("inf"):
-            faults.append(f"--temperature must be above 0, got {self.temperature:g}")
+            faults.append(f"`temperature` must be above 0, got {self.temperature:g}")
         if not 0 <= self.min_score <= self.max_score <= 1:
             faults.append(
-                f"--min-score {self.min_score:g} and --max-score {self.max_score:g} must be ordered and in 0..1"
+                f"`min_score={self.min_score:g}` and `max_score={self.max_score:g}` must be ordered and in 0..1"
             )
         if self.softmax_over not in SOFTMAX_OVER:
-            faults.append(f"--softmax-over {self.softmax_over!r} is unknown; give {' or '.join(SOFTMAX_OVER)}")
+            faults.append(f"`softmax_over` {self.softmax_over!r} is unknown; give {' or '.join(SOFTMAX_OVER)}")
         if self.evidence not in EVIDENCE_KINDS:
-            faults.append(f"--evidence {self.evidence!r} is unknown; give {', '.join(EVIDENCE_KINDS)}")
+            faults.append(f"`evidence` {self.evidence!r} is unknown; give {', '.join(EVIDENCE_KINDS)}")
         if faults:
             raise ConfigError("; ".join(faults))
 
 
 def labels_to_rescore(vocabulary: ClassVocabulary, settings: RescoreSettings) -> NDArray[np.int64]:
     """The labels whose rows are re-scored, ascending. Raises ConfigError where a class is unknown or none is novel."""
-    if settings.classes == "all":
+    if settings.rescore_classes == "all":
         return vocabulary.labels("all")
-    if settings.classes == "novel":
+    if settings.rescore_classes == "novel":
         if not vocabulary.novel:
-            raise ConfigError("--rescore-classes novel needs --novel (coco20, voc1, voc2, voc3, names or a file)")
+            raise ConfigError("`rescore_classes=novel` needs `novel` (coco20, voc1, voc2, voc3, names or a file)")
         return vocabulary.labels("novel")
-    unknown = [name for name in settings.classes if name not in vocabulary.names]
+    unknown = [name for name in settings.rescore_classes if name not in vocabulary.names]
     if unknown:
         raise ConfigError(
-            f"--rescore-classes: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
+            f"`rescore_classes`: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
             f"{did_you_mean(unknown[0], vocabulary.names)}"
         )
-    return np.array([label for label, name in enumerate(vocabulary.names) if name in settings.classes], dtype=np.int64)
+    return np.array(
+        [label for label, name in enumerate(vocabulary.names) if name in settings.rescore_classes], dtype=np.int64
+    )
 
 
 def prompts_of(vocabulary: ClassVocabulary, settings: RescoreSettings) -> tuple[Prompts, NDArray[np.int64]]:
@@ -93,7 +95,7 @@ def prompts_of(vocabulary: ClassVocabulary, settings: RescoreSettings) -> tuple[
     unknown = [name for name in settings.aliases if name not in vocabulary.names]
     if unknown:
         raise ConfigError(
-            f"--alias names the class {unknown[0]!r}, which is not among the {len(vocabulary)} classes"
+            f"`alias` names the class {unknown[0]!r}, which is not among the {len(vocabulary)} classes"
             f"{did_you_mean(unknown[0], vocabulary.names)}"
         )
     prompts, column_of = make_prompts(

@@ -9,11 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from risf_core.choices import EvidenceKind
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import ImageId
-from risf_core.errors import DataError, listing
+from risf_core.encoder.protocol import CropEncoder
+from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import read_json
 from risf_core.photos import Photo, find_photos
+from risf_core.progress import PhaseProgress
+from risf_core.rescore.prototypes import Prototypes, make_prototypes
 from risf_core.splits import read_manifest, read_split
 from risf_core.splits.folder import MANIFEST_NAME
 from risf_core.splits.reading import image_folders_of
@@ -22,12 +26,22 @@ from risf_core.splits.tfa_reading import tfa_seeds
 from risf_core.vocabulary import ClassVocabulary
 
 
+@dataclass(frozen=True)
+class SupportChoice:
+    """Which labelled boxes speak for the classes."""
+
+    support: Path | None = None  # a split of prepare-splits, one seed's file, a folder in TFA's layout, or COCO JSON
+    shots: int | None = None  # of each class of a split; None: the most that it has
+    split_seed: int = 0  # which shots of a split
+
+
 @dataclass(frozen=True, eq=False)
 class Shots:
     """Labelled boxes, and what is known of where they come from."""
 
+    name: str  # of the file or folder
     boxes: AnnotatedDataset
-    folders: tuple[Path, ...]  # where the split says that its photos lie
+    folders: tuple[Path, ...]  # where the split says that its photos are
 
 
 def is_split(path: Path) -> bool:
@@ -48,14 +62,46 @@ def read_shots(path: Path, *, shots: int | None = None, seed: int = 0, novel: st
         novel: the novel classes, for a folder in TFA's layout.
     """
     if not is_split(path):
-        return Shots(read_coco_dataset(path), ())
+        return Shots(str(path), read_coco_dataset(path), ())
     manifest = read_manifest(path) if (path / MANIFEST_NAME).is_file() else None
     split = read_split(path, seed=seed, novel=novel)
     if not split.rows:
-        raise DataError(f"{path}: holds no shots; draw some with risf prepare-splits --shots K")
+        raise DataError(f"{path}: holds no shots; draw some with `risf prepare-splits`")
     by_label = split.rows_of(max(split.rows) if shots is None else shots)
     table = split.boxes.select(np.unique(np.concatenate(by_label)))
-    return Shots(table, image_folders_of(manifest) if manifest is not None else ())
+    return Shots(str(path), table, image_folders_of(manifest) if manifest is not None else ())
+
+
+def check_evidence(evidence: EvidenceKind, support: SupportChoice | None) -> None:
+    """Raises ConfigError where shots are to speak and there are none, or are given and must not."""
+    given = support is not None and support.support is not None
+    if evidence != "text" and not given:
+        raise ConfigError(f"`evidence={evidence}` needs shots: pass `support`, a split or a COCO JSON of a few boxes")
+    if evidence == "text" and given:
+        raise ConfigError("`evidence=text` has no use for `support`; leave one of them out")
+
+
+def read_support(choice: SupportChoice | None, vocabulary: ClassVocabulary, *, novel: str | None) -> Shots | None:
+    """The chosen shots, under the classes of the detections."""
+    if choice is None or choice.support is None:
+        return None
+    shots = read_shots(choice.support, shots=choice.shots, seed=choice.split_seed, novel=novel)
+    return replace(shots, boxes=under_vocabulary(shots.boxes, vocabulary, name=str(choice.support)))
+
+
+def build_prototypes(
+    shots: Shots | None,
+    images: Sequence[Path],
+    *,
+    encoder: CropEncoder,
+    progress: PhaseProgress | None = None,
+) -> Prototypes | None:
+    """The prototypes of the shots, whose photos are in the folders `images` or where their split says."""
+    if shots is None:
+        return None
+    photos = photos_of(shots.boxes, (*images, *shots.folders), name=shots.name)
+    counted = None if progress is None else lambda done, total: progress("shots", "crops", done, total)
+    return make_prototypes(shots.boxes, photos=photos, encoder=encoder, progress=counted)
 
 
 def under_vocabulary(boxes: AnnotatedDataset, vocabulary: ClassVocabulary, *, name: str) -> AnnotatedDataset:

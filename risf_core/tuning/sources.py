@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +51,7 @@ def fusion_content(
     vocabulary: ClassVocabulary,
     settings: RescoreSettings,
     prototypes: Prototypes | None,
-    options: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     inputs: Mapping[str, Path | None],
 ) -> dict[str, Any]:  # Any: JSON
     """What fusion.json holds: the fit, its table, what it holds for, and how it came about."""
@@ -64,7 +64,7 @@ def fusion_content(
         ),
         "support": None if prototypes is None else prototypes.to_json(),
         "precision": encoder.precision,
-        "options": {name.rstrip("_"): plain(value) for name, value in options.items()},
+        "arguments": plain({**arguments, "settings": asdict(settings)}),
         "inputs": {name: identified(path) for name, path in inputs.items() if path is not None},
         "versions": {
             "python": sys.version.split()[0],

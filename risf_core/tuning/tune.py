@@ -165,7 +165,7 @@ def verdict_of(fusion: FittedFusion, validation: CrossValidation, *, images: int
         return f"re-scoring does not help this detector: keep its scores (the fusion only calibrates them); {paper}"
     found = f"{points(gain)} AP{_within(reach)} on photos it was not fitted to"
     if reach is None:
-        return f"re-scoring changes this detector: {found}, whether that is chance, --bootstrap 1000 tells; {paper}"
+        return f"re-scoring changes this detector: {found}, whether that is chance, `bootstrap=1000` tells; {paper}"
     if reach[0] > 0:
         return f"re-scoring helps this detector: {found}; {paper}"
     if reach[1] < 0:

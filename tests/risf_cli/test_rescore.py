@@ -80,8 +80,11 @@ def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny
     assert result.stdout == "new/after.json\n"
     assert len(json.loads((folder / "new/after.json").read_text())) == 4
     record = json.loads((folder / "new/after.json.record.json").read_text())
-    assert record["options"].keys() == {parameter.name.rstrip("_") for parameter in load_command("rescore").params}
-    assert (record["options"]["alpha"], record["options"]["boxes"], record["options"]["workers"]) == (0.5, None, None)
+    stated = record["arguments"] | record["settings"]
+    told = {parameter.name.rstrip("_") for parameter in load_command("rescore").params}
+    renamed = {"alias", "template", "plain"}  # aliases, templates, keep_parts
+    assert told - renamed - {"json", "quiet"} <= stated.keys()
+    assert (stated["alpha"], stated["boxes"], stated["workers"]) == (0.5, None, None)
     assert record["classes"] == {"rescored": ["cat", "tvmonitor"], "novel": []}
     assert record["encoder"]["config"] == TINY
     assert record["inputs"]["clip_config"]["sha256"] == sha256_of(tiny[0])
@@ -239,7 +242,7 @@ def test_rows_that_do_not_fit_are_named(run, change, message):
 
 def test_rows_that_do_not_fit_stay_as_they_are_on_demand(run):
     strangers = [{**ROWS[0], "image_id": 77}, {**ROWS[0], "category_id": 3}]
-    result = run("-", "--on-unmatched", "skip", stdin=json.dumps([*ROWS, *strangers]))
+    result = run("-", "--on-unmatched", "keep", stdin=json.dumps([*ROWS, *strangers]))
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)[4:] == strangers
     assert result.stderr.count("image_id 77") == 1
@@ -247,7 +250,7 @@ def test_rows_that_do_not_fit_stay_as_they_are_on_demand(run):
 
 def test_rows_left_as_they_are_are_named_in_talk_and_record(run, folder):
     strangers = [{**ROWS[0], "image_id": 77}, {**ROWS[0], "category_id": 3}]
-    options = ["--on-unmatched", "skip", "--out", "after.json"]
+    options = ["--on-unmatched", "keep", "--out", "after.json"]
     result = run("-", *options, stdin=json.dumps([*ROWS, *strangers]))
     for line in ("image_id 77", "category_id 3"):
         assert f"warning: {line} unknown to the annotations or classes; their rows stay as they are" in result.stderr
@@ -257,7 +260,7 @@ def test_rows_left_as_they_are_are_named_in_talk_and_record(run, folder):
 
 def test_a_row_left_as_it_is_never_comes_to_mean_another_class(run):
     rows = [{**ROWS[0], "category_id": 0}, {**ROWS[0], "category_id": 7}]  # 7 is no position, and a class's id
-    options = ["--category-ids", "positions", "--on-unmatched", "skip"]
+    options = ["--category-ids", "positions", "--on-unmatched", "keep"]
     assert error_of(run("-", *options, stdin=json.dumps(rows))) == (
         "stdin: category_id 7 is none of the positions of the 2 classes, and left as it is it would mean another class "
         "in the output (7 is 'tvmonitor'); leave these rows out"
@@ -269,9 +272,9 @@ def test_a_missing_photo_is_named_or_passed_over(run, folder):
     assert error_of(run("dets.json")) == (
         "1 of 2 images have no photo in photos: image_id 9 (looked for '000000000009.jpg', the nearest there is "
         "'000000000005.jpg'); pass every folder with --images, "
-        "or --on-unmatched skip to leave their rows as they are"
+        "or --on-unmatched keep to leave their rows as they are"
     )
-    result = run("dets.json", "--on-unmatched", "skip")
+    result = run("dets.json", "--on-unmatched", "keep")
     assert [("score_clip" in row) for row in json.loads(result.stdout)] == [True, False, False, False]
     assert "warning: 1 of 2 images have no photo in photos: image_id 9 (" in result.stderr
     assert "; their rows stay as they are" in result.stderr

@@ -72,7 +72,7 @@ def test_tune_writes_a_fusion_that_rescore_applies(run, folder: Path) -> None:
         assert words in done.stdout
     assert done.stdout.splitlines()[-1] == "fusion.json"
     content = json.loads((folder / "fusion.json").read_text())
-    assert content["options"]["seed"] == 0
+    assert content["arguments"]["seed"] == 0
     assert content["conditions"]["classes"] == ["cat", "dog"]
     assert content["inputs"]["detections"]["sha256"]
     assert content["labels"]["images"] == COUNT
@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_file(run, folder: Path) -> None:
     for name in ("one.json", "two.json"):
         assert run("tune", "dets.json", "--bootstrap", 10, "--seed", 4, "--out", name, "-q").exit_code == 0
         files.append(json.loads((folder / name).read_text()))
-        del files[-1]["options"]["out"]
+        del files[-1]["arguments"]["out"]
     assert files[0] == files[1]
 
 
@@ -175,7 +175,7 @@ def test_a_split_is_read_as_sparse_labels_and_said_so(risf: Run, run, folder: Pa
     assert content["labels"]["sparse"] is True
     assert content["labels"]["boxes"] == 10
     assert content["fusion"]["alone"] == {"slope": 1.0, "intercept": 0.0}
-    shots = ["--support", "split", "--support-seed", 1, "--shots", 5, "--bootstrap", 0, "-q"]
+    shots = ["--support", "split", "--split-seed", 1, "--shots", 5, "--bootstrap", 0, "-q"]
     done = run("tune", "dets.json", *shots, annotations="split/shots/seed1.json")  # judged by shots of other photos
     assert done.exit_code == 0, done.output
     assert json.loads((folder / "fusion.json").read_text())["support"]["crops"] == 10
@@ -243,7 +243,7 @@ def test_rows_of_an_unknown_category_stay_as_they_are_under_a_fusion(run, folder
     assert run("tune", "dets.json").exit_code == 0
     rows = json.loads((folder / "dets.json").read_text())
     (folder / "more.json").write_text(json.dumps([*rows, {**rows[0], "category_id": 77}]))
-    done = run("rescore", "more.json", "--fusion", "fusion.json", "--on-unmatched", "skip", "--out", "after.json")
+    done = run("rescore", "more.json", "--fusion", "fusion.json", "--on-unmatched", "keep", "--out", "after.json")
     assert done.exit_code == 0, done.stderr
     after = json.loads((folder / "after.json").read_text())
     assert after[-1] == {**rows[0], "category_id": 77}

@@ -91,7 +91,7 @@ OTHERS = {
         "another score range: [0.05, 1.0] there, [0.1, 1.0] here; pass --min-score and --max-score as they were",
     ),
     "classes re-scored": (
-        conditions(settings=replace(SETTINGS, classes="novel")), "2 re-scored classes, this run has 1",
+        conditions(settings=replace(SETTINGS, rescore_classes="novel")), "2 re-scored classes, this run has 1",
     ),
     "evidence": (
         conditions(settings=replace(SETTINGS, evidence="both"), shots=SUPPORT),

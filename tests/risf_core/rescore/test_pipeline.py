@@ -102,7 +102,7 @@ def test_plain_results_keep_no_parts(scene, colours):
 
 def test_rescoring_novel_classes_leaves_base_classes_untouched(scene, colours):
     detections = table((1, LEFT, 0.5, 0), (1, RIGHT, 0.5, 1), (2, ALL, 0.5, 2))
-    settings = RescoreSettings(classes="novel", temperature=2.0, background=None)
+    settings = RescoreSettings(rescore_classes="novel", temperature=2.0, background=None)
     result = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
     assert result.detections.scores.tolist() == [0.5, 0.65, 0.5]  # one name in the softmax: probability 1
     assert result.prompts.names == ("green",)
@@ -110,7 +110,9 @@ def test_rescoring_novel_classes_leaves_base_classes_untouched(scene, colours):
 
 
 def test_the_softmax_can_run_over_all_names_while_few_are_rescored(scene, colours):
-    settings = RescoreSettings(classes=("green",), softmax_over="all", temperature=2.0, background=None, alpha=0.0)
+    settings = RescoreSettings(
+        rescore_classes=("green",), softmax_over="all", temperature=2.0, background=None, alpha=0.0
+    )
     detections = table((1, RIGHT, 0.5, 1), (1, LEFT, 0.5, 0))
     result = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
     assert result.detections.scores == pytest.approx([one_of(2, 3, True), 0.5], abs=1e-6)
@@ -148,7 +150,7 @@ def test_every_row_is_counted_once(scene, colours):
     detections = table(
         (1, LEFT, 0.01, 0), (1, LEFT, 0.5, 0), (1, LEFT, 0.5, 1), (7, ALL, 0.5, 1), (2, [0, 0, 0, 0], 0.5, 1)
     )
-    settings = RescoreSettings(classes=("green",))
+    settings = RescoreSettings(rescore_classes=("green",))
     counts = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings).counts
     assert counts.read == 5 == counts.eligible + counts.outside_score_range + counts.outside_classes
     assert counts.eligible == counts.rescored + counts.without_photo + counts.degenerate == 3
@@ -271,13 +273,13 @@ def test_impossible_settings_are_refused_all_at_once(options, message):
 
 def test_unknown_classes_are_refused_with_the_nearest():
     with pytest.raises(ConfigError) as caught:
-        labels_to_rescore(CLASSES, RescoreSettings(classes=("gren",)))
+        labels_to_rescore(CLASSES, RescoreSettings(rescore_classes=("gren",)))
     assert str(caught.value) == "--rescore-classes: 'gren' not among the 3 classes (did you mean 'green'?)"
 
 
 def test_novel_classes_must_be_named():
     with pytest.raises(ConfigError) as caught:
-        labels_to_rescore(ClassVocabulary.from_names(["a"]), RescoreSettings(classes="novel"))
+        labels_to_rescore(ClassVocabulary.from_names(["a"]), RescoreSettings(rescore_classes="novel"))
     assert str(caught.value) == ("--rescore-classes novel needs --novel (coco20, voc1, voc2, voc3, names or a file)")
 
 

@@ -154,7 +154,7 @@ class ColourEye:
 def test_the_detections_are_rescored_and_evaluated(world: Path, seed: int) -> None:
     table = detected(world, tuned(world, "coco/gfsod", seed))
     truth = truth_of(world)
-    settings = RescoreSettings(classes="novel", temperature=10.0)
+    settings = RescoreSettings(rescore_classes="novel", temperature=10.0)
     photos = find_photos(truth.images_by_id, images=None, folders=[world / "photos"]).photos
     result = rescore(table, vocabulary=truth.vocabulary, encoder=ColourEye(), photos=photos, settings=settings)
     novel = np.isin(table.labels, truth.vocabulary.labels("novel"))

@@ -1,0 +1,178 @@
+"""The whole job of `risf rescore`: a file of detections in, the same detections with new scores out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from risf_core.choices import OnUnmatched
+from risf_core.encoder.choice import EncoderChoice, with_cache
+from risf_core.errors import ConfigError, listing
+from risf_core.files import STANDARD_STREAM, check_outputs, is_stream, write_json
+from risf_core.formats.coco import write_detections
+from risf_core.formats.conventions import Conventions
+from risf_core.processes import Processes, gather_to_first
+from risf_core.progress import PhaseProgress
+from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
+from risf_core.rescore.inputs import RescoreInputs, read_inputs
+from risf_core.rescore.pipeline import RescoreResult, rescore
+from risf_core.rescore.prompts import readable_name
+from risf_core.rescore.record import RECORD_SUFFIX, make_record
+from risf_core.rescore.settings import RescoreSettings, prompts_of
+from risf_core.rescore.shards import merge_shares, rows_of_share
+from risf_core.rescore.support import SupportChoice, build_prototypes, check_evidence, read_support
+
+if TYPE_CHECKING:
+    from risf_core.encoder.open_clip import OpenClipEncoder
+
+
+@dataclass(frozen=True)
+class RescoredFile:
+    """What was written, and how it came about."""
+
+    out: str
+    result: RescoreResult
+    record: dict[str, Any]  # Any: JSON; what is beside the output as well, unless that is a stream
+
+
+def rescore_file(
+    detections: Path | str,
+    out: Path | str,
+    *,
+    annotations: Path | None = None,
+    classes: Path | None = None,
+    first_id: int | None = None,
+    images: Sequence[Path] = (),
+    novel: str | None = None,
+    conventions: Conventions | None = None,
+    on_unmatched: OnUnmatched = "error",
+    support: SupportChoice | None = None,
+    encoder: EncoderChoice | None = None,
+    settings: RescoreSettings | None = None,
+    fusion: Path | None = None,
+    cache: Path | None = None,
+    processes: Processes | None = None,
+    talk: Callable[[str], None] | None = None,
+    progress: PhaseProgress | None = None,
+) -> RescoredFile | None:
+    """Re-score a file of detections (``-``: stdin) and write it to `out` (``-``: stdout), a record beside it.
+
+    Args:
+        annotations, classes, first_id, images, novel, conventions, on_unmatched: as `read_inputs` has them.
+        support: a few boxes of each class, where `settings.evidence` asks for them.
+        fusion: a file that `risf tune` wrote, used in place of the formula and its alpha.
+        cache: a folder in which embeddings are kept for the next run.
+        processes: this process among those that share the images; all but the first return None.
+        talk: called with lines on what was read, before the work.
+
+    Raises a RisfError before the encoder is loaded where the input is at fault.
+    """
+    start = time.perf_counter()
+    encoder, settings = encoder or EncoderChoice(), settings or RescoreSettings()
+    processes = processes or Processes()
+    arguments = {
+        "detections": detections, "out": out, "annotations": annotations, "classes": classes, "first_id": first_id,
+        "images": images, "novel": novel, **asdict(conventions or Conventions()), "on_unmatched": on_unmatched,
+        **asdict(support or SupportChoice()), **asdict(encoder), "fusion": fusion, "cache": cache,
+    }  # fmt: skip
+    files = {
+        "detections": Path(detections),
+        "annotations": annotations,
+        "classes": classes,
+        "clip_config": encoder.clip_config,
+        "fusion": fusion,
+        "support": support.support if support is not None else None,
+    }
+    if processes.count > 1 and str(detections) == STANDARD_STREAM:
+        raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
+    outputs = {"out": out, "record": None if is_stream(out) else f"{out}{RECORD_SUFFIX}"}
+    check_outputs(outputs, inputs=[*files.values(), encoder.clip_weights])
+    check_evidence(settings.evidence, support)
+    saved = None if fusion is None else read_fusion(fusion)
+    inputs = read_inputs(
+        detections,
+        annotations=annotations,
+        classes=classes,
+        first_id=first_id,
+        images=images,
+        novel=novel,
+        conventions=conventions,
+        on_unmatched=on_unmatched,
+    )
+    vocabulary = inputs.vocabulary
+    prompts_of(vocabulary, settings)
+    shots = read_support(support, vocabulary, novel=novel)
+
+    # torch and open_clip take seconds to import: faults of the input above are reported without them
+    opened = encoder.open()
+    cached = with_cache(opened, cache, span_machines=processes.span_machines)
+    if talk is not None:
+        for line in _lines(inputs, opened, settings):
+            talk(line)
+    prototypes = build_prototypes(shots, images, encoder=cached or opened, progress=progress)
+    known_before = cached.hits if cached is not None else 0  # among the shots
+    if saved is not None:
+        conditions = conditions_of(
+            encoder_key=opened.key, vocabulary=vocabulary, settings=settings, prototypes=prototypes
+        )
+        check_fusion(saved, conditions)
+    fitted = None if saved is None else saved.fusion
+    share = rows_of_share(inputs.file.detections, processes)
+    part = rescore(
+        inputs.file.detections[share],
+        vocabulary=vocabulary,
+        encoder=cached or opened,
+        photos=inputs.photos,
+        settings=settings,
+        prototypes=prototypes,
+        fitted=fitted,
+        progress=None if progress is None else lambda done, total: progress("re-scoring", "crops", done, total),
+    )
+    shares = gather_to_first((share, part, cached.hits - known_before if cached is not None else 0), processes)
+    if shares is None:
+        return None  # the first process writes for all
+    result = merge_shares(inputs.file.detections, [(rows, done) for rows, done, _ in shares])
+    record = make_record(
+        result,
+        settings=settings,
+        arguments=arguments,
+        vocabulary=vocabulary,
+        encoder=opened,
+        inputs=files,
+        prototypes=prototypes,
+        fitted=fitted,
+        matching=inputs.matching(),
+        cache_hits=sum(hits for _, _, hits in shares),
+        processes=processes.count,
+        seconds=time.perf_counter() - start,
+    )
+    write_detections(out, inputs.file.with_detections(result.detections))
+    if outputs["record"] is not None:
+        write_json(Path(outputs["record"]), record)
+    return RescoredFile(str(out), result, record)
+
+
+def _lines(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSettings) -> Iterator[str]:
+    """What was matched and what is about to be done."""
+    found = inputs.found
+    yield f"read {len(inputs.file.detections)} detections of {len(inputs.vocabulary)} classes"
+    if found.photos:
+        yield f"found {len(found.photos)} photos by {' and '.join(found.ways)}"
+    tag = f":{encoder.source.tag}" if encoder.source.tag else ""
+    yield f"encoder {encoder.source.name}{tag} ({encoder.source.weights}), {encoder.precision} on {encoder.device}"
+    given = encoder.preprocessing
+    colours = f"RGB, {given.interpolation}, mean {_numbers(given.mean)}, std {_numbers(given.std)}"
+    if encoder.compat_released:
+        colours = "BGR in 0..1 by RoIAlign"
+    yield f"crops {given.side}x{given.side} {given.crop}, {colours}"
+    said = {name: readable_name(name, settings.aliases) for name in inputs.vocabulary.names}
+    changed = [f"{name} -> {text}" for name, text in said.items() if text != name]
+    if changed:
+        yield f"in prompts: {listing(changed, most=8)} (`alias=NAME=TEXT` changes that)"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.4g}" for value in values)

@@ -1,0 +1,135 @@
+"""The whole job of `risf tune`: detections of labelled images in, a fitted fusion and what it is worth out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from risf_core.choices import DEFAULT_BOOTSTRAP, OnUnmatched
+from risf_core.datasets import DatasetIndex
+from risf_core.encoder.choice import EncoderChoice, with_cache
+from risf_core.errors import ConfigError
+from risf_core.files import check_outputs, is_stream, write_json
+from risf_core.formats.conventions import Conventions
+from risf_core.progress import PhaseProgress
+from risf_core.rescore.inputs import RescoreInputs, read_inputs
+from risf_core.rescore.settings import RescoreSettings, prompts_of
+from risf_core.rescore.support import SupportChoice, build_prototypes, check_evidence, read_support
+from risf_core.tuning.sources import Labels, fusion_content, read_labels
+from risf_core.tuning.tune import Tuned, tune
+
+
+@dataclass(frozen=True)
+class TuneSettings:
+    """How a fusion is fitted and judged."""
+
+    sparse: bool | None = None  # only some objects of the images are labelled; None: where the labels are a split
+    seed: int = 0  # deals the images to folds, and draws the resamples
+    bootstrap: int = DEFAULT_BOOTSTRAP  # resamples of the images for the intervals; 0: none
+
+
+@dataclass(frozen=True)
+class TunedFile:
+    """What was fitted, and what the file holds."""
+
+    tuned: Tuned
+    content: dict[str, Any]  # Any: JSON
+
+
+def tune_file(
+    detections: Path | str,
+    out: Path,
+    *,
+    annotations: Path,
+    images: Sequence[Path] = (),
+    novel: str | None = None,
+    conventions: Conventions | None = None,
+    on_unmatched: OnUnmatched = "error",
+    support: SupportChoice | None = None,
+    encoder: EncoderChoice | None = None,
+    settings: RescoreSettings | None = None,
+    tuning: TuneSettings | None = None,
+    cache: Path | None = None,
+    talk: Callable[[str], None] | None = None,
+    progress: PhaseProgress | None = None,
+) -> TunedFile:
+    """Fit a fusion to detections (``-``: stdin) of labelled images and write it to a file for `rescore_file`.
+
+    Args:
+        annotations: the labels: a COCO JSON, a folder in Pascal VOC's form, or a few-shot split.
+        images: folders of photos, beside those that a split names.
+        support: a few boxes of each class, where `settings.evidence` asks for them; its shots and seed are also those
+            of a split as `annotations`.
+        talk: called with lines on what was read, before the work.
+    """
+    encoder, settings, tuning = encoder or EncoderChoice(), settings or RescoreSettings(), tuning or TuneSettings()
+    choice = support or SupportChoice()
+    if is_stream(out):
+        raise ConfigError(f"`out={out}` is not a file, and `risf rescore` reads one; name a file")
+    files = {"detections": Path(detections), "annotations": annotations, "support": choice.support}
+    check_outputs({"out": out}, inputs=[*files.values(), encoder.clip_config, encoder.clip_weights])
+    check_evidence(settings.evidence, choice)
+    labels = read_labels(annotations, shots=choice.shots, seed=choice.split_seed, novel=novel, sparse=tuning.sparse)
+    inputs = read_inputs(
+        detections,
+        annotations=DatasetIndex(labels.ground_truth.vocabulary, labels.ground_truth.images_by_id),
+        images=[*images, *labels.folders],
+        novel=novel,
+        conventions=conventions,
+        on_unmatched=on_unmatched,
+        drop_other_images=True,
+    )
+    truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)
+    prompts_of(inputs.vocabulary, settings)
+    shots = read_support(choice, inputs.vocabulary, novel=novel)
+
+    # torch and open_clip take seconds to import: faults of the input above are reported without them
+    opened = encoder.open()
+    cached = with_cache(opened, cache) or opened
+    if talk is not None:
+        for line in _lines(inputs, labels):
+            talk(line)
+    prototypes = build_prototypes(shots, images, encoder=cached, progress=progress)
+    tuned = tune(
+        inputs.file.detections,
+        truth,
+        encoder=cached,
+        photos=inputs.photos,
+        settings=settings,
+        prototypes=prototypes,
+        sparse=labels.sparse,
+        seed=tuning.seed,
+        resamples=tuning.bootstrap,
+        progress=progress,
+    )
+    arguments = {
+        "detections": detections, "out": out, "annotations": annotations, "images": images, "novel": novel,
+        **asdict(conventions or Conventions()), "on_unmatched": on_unmatched, **asdict(choice), **asdict(encoder),
+        **asdict(tuning), "cache": cache,
+    }  # fmt: skip
+    content = fusion_content(
+        tuned,
+        encoder=opened,
+        vocabulary=inputs.vocabulary,
+        settings=settings,
+        prototypes=prototypes,
+        arguments=arguments,
+        inputs=files,
+    )
+    write_json(out, content)
+    return TunedFile(tuned, content)
+
+
+def _lines(inputs: RescoreInputs, labels: Labels) -> Iterator[str]:
+    truth = labels.ground_truth
+    yield (
+        f"read {len(inputs.file.detections)} detections, {truth.boxes_per_class().sum()} boxes of "
+        f"{len(truth.images)} labelled images"
+    )
+    if labels.sparse:
+        yield (
+            "sparse labels: only detections on labelled boxes are judged (wrong: on one of another class), and the fit "
+            "is pulled harder to the detector's order; `sparse=false` if every object of the images is labelled"
+        )
