@@ -139,7 +139,7 @@ def test_faults_are_one_line(risf, report, folder):
     assert fault("before.json", "other.json", "--out", "before.json") == (
         "--out before.json would overwrite an input; choose another name"
     )
-    assert fault("before.json", "other.json", "--out", "-", "--json").startswith("--json prints figures to stdout")
+    assert fault("before.json", "other.json", "--out", "-", "--json").startswith("--json prints the figures to stdout")
     assert fault("before.json", "other.json", "--threshold", "2") == "--threshold must be in 0..1, got 2"
     assert fault("before.json", "other.json", "--images", "nowhere").startswith("nowhere: there is no such folder")
     assert fault("before.json", "gone.json").startswith("gone.json: there is no such detections file")

@@ -196,13 +196,13 @@ def test_bad_input_is_one_line(run, folder: Path) -> None:
     line = one_line(run("tune", "dets.json", annotations="far.json"))
     assert line.startswith("none of 48 detections is right (same class, overlap 0.5): do annotations and detections")
     line = one_line(run("tune", "dets.json", "--evidence", "support"))
-    assert line == "--evidence support needs shots: pass --support SPLIT or a COCO JSON of a few boxes a class"
+    assert line == "--evidence support needs shots: pass --support, a split or a COCO JSON of a few boxes"
     line = one_line(run("tune", "dets.json", "--support", "shots.json", "--evidence", "text"))
     assert line == "--evidence text has no use for --support; leave one of them out"
     line = one_line(run("tune", "dets.json", "--out", "photos"))
     assert line == "photos: is a folder; name a file in it"
     line = one_line(run("tune", "dets.json", "--out", "-"))
-    assert line == "--out - is not a file, and risf rescore --fusion reads one; name a file"
+    assert line == "--out - is not a file, and `risf rescore` reads one; name a file"
     renamed = [{**category, "name": f"x{category['id']}"} for category in dataset["categories"]]
     (folder / "renamed.json").write_text(json.dumps({**dataset, "categories": renamed}))
     line = one_line(run("rescore", "dets.json", "--support", "renamed.json"))
@@ -216,13 +216,14 @@ def test_files_that_are_read_are_not_written_over_and_rescored_ones_not_fitted(r
     assert one_line(run("tune", "dets.json", "--out", "gt.json")).startswith("--out gt.json would overwrite an input")
     assert (folder / "dets.json").read_bytes() == before
     run("rescore", "dets.json", "--out", "after.json")
-    assert "so they have been re-scored before" in one_line(run("tune", "after.json"))
+    assert "has been re-scored before" in one_line(run("tune", "after.json"))
 
 
 def test_the_formulas_share_beside_a_fitted_fusion_is_refused_and_not_in_the_record(run, folder: Path) -> None:
     assert run("tune", "dets.json", "--bootstrap", 0).exit_code == 0
     line = one_line(run("rescore", "dets.json", "--fusion", "fusion.json", "--alpha", 0.4))
-    assert line == "--alpha is of the paper's formula, and fusion.json has weights of its own; leave one of them out"
+    assert "--alpha" in line
+    assert "fusion.json has its own weights" in line
     assert run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "after.json").exit_code == 0
     record = json.loads((folder / "after.json.record.json").read_text())
     assert record["fitted"]["fused"]

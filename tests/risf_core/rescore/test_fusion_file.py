@@ -61,7 +61,7 @@ OTHERS = {
     ),
     "crop rule": (
         conditions({**KEY, "preprocessing": {"side": 336, "crop": "pad"}}),
-        "another crop rule: squash there, pad here; pass --crop as it was",
+        "another crop rule: squash there, pad here; pass `crop` as it was",
     ),
     "preprocessing": (
         conditions({**KEY, "preprocessing": {"side": 224, "crop": "squash"}}),
@@ -88,7 +88,7 @@ OTHERS = {
     ),
     "score range": (
         conditions(settings=replace(SETTINGS, min_score=0.1)),
-        "another score range: [0.05, 1.0] there, [0.1, 1.0] here; pass --min-score and --max-score as they were",
+        "another score range: [0.05, 1.0] there, [0.1, 1.0] here; pass `min_score` and `max_score` as they were",
     ),
     "classes re-scored": (
         conditions(settings=replace(SETTINGS, rescore_classes="novel")), "2 re-scored classes, this run has 1",
@@ -125,7 +125,7 @@ def test_novel_classes_matter_only_to_a_fusion_that_asks_for_them(written) -> No
     check_fusion(written(), here)
     with pytest.raises(ConfigError) as refused:
         check_fusion(written(replace(FUSION, terms=(*FUSION.terms, Term("novel", 1.0, 0.0)))), here)
-    assert "1 novel classes, this run has 0; pass --novel as it was" in str(refused.value)
+    assert "1 novel classes, this run has 0; pass `novel` as it was" in str(refused.value)
 
 
 BROKEN = {

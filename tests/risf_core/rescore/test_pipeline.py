@@ -247,22 +247,22 @@ def test_embeddings_that_are_not_finite_are_refused(scene):
     with pytest.raises(EncoderError) as caught:
         rescore(table((2, ALL, 0.5, 0)), vocabulary=CLASSES, encoder=Overflowing(), photos=scene)
     assert str(caught.value) == (
-        f"{scene[2].path}: the encoder's embeddings are not finite numbers; use --precision fp32, and check the weights"
+        f"{scene[2].path}: the encoder's embeddings are not finite numbers; use `precision=fp32`, and check the weights"
     )
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"alpha": 1.5}, "--alpha must be in 0..1, got 1.5"),
-        ({"temperature": 0.0}, "--temperature must be above 0, got 0"),
-        ({"min_score": 0.6, "max_score": 0.5}, "--min-score 0.6 and --max-score 0.5 must be ordered and in 0..1"),
+        ({"alpha": 1.5}, "`alpha` must be in 0..1, got 1.5"),
+        ({"temperature": 0.0}, "`temperature` must be above 0, got 0"),
+        ({"min_score": 0.6, "max_score": 0.5}, "`min_score=0.6` and `max_score=0.5` must be ordered and in 0..1"),
         (
             {"alpha": -1, "fusion": "linaer"},
-            "--alpha must be in 0..1, got -1; --fusion 'linaer' is unknown (did you mean 'linear'?); "
+            "`alpha` must be in 0..1, got -1; `fusion` 'linaer' is unknown (did you mean 'linear'?); "
             "give linear, geometric, log-odds",
         ),
-        ({"softmax_over": "some"}, "--softmax-over 'some' is unknown; give rescored or all"),
+        ({"softmax_over": "some"}, "`softmax_over` 'some' is unknown; give rescored or all"),
     ],
 )
 def test_impossible_settings_are_refused_all_at_once(options, message):
@@ -274,13 +274,13 @@ def test_impossible_settings_are_refused_all_at_once(options, message):
 def test_unknown_classes_are_refused_with_the_nearest():
     with pytest.raises(ConfigError) as caught:
         labels_to_rescore(CLASSES, RescoreSettings(rescore_classes=("gren",)))
-    assert str(caught.value) == "--rescore-classes: 'gren' not among the 3 classes (did you mean 'green'?)"
+    assert str(caught.value) == "`rescore_classes`: 'gren' not among the 3 classes (did you mean 'green'?)"
 
 
 def test_novel_classes_must_be_named():
     with pytest.raises(ConfigError) as caught:
         labels_to_rescore(ClassVocabulary.from_names(["a"]), RescoreSettings(rescore_classes="novel"))
-    assert str(caught.value) == ("--rescore-classes novel needs --novel (coco20, voc1, voc2, voc3, names or a file)")
+    assert str(caught.value) == ("`rescore_classes=novel` needs `novel` (coco20, voc1, voc2, voc3, names or a file)")
 
 
 def test_an_alias_of_an_unknown_class_is_refused(scene, colours):
@@ -288,5 +288,5 @@ def test_an_alias_of_an_unknown_class_is_refused(scene, colours):
     with pytest.raises(ConfigError) as caught:
         rescore(table((2, ALL, 0.5, 2)), vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
     assert str(caught.value) == (
-        "--alias names the class 'rad', which is not among the 3 classes (did you mean 'red'?)"
+        "`alias` names the class 'rad', which is not among the 3 classes (did you mean 'red'?)"
     )

@@ -60,4 +60,4 @@ def test_a_name_with_braces_is_not_a_template():
 def test_a_template_without_a_place_for_the_name_is_refused():
     with pytest.raises(ConfigError) as caught:
         make_prompts(["cat"], aliases={}, templates=["a photo"], background=None)
-    assert str(caught.value) == "--template 'a photo' has no {} where the class name goes, as in 'a photo of {}'"
+    assert str(caught.value) == "`template` 'a photo' has no {} where the class name goes, as in 'a photo of {}'"

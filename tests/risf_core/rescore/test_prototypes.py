@@ -176,7 +176,7 @@ def test_evidence_by_shots_without_shots_is_refused(photos, colours) -> None:
             photos=photos,
             settings=RescoreSettings(evidence="support"),
         )
-    assert str(refused.value) == "--evidence support needs shots: pass --support SPLIT or annotations"
+    assert str(refused.value) == "`evidence=support` needs shots: pass `support` or annotations"
 
 
 def test_support_without_a_box_is_refused(photos, support, colours) -> None:
