@@ -14,7 +14,7 @@ from risf_core.rescore.pipeline import RescoreCounts, RescoreResult
 
 
 def rows_of_share(detections: Detections, processes: Processes) -> NDArray[np.int64]:
-    """Positions of the rows that this process re-scores: one image in N of the N processes, in order of first appearance."""
+    """Positions of the rows that this process re-scores: every N-th image of N processes, in order of appearance."""
     codes, _ = factorize(detections.image_ids)
     return np.flatnonzero(codes % processes.count == processes.rank)
 
