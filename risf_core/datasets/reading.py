@@ -23,7 +23,14 @@ def read_ground_truth(path: Path | str) -> AnnotatedDataset:
     path = Path(path)
     if path.is_dir():
         return read_voc_test(path)
-    dataset = coco_dataset_of(read_coco_document(path, object_hook=without_mask), path=path)
+    document = read_coco_document(path, object_hook=without_mask)
+    if any("neg_category_ids" in image for image in document["images"]):
+        _log.warning(
+            "%s: LVIS's images are labelled for some classes only, but detections of all classes are judged here: "
+            "AP is lower than LVIS's own",
+            display_name(path),
+        )
+    dataset = coco_dataset_of(document, path=path)
     for note in dataset.notes:
         _log.warning("%s: %s", display_name(path), note)
     return dataset

@@ -17,6 +17,7 @@ from risf_core.evaluation.aggregate import Aggregate, aggregate
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps
 from risf_core.evaluation.compare import LEVEL, bootstrap
 from risf_core.evaluation.inputs import read_detections_for
+from risf_core.evaluation.plausible import require_boxes, warn_if_nothing_is_right
 from risf_core.evaluation.protocols import evaluate, match
 from risf_core.evaluation.results import EvaluatedFile, comparison_json, write_aggregate_csv, write_class_csv
 from risf_core.files import STANDARD_STREAM, check_outputs, display_name, write_json
@@ -110,6 +111,7 @@ def evaluate_files(
     records = [f"{file}.record.json" for file in detections]
     check_outputs({"out": out, "csv": csv}, inputs=[*detections, *records, annotations, novel])
     truth = read_ground_truth(annotations)
+    require_boxes(truth, protocol=settings.protocol, name=display_name(annotations))
     if novel is not None:
         truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
     tables, files = [], []
@@ -123,6 +125,7 @@ def evaluate_files(
             max_detections=settings.caps,
             evaluator=settings.evaluator,
         )
+        warn_if_nothing_is_right(metrics, table, truth, name=display_name(file))
         files.append(EvaluatedFile(display_name(file), len(table), metrics, recognised=read.outcome))
         if settings.resamples(len(detections)):
             tables.append(table)

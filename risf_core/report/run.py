@@ -12,6 +12,7 @@ import numpy as np
 from risf_core.choices import DEFAULT_BOOTSTRAP
 from risf_core.errors import ConfigError
 from risf_core.evaluation import read_detections_for, read_ground_truth
+from risf_core.evaluation.plausible import require_boxes
 from risf_core.files import STANDARD_STREAM, check_outputs, display_name, open_output
 from risf_core.formats.conventions import Conventions
 from risf_core.progress import Progress
@@ -77,6 +78,7 @@ def write_report(
     records = [f"{file}.record.json" for file in (before, after)]
     check_outputs({"out": out}, inputs=[before, after, *records, str(fusion), annotations, novel, *images])
     truth = read_ground_truth(annotations)
+    require_boxes(truth, protocol="coco", name=display_name(annotations))
     if novel is not None:
         truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
     first, second = (
