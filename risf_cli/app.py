@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "predict": ("predict", "Detect objects in photos with a detector's weights."),
     },
     "Tools": {
+        "convert": ("convert", "Convert detections from one tool's format to another's."),
         "convert-checkpoint": ("convert_checkpoint", "Convert a detector's weights from one format to another."),
         "cache": ("cache", "Show what the embedding cache holds, and clear it."),
         "config": ("config", "Show which settings are in force and where each comes from."),

@@ -83,7 +83,7 @@ def _read_dataset(source: Source) -> Rows:
     file_names = {image["id"]: image.get("file_name") for image in envelope.get("images", ())}
     read = rows_of_coco(rows, source.name, class_names=class_names)
     photos = tuple(PhotoKey(file_names.get(photo.image_id), photo.image_id) for photo in read.photos)
-    return replace(read, photos=photos)
+    return replace(read, photos=photos, envelope=envelope)
 
 
 def _read_nested(source: Source) -> Rows:
@@ -151,7 +151,8 @@ def _write_dataset(target: Path | str, output: Output) -> None:
         stated = {"id": image_id, "file_name": info.file_name, "height": info.height, "width": info.width}
         images.append({key: value for key, value in stated.items() if value is not None})
     pairs = zip(output.vocabulary.category_ids, output.vocabulary.names, strict=True)
-    envelope = {"images": images, "categories": [{"id": number, "name": name} for number, name in pairs]}
+    own = {"images": images, "categories": [{"id": number, "name": name} for number, name in pairs]}
+    envelope = {**own, **(output.envelope or {})}
     write_detections(target, DetectionsFile(output.detections, output.vocabulary, envelope))
 
 

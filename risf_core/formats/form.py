@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ class Output:
     detections: Detections
     vocabulary: ClassVocabulary
     images: Mapping[ImageId, ImageInfo] = field(default_factory=dict)
+    envelope: Mapping[str, Any] | None = None  # what the COCO dataset that was read holds beside its annotations
 
     def file_name(self, image_id: ImageId) -> str:
         """The file name of an image; where the dataset states none, its id."""

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from risf_core.choices import CategoryConvention, ImageIdConvention, OnUnmatched
 from risf_core.detections import Detections, Extras, ImageId, image_id_array
-from risf_core.errors import DataError, counted, did_you_mean, listing
+from risf_core.errors import ConfigError, DataError, counted, did_you_mean, listing
 from risf_core.formats.conventions import Conventions, check_boxes, labels_of, to_xywh
 from risf_core.formats.image_ids import own_image_ids
+from risf_core.formats.own_names import id_of, own_images, own_vocabulary
 from risf_core.formats.photo_names import PhotoNames
-from risf_core.formats.rows import ClassKey, PhotoKey, Rows, names_listed
+from risf_core.formats.rows import ClassKey, Rows, names_listed
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
@@ -31,14 +32,16 @@ class Matched:
     """Detections under a dataset's own ids and labels."""
 
     detections: Detections
+    images: Mapping[ImageId, ImageInfo]
+    vocabulary: ClassVocabulary
     outcome: str  # what was matched by what, and what was left out, in one line
     dropped: int  # rows left out
 
 
 def match(
     rows: Rows,
-    images: Mapping[ImageId, ImageInfo],
-    vocabulary: ClassVocabulary,
+    images: Mapping[ImageId, ImageInfo] | None,
+    vocabulary: ClassVocabulary | None,
     *,
     conventions: Conventions | None = None,
     sizes: Mapping[ImageId, tuple[int, int]] | None = None,
@@ -47,6 +50,7 @@ def match(
     """The detections of `rows` under the ids of `images` and the labels of `vocabulary`, boxes as x, y, width, height.
 
     Args:
+        images, vocabulary: those of a dataset; None takes what the file itself says.
         conventions: how the rows are read; photos and classes whose ids it states are matched by these, not by names.
         sizes: (height, width) by image id, where `images` do not state it.
         on_unmatched: what becomes of rows whose photo or class is unknown: "error", "keep" (as the file has them,
@@ -54,6 +58,12 @@ def match(
     Raises DataError, in one line, where something cannot be matched or decided.
     """
     conventions = conventions or Conventions()
+    if images is None:
+        if conventions.image_ids is not None:
+            raise ConfigError(f"`image_ids={conventions.image_ids}` needs `annotations`, whose images the ids are of")
+        images = own_images(rows)
+    if vocabulary is None:
+        vocabulary = own_vocabulary(rows)
     labels, by_class = _labels_of_classes(rows, vocabulary, conventions, on_unmatched)
     ids, is_known, by_photo = _images_of_photos(rows, images, conventions.image_ids, on_unmatched)
     row_labels = labels[rows.class_codes] if len(labels) else np.empty(0, dtype=np.int64)
@@ -70,7 +80,7 @@ def match(
     photos = len(set(table.image_ids.tolist()))
     read = f"{counted(len(table), 'detection')} of {counted(photos, 'photo')} ({by_photo}), classes {by_class}"
     parts = [read, *_misfits(has_photo, has_class, on_unmatched), *rows.notes]
-    return Matched(replace(table, boxes_xywh=xywh), "; ".join(parts), len(rows) - len(table))
+    return Matched(replace(table, boxes_xywh=xywh), images, vocabulary, "; ".join(parts), len(rows) - len(table))
 
 
 def _misfits(has_photo: NDArray[np.bool_], has_class: NDArray[np.bool_], on_unmatched: OnUnmatched) -> list[str]:
@@ -110,7 +120,7 @@ def _images_of_photos(
     else:
         reading = convention or "dataset"
         by_photo = f"by image id, `image_ids={reading}`"
-    present = [_id_of(rows.photos[code]) for code in used]
+    present = [id_of(rows.photos[code]) for code in used]
     own = own_image_ids(present, images, convention=reading, on_unmatched=on_unmatched, name=rows.source)
     return *_ids_and_known(rows, dict(zip(used, own, strict=True))), by_photo
 
@@ -118,12 +128,8 @@ def _images_of_photos(
 def _ids_and_known(rows: Rows, found: Mapping[int, ImageId | None]) -> tuple[Sequence[ImageId], NDArray[np.bool_]]:
     """The image id of each photo (the file's own where none was found), and whether one was found, (photos,)."""
     own = [found.get(code) for code in range(len(rows.photos))]
-    ids = [_id_of(photo) if mine is None else mine for mine, photo in zip(own, rows.photos, strict=True)]
+    ids = [id_of(photo) if mine is None else mine for mine, photo in zip(own, rows.photos, strict=True)]
     return ids, np.array([mine is not None for mine in own], dtype=bool)
-
-
-def _id_of(photo: PhotoKey) -> ImageId:
-    return photo.image_id if photo.image_id is not None else str(photo.name)
 
 
 def _check_names(

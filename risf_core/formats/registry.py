@@ -25,13 +25,22 @@ FORMS: tuple[Form, ...] = (
 )  # fmt: skip
 
 
-def form_named(name: str) -> Form:
+def form_named(name: str, *, field: str = "format") -> Form:
     """The form of that name. Raises ConfigError where there is none."""
     for form in FORMS:
         if form.name == name:
             return form
     known = [form.name for form in FORMS]
-    raise ConfigError(f"`format` {name!r} is unknown{did_you_mean(name, known)}; known: {', '.join(known)}")
+    raise ConfigError(f"`{field}` {name!r} is unknown{did_you_mean(name, known)}; known: {', '.join(known)}")
+
+
+def writable_form(name: str) -> Form:
+    """The form of that name. Raises ConfigError where there is none, or it is only read."""
+    form = form_named(name, field="to")
+    if form.write is None:
+        known = ", ".join(form.name for form in FORMS if form.write)
+        raise ConfigError(f"`to` {name!r}: {form.title} is read, not written; written are {known}")
+    return form
 
 
 def recognise(source: Source) -> Form:

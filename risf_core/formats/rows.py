@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -47,6 +47,7 @@ class Rows:
     category_ids: CategoryConvention | None = "dataset"  # what the ids of classes are; None: the form does not say
     photos_by_position: bool = False  # image ids count the photos in the order of the dataset, from 0
     extras: Sequence[Extras | None] | None = None
+    envelope: Mapping[str, Any] | None = None  # what a COCO dataset holds beside its annotations
     notes: tuple[str, ...] = ()  # what a person should know of the file, a sentence each
 
     def __len__(self) -> int:

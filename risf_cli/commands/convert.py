@@ -1,0 +1,89 @@
+"""`risf convert`: detections of any form in another form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from risf_cli.options import (
+    Boxes,
+    CategoryIds,
+    Classes,
+    Format,
+    ImageIds,
+    Json,
+    OnUnmatched,
+    Quiet,
+    Rename,
+    conventions_of,
+)
+from risf_core.errors import ConfigError
+
+
+def convert(
+    detections: Annotated[
+        str | None, typer.Argument(metavar="IN", help="Detections in any form (docs/formats.md); - is stdin.")
+    ] = None,
+    out: Annotated[str | None, typer.Argument(metavar="OUT", help="A new file, a new folder, or - for stdout.")] = None,
+    *,
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The form to write: coco, ultralytics-txt, voc-txt, ...")
+    ] = None,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="COCO JSON, Pascal VOC folder or data.yaml that names images and classes. (default: as IN names them)",
+        ),
+    ] = None,
+    classes: Classes = None,
+    format: Format = None,
+    boxes: Boxes = None,
+    category_ids: CategoryIds = None,
+    image_ids: ImageIds = None,
+    rename: Rename = None,
+    on_unmatched: OnUnmatched = "error",
+    check: Annotated[bool, typer.Option("--check", help="Read OUT again and report what differs.")] = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Convert detections from one tool's format to another's, and report what is lost.
+
+    docs/formats.md lists the forms, who writes them and what each keeps.
+
+    Examples:
+
+      risf convert runs/val/predictions.json detections.json --to coco --annotations data/val.json
+
+      risf convert detections.json labels --to ultralytics-txt --annotations instances_val.json --check
+
+      risf convert runs/predict/labels - --to coco --annotations val.json | risf evaluate - --annotations val.json
+    """
+    from risf_cli.render import print_warnings, say
+    from risf_core.files import STANDARD_STREAM
+    from risf_core.formats.convert import convert_file
+
+    print_warnings(quiet=quiet)
+    if detections is None or out is None or to is None:
+        raise ConfigError("risf convert needs IN, OUT and --to: risf convert predictions.json out.json --to coco")
+    if json_ and out == STANDARD_STREAM:
+        raise ConfigError("--json prints counts to stdout, where the detections go too; name a file")
+    done = convert_file(
+        detections,
+        out,
+        to=to,
+        annotations=annotations,
+        classes=classes,
+        conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
+        on_unmatched=on_unmatched,
+        check=check,
+    )
+    if out != STANDARD_STREAM:
+        typer.echo(json.dumps(done.to_json(), indent=2, ensure_ascii=False) if json_ else out)
+    if not quiet:
+        say(f"wrote {len(done.read.detections)} detections as {done.form.title}; it loses: {done.form.loses}")
+        if done.round_trip is not None:
+            say(f"read back: {done.round_trip.describe()}")
