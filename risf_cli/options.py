@@ -75,6 +75,12 @@ OnUnmatched = Annotated[
     Literal["error", "drop"],
     typer.Option(metavar="WAY", help="Rows of unknown images or classes: error, or drop (leave them out)."),
 ]
+OnUnreadable = Annotated[
+    choices.OnUnreadable,
+    typer.Option(
+        metavar="WAY", help="Photos that are missing or cannot be read: error, or keep (continue without them)."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 

@@ -17,6 +17,7 @@ ImageIdConvention = Literal["dataset", "text", "file-names", "stems", "positions
 BOX_CONVENTIONS: tuple[str, ...] = get_args(BoxConvention)
 CATEGORY_CONVENTIONS: tuple[str, ...] = get_args(CategoryConvention)
 IMAGE_ID_CONVENTIONS: tuple[str, ...] = get_args(ImageIdConvention)
+OnUnreadable = Literal["error", "keep"]  # photos that cannot be read; keep: continue without them
 OnUnmatched = Literal["error", "keep", "drop"]  # rows whose image or category is unknown; keep: left as they are
 
 # Classes, data and splits

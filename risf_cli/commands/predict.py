@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risf_cli.options import Classes, Device, FirstId, Images, Json, Novel, Quiet, check_stdout_free, print_written
+from risf_cli.options import (
+    Classes,
+    Device,
+    FirstId,
+    Images,
+    Json,
+    Novel,
+    OnUnreadable,
+    Quiet,
+    check_stdout_free,
+    print_written,
+)
 from risf_core.choices import Engine, GroupChoice, PrecisionChoice
 from risf_core.errors import ConfigError
 
@@ -71,9 +82,7 @@ def predict(
             "boxes and scores change a little.",
         ),
     ] = "fp32",
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Count photos that are missing or cannot be read, and go on.")
-    ] = False,
+    on_unreadable: OnUnreadable = "error",
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Let a checkpoint run code when it is opened. Only if you trust it.")
     ] = False,
@@ -114,7 +123,7 @@ def predict(
                 weights, group, min_score, max_dets, short_side, batch_size, workers, engine, device, precision,
                 allow_pickle,
             ),
-            PhotoChoice(images or [], listed, classes, first_id, novel, skip_unreadable),
+            PhotoChoice(images or [], listed, classes, first_id, novel, on_unreadable),
             processes=processes,
             talk=None if quiet else say,
             progress=progress,

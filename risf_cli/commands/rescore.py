@@ -32,6 +32,7 @@ from risf_cli.options import (
     MaxScore,
     MinScore,
     Novel,
+    OnUnreadable,
     PrecisionChoice,
     Quiet,
     RescoreClasses,
@@ -95,6 +96,7 @@ def rescore(
             metavar="WAY", help="Rows of unknown images, categories or photos: error, keep (as they are) or drop."
         ),
     ] = "error",
+    on_unreadable: OnUnreadable = "error",
     out: Annotated[
         str, typer.Option(metavar="FILE", help="Where the result goes, with a record beside it; - is stdout.")
     ] = "-",
@@ -157,7 +159,7 @@ def rescore(
     settings = RescoreSettings(
         alpha, rule, temperature, tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
-        min_score, max_score, not plain, evidence_choice(evidence, support),
+        min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support),
     )  # fmt: skip
     with phases_of(quiet=quiet) as progress:
         written = rescore_file(
@@ -197,6 +199,7 @@ def _after(written: RescoredFile) -> Iterator[str]:
         "of other classes": counts.outside_classes,
         "without a photo": counts.without_photo,
         "without area in the photo": counts.degenerate,
+        "of photos that cannot be read": counts.unreadable,
         "of classes without shots": counts.without_support,
     }
     untouched = [f"{count} {why}" for why, count in left.items() if count]

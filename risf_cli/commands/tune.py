@@ -29,6 +29,7 @@ from risf_cli.options import (
     MaxScore,
     MinScore,
     Novel,
+    OnUnreadable,
     PrecisionChoice,
     Quiet,
     RescoreClasses,
@@ -95,6 +96,7 @@ def tune(
         Literal["error", "drop"],
         typer.Option(metavar="WAY", help="Rows of unknown categories, or without a photo: error or drop."),
     ] = "error",
+    on_unreadable: OnUnreadable = "error",
     out: Annotated[Path, typer.Option(metavar="FILE", help="Where the fusion goes.")] = Path("fusion.json"),
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the folds and the resamples.")] = 0,
     bootstrap: Annotated[
@@ -145,7 +147,7 @@ def tune(
     settings = RescoreSettings(
         DEFAULT_ALPHA, "linear", temperature, tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
-        min_score, max_score, keep_parts=False, evidence=evidence_choice(evidence, support),
+        min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
     )  # fmt: skip
     encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
     with phases_of(quiet=quiet) as progress:

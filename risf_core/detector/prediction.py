@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from risf_core.choices import Precision
+from risf_core.choices import OnUnreadable, Precision
 from risf_core.detections import Detections, ImageId
 from risf_core.detector.architecture import InputSettings
 from risf_core.detector.inputs import batch_of, in_photo, network_pixels, resized_size
@@ -36,7 +36,7 @@ class PredictionSettings:
     precision: Precision = "fp32"
     batch_size: int = 1  # at most; only images of one size go together, which moves numbers within rounding alone
     workers: int = 2  # threads that decode and resize
-    skip_unreadable: bool = False  # count photos that cannot be read instead of raising
+    on_unreadable: OnUnreadable = "error"  # keep: photos that cannot be read are counted
     keep_layout: bool = False  # leave the weights laid out in memory as they are, for a model that trains further
 
 
@@ -150,10 +150,12 @@ def _run(
         for item, outcome in batch:
             if not isinstance(outcome, ImageError):
                 ready.append((item, *outcome))
-            elif settings.skip_unreadable:
+            elif settings.on_unreadable == "keep":
                 part.unreadable[item.place] = str(outcome)
             else:
-                raise outcome
+                raise ImageError(
+                    f"{outcome}; or pass `on_unreadable=keep` to continue without such photos"
+                ) from outcome
         if ready:
             part.found.update(_detect(model, ready, settings, inputs))
         done += len(batch)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from risf_core.choices import OnUnreadable
 from risf_core.datasets import read_dataset_index
 from risf_core.detections import ImageId
 from risf_core.errors import ConfigError, DataError
@@ -31,7 +32,7 @@ class PhotoChoice:
     classes: Path | None = None  # class names in their place
     first_id: int | None = None  # the category id of the first of them
     novel: str | None = None
-    skip_unreadable: bool = False  # count photos that are missing or cannot be read, and go on
+    on_unreadable: OnUnreadable = "error"  # keep: photos that are missing or cannot be read are counted
 
 
 def read_prediction_inputs(choice: PhotoChoice) -> PredictionInputs:
@@ -62,9 +63,9 @@ def read_prediction_inputs(choice: PhotoChoice) -> PredictionInputs:
         photos, missing = found.photos, found.missing
         if not index.images:
             raise DataError(f"{annotations}: lists no images, so there is nothing to predict on")
-        if missing and not (choice.skip_unreadable and photos):
+        if missing and not (choice.on_unreadable == "keep" and photos):
             found.refuse_missing(
-                "pass every folder with `images`, `skip_unreadable` to continue without them, or `annotations=none` "
+                "pass every folder with `images`, `on_unreadable=keep` to continue without them, or `annotations=none` "
                 "to take all photos of the folders",
                 name=str(annotations),
             )

@@ -96,7 +96,7 @@ def predict_to_file(
         precision=choose_precision(detector.precision, device),
         batch_size=detector.batch_size,
         workers=detector.workers,
-        skip_unreadable=photos.skip_unreadable,
+        on_unreadable=photos.on_unreadable,
     )
     checkpoint, model, loaded, vocabulary = _opened(detector, given)
     if talk is not None:

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from risf_core.choices import EvidenceKind
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Evidence:
-    """The encoder's opinion of N rows, NaN where it has none: a row it was not asked about, a class without shots."""
+    """The encoder's opinion of N rows, NaN where it has none: a row it was not asked about, a class without shots.
+
+    It is filled in photo by photo as the encoder answers.
+    """
 
     probability: NDArray[np.float64]  # (N,) of the row's class, by the names
     background: NDArray[np.float64]  # (N,) of the background's name
@@ -46,7 +49,7 @@ class Evidence:
         mean = (self.probability + self.support) / 2
         return np.where(np.isnan(self.support), self.probability, mean)
 
-    def tell_names(
+    def fill_names(
         self, rows: NDArray[np.int64], probabilities: NDArray[np.float64], columns: NDArray[np.int64], names: int
     ) -> None:
         """Fill in what the names say of rows (r,): probabilities (r, C), each row's column (r,), `names` of the C."""

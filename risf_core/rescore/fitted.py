@@ -63,16 +63,16 @@ class FittedFusion:
         boxes_xywh: NDArray[np.float64],
         *,
         novel: NDArray[np.bool_],
-        of_classes: NDArray[np.bool_],
+        rescored_class: NDArray[np.bool_],
     ) -> Column:
         """The probabilities (N,). A term that is not known of a row, say for want of shots, says nothing there.
 
         Args:
             novel: (N,) rows of novel classes.
-            of_classes: (N,) rows of classes that are re-scored.
+            rescored_class: (N,) rows of classes that are re-scored.
         """
         log_odds = log_odds_of(scores)
-        alone = np.where(of_classes, self.alone.at(log_odds), self.others.at(log_odds))
+        alone = np.where(rescored_class, self.alone.at(log_odds), self.others.at(log_odds))
         if not self.terms:
             return _probability(alone)
         columns = term_columns([term.name for term in self.terms], scores, evidence, boxes_xywh, novel=novel)

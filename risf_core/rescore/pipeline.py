@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 from risf_core.boxes import clip_boxes, has_area
 from risf_core.detections import Detections, ImageId
 from risf_core.encoder.protocol import CropEncoder, ImageCrops
-from risf_core.errors import ConfigError, EncoderError
+from risf_core.errors import ConfigError, EncoderError, ImageError
 from risf_core.files import sha256_of
-from risf_core.images import upright_size
+from risf_core.images import decode_rgb, upright_size
 from risf_core.photos import Photo
 from risf_core.progress import Progress
 from risf_core.rescore.evidence import Evidence
@@ -27,6 +28,7 @@ from risf_core.vocabulary import ClassVocabulary
 THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
 BEST_NAMES = 3  # that a re-scored row keeps, with probabilities of this many digits:
 _DIGITS = 4
+_OR_KEEP = "; or pass `on_unreadable=keep` to leave the rows of such photos as they are"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class RescoreCounts:
     outside_classes: int  # of other classes, or of a category that the vocabulary does not know
     without_photo: int
     degenerate: int  # no area inside the photo
+    unreadable: int  # of a photo that cannot be read
     unique_crops: int  # encoded: rows that share a box share a crop
     above_before: Mapping[str, int]  # threshold -> rows of the table over it
     above_after: Mapping[str, int]
@@ -48,7 +51,7 @@ class RescoreCounts:
     @property
     def eligible(self) -> int:
         """Rows in the score range and of the classes."""
-        return self.rescored + self.without_photo + self.degenerate + self.without_support
+        return self.rescored + self.without_photo + self.degenerate + self.unreadable + self.without_support
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,10 @@ class Gathered:
     evidence: Evidence
     prompts: Prompts
     in_range: NDArray[np.bool_]  # (N,) by score
-    of_classes: NDArray[np.bool_]  # (N,) that are re-scored
+    rescored_class: NDArray[np.bool_]  # (N,) that are re-scored
     without_photo: int
     degenerate: int
+    unreadable: Mapping[str, int]  # why a photo cannot be read -> its rows
     unique_crops: int
     best_names: NDArray[np.object_]  # (N,) lists of [name, probability], best first; None where parts are not kept
 
@@ -109,7 +113,7 @@ def rescore(
     if fitted is not None:
         novel = np.isin(detections.labels, vocabulary.labels("novel"))
         scores = fitted.apply(
-            detections.scores, evidence, detections.boxes_xywh, novel=novel, of_classes=gathered.of_classes
+            detections.scores, evidence, detections.boxes_xywh, novel=novel, rescored_class=gathered.rescored_class
         )
         changed = np.flatnonzero(detections.labels >= 0)  # of an unknown category nothing was fitted
         scores = np.where(detections.labels >= 0, scores, detections.scores)
@@ -121,20 +125,22 @@ def rescore(
         result = result.with_extras(changed, {"score_detector": detections.scores[changed]})
         result = result.with_extras(chosen, {"clip_names": gathered.best_names[chosen]})
         for name, voice in (("score_clip", evidence.probability), ("score_support", evidence.support)):
-            told = np.flatnonzero(~np.isnan(voice))
-            result = result.with_extras(told, {name: voice[told]})
-    eligible = 0 if needless else int((gathered.in_range & gathered.of_classes).sum())
+            known = np.flatnonzero(~np.isnan(voice))
+            result = result.with_extras(known, {name: voice[known]})
+    unreadable = sum(gathered.unreadable.values())
+    eligible = 0 if needless else int((gathered.in_range & gathered.rescored_class).sum())
     counts = RescoreCounts(
         read=len(detections),
         rescored=len(chosen),
         outside_score_range=int((~gathered.in_range).sum()),
-        outside_classes=int((gathered.in_range & ~gathered.of_classes).sum()),
+        outside_classes=int((gathered.in_range & ~gathered.rescored_class).sum()),
         without_photo=gathered.without_photo,
         degenerate=gathered.degenerate,
+        unreadable=unreadable,
         unique_crops=gathered.unique_crops,
         above_before=_above(detections.scores),
         above_after=_above(scores),
-        without_support=eligible - gathered.without_photo - gathered.degenerate - len(chosen),
+        without_support=eligible - gathered.without_photo - gathered.degenerate - unreadable - len(chosen),
         by_score_alone=len(changed) - len(chosen),
     )
     return RescoreResult(result, counts, gathered.prompts)
@@ -160,19 +166,21 @@ def gather_evidence(
     rescored_labels = labels_to_rescore(vocabulary, settings)
     prompts, columns = prompts_of(vocabulary, settings)
     in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
-    of_classes = np.isin(detections.labels, rescored_labels)  # (N,)
-    eligible = np.flatnonzero(in_range & of_classes) if ask else np.empty(0, dtype=np.int64)
-    plan = _plan(detections, eligible, photos)
+    rescored_class = np.isin(detections.labels, rescored_labels)  # (N,)
+    eligible = np.flatnonzero(in_range & rescored_class) if ask else np.empty(0, dtype=np.int64)
+    plan = _plan(detections, eligible, photos, keep_unreadable=settings.on_unreadable == "keep")
     evidence = Evidence.unknown(len(detections))
     best_names = np.empty(len(detections), dtype=object)
+    crops = 0
     if plan.jobs:
         text = text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
         compared = vocabulary.labels() if settings.softmax_over == "all" else rescored_labels
         for job, embeddings in _embedded(plan, encoder, progress):
+            crops += len(embeddings)
             labels = detections.labels[job.rows]
             if text is not None:
                 voice, said = class_probabilities(embeddings, text, settings.temperature), prompts.spoken
-                evidence.tell_names(job.rows, voice[job.crop_of_row], columns[labels], len(prompts.names))
+                evidence.fill_names(job.rows, voice[job.crop_of_row], columns[labels], len(prompts.names))
             if settings.evidence != "text" and prototypes is not None:
                 photo = sha256_of(job.crops.photo.path)
                 own = job.crop_of_row, labels
@@ -186,7 +194,15 @@ def gather_evidence(
                 for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):
                     best_names[row] = best[crop]
     return Gathered(
-        evidence, prompts, in_range, of_classes, plan.without_photo, plan.degenerate, plan.crop_count, best_names
+        evidence,
+        prompts,
+        in_range,
+        rescored_class,
+        plan.without_photo,
+        plan.degenerate,
+        plan.unreadable,
+        crops,
+        best_names,
     )
 
 
@@ -204,15 +220,20 @@ class _Plan:
     jobs: Sequence[_Job]
     without_photo: int
     degenerate: int
+    keep_unreadable: bool  # note photos that cannot be read in `unreadable` and continue
+    unreadable: dict[str, int]
 
     @property
     def crop_count(self) -> int:
         return sum(len(job.crops.boxes) for job in self.jobs)
 
 
-def _plan(detections: Detections, eligible: NDArray[np.int64], photos: Mapping[ImageId, Photo]) -> _Plan:
+def _plan(
+    detections: Detections, eligible: NDArray[np.int64], photos: Mapping[ImageId, Photo], *, keep_unreadable: bool
+) -> _Plan:
     jobs = []
     without_photo = degenerate = 0
+    unreadable: dict[str, int] = {}
     table = detections[eligible]
     corners = table.boxes
     for image_id, positions in table.by_image():
@@ -220,14 +241,21 @@ def _plan(detections: Detections, eligible: NDArray[np.int64], photos: Mapping[I
         if photo is None:
             without_photo += len(positions)
             continue
-        clipped = clip_boxes(corners[positions], photo.size or upright_size(photo.path))
+        try:
+            size = photo.size or upright_size(photo.path)
+        except ImageError as error:
+            if not keep_unreadable:
+                raise ImageError(f"{error}{_OR_KEEP}") from error
+            unreadable[str(error)] = len(positions)
+            continue
+        clipped = clip_boxes(corners[positions], size)
         sound = has_area(clipped)
         degenerate += int((~sound).sum())
         if not sound.any():
             continue
         boxes, crop_of_row = np.unique(clipped[sound], axis=0, return_inverse=True)
         jobs.append(_Job(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes)))
-    return _Plan(jobs, without_photo, degenerate)
+    return _Plan(jobs, without_photo, degenerate, keep_unreadable, unreadable)
 
 
 def _best_names(voice: NDArray[np.float64], names: Sequence[str]) -> list[list[list[str | float]]]:
@@ -256,8 +284,7 @@ def _embedded(
 ) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
     """Photo by photo: its rows and distinct boxes, and the embeddings of the boxes (n, D)."""
     done, total = 0, plan.crop_count
-    embedded = encoder.encode_crops(job.crops for job in plan.jobs)
-    for job, embeddings in zip(plan.jobs, embedded, strict=True):
+    for job, embeddings in _encoded(plan, encoder):
         if not np.isfinite(embeddings).all():
             raise EncoderError(
                 f"{job.crops.photo.path}: the encoder's embeddings are not finite numbers; "
@@ -267,6 +294,31 @@ def _embedded(
         done += len(embeddings)
         if progress is not None:
             progress(done, total)
+
+
+def _encoded(plan: _Plan, encoder: CropEncoder) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
+    """The embeddings of each job; after a photo that cannot be read the encoder starts again behind it."""
+    waiting = deque(plan.jobs)
+    while waiting:
+        try:
+            for embeddings in encoder.encode_crops(job.crops for job in tuple(waiting)):
+                yield waiting.popleft(), embeddings
+        except ImageError as error:
+            if not plan.keep_unreadable:
+                raise ImageError(f"{error}{_OR_KEEP}") from error
+            damaged = next((job for job in waiting if _is_unreadable(job.crops.photo)), None)
+            if damaged is None:
+                raise
+            plan.unreadable[str(error)] = len(damaged.rows)
+            waiting.remove(damaged)
+
+
+def _is_unreadable(photo: Photo) -> bool:
+    try:
+        decode_rgb(photo.path, photo.size)
+    except ImageError:
+        return True
+    return False
 
 
 def _above(scores: NDArray[np.float64]) -> dict[str, int]:

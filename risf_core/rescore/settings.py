@@ -21,6 +21,7 @@ from risf_core.choices import (
     SOFTMAX_OVER,
     EvidenceKind,
     FusionRule,
+    OnUnreadable,
     SoftmaxOver,
 )
 from risf_core.errors import ConfigError, did_you_mean, listing
@@ -43,6 +44,7 @@ class RescoreSettings:
     min_score: float = DEFAULT_MIN_SCORE  # rows with min_score < score <= max_score are re-scored
     max_score: float = DEFAULT_MAX_SCORE
     keep_parts: bool = True  # each re-scored row also keeps score_detector, score_clip (score_support), clip_names
+    on_unreadable: OnUnreadable = "error"  # photos that cannot be read; keep: their rows stay as they are
     evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
 
     def __post_init__(self) -> None:

@@ -149,7 +149,9 @@ def formula(rows: LabelledRows, alpha: float, evidence: EvidenceKind) -> Scores:
 
 def apply(fusion: FittedFusion, rows: LabelledRows) -> Scores:
     """The scores by a fitted fusion."""
-    return fusion.apply(rows.scores, rows.evidence, rows.boxes_xywh, novel=rows.novel, of_classes=rows.of_classes)
+    return fusion.apply(
+        rows.scores, rows.evidence, rows.boxes_xywh, novel=rows.novel, rescored_class=rows.rescored_class
+    )
 
 
 def images_of(ground_truth: AnnotatedDataset, positions: NDArray[np.int64]) -> AnnotatedDataset:

@@ -100,7 +100,7 @@ def fit_fusion(
 def fit_terms(rows: LabelledRows, terms: Sequence[str]) -> FittedFusion:
     """The fusion of the detector's score with just these terms."""
     judged = rows[rows.judged]
-    own, others = judged[judged.of_classes], judged[~judged.of_classes]
+    own, others = judged[judged.rescored_class], judged[~judged.rescored_class]
     alone = Line() if rows.sparse else _line(own)
     if not terms:
         return FittedFusion(alone, alone, Line() if rows.sparse else _line(others), (), *rows.score_range)

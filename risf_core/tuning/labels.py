@@ -25,7 +25,7 @@ class LabelledRows:
     evidence: Evidence
     boxes_xywh: NDArray[np.float64]  # (N, 4)
     novel: NDArray[np.bool_]  # (N,) of a novel class
-    of_classes: NDArray[np.bool_]  # (N,) of a class that is re-scored
+    rescored_class: NDArray[np.bool_]  # (N,) of a class that is re-scored
     images: NDArray[np.int64]  # (N,) positions among the labelled images
     right: NDArray[np.float64]  # (N,) 1 where the detection found a box, else 0
     judged: NDArray[np.bool_]  # (N,) whether the labels say anything of it
@@ -38,7 +38,7 @@ class LabelledRows:
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> LabelledRows:
         """Some of the rows."""
         return LabelledRows(
-            self.scores[rows], self.evidence[rows], self.boxes_xywh[rows], self.novel[rows], self.of_classes[rows],
+            self.scores[rows], self.evidence[rows], self.boxes_xywh[rows], self.novel[rows], self.rescored_class[rows],
             self.images[rows], self.right[rows], self.judged[rows], self.score_range,
             self.sparse,
         )  # fmt: skip

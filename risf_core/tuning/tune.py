@@ -104,7 +104,7 @@ def labelled_rows(
         evidence=gathered.evidence,
         boxes_xywh=detections.boxes_xywh,
         novel=np.isin(detections.labels, ground_truth.vocabulary.labels("novel")),
-        of_classes=gathered.of_classes,
+        rescored_class=gathered.rescored_class,
         images=np.array([position_of[image_id] for image_id in detections.image_ids.tolist()], dtype=np.int64),
         right=right,
         judged=judged,
@@ -125,8 +125,8 @@ def fit_labelled(
     progress: PhaseProgress | None = None,
 ) -> Tuned:
     """The fusion for rows whose evidence is known; the arguments are those of `tune`."""
-    told = ~np.isnan(rows.evidence.combined(settings.evidence))
-    _check_enough(rows, told)
+    known = ~np.isnan(rows.evidence.combined(settings.evidence))
+    _check_enough(rows, known)
     validation = cross_validate(
         detections,
         rows,
@@ -145,8 +145,8 @@ def fit_labelled(
         "boxes": int(ground_truth.boxes_per_class().sum()),
         "rows": len(rows),
         "rows_judged": int(rows.judged.sum()),
-        "rows_judged_with_evidence": int((rows.judged & told).sum()),
-        "rows_right": int((rows.judged & told & (rows.right > 0)).sum()),
+        "rows_judged_with_evidence": int((rows.judged & known).sum()),
+        "rows_right": int((rows.judged & known & (rows.right > 0)).sum()),
         "sparse": rows.sparse,
     }
     return Tuned(
@@ -196,8 +196,8 @@ def _within(reach: Interval | None) -> str:
     return "" if reach is None else f" (95 % {points(reach[0])} to {points(reach[1])})"
 
 
-def _check_enough(rows: LabelledRows, told: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    usable = rows.judged & told
+def _check_enough(rows: LabelledRows, known: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    usable = rows.judged & known
     images = len(np.unique(rows.images[usable]))
     sparse = " (sparse labels judge only rows on labelled boxes)" if rows.sparse else ""
     if images < LEAST_IMAGES:

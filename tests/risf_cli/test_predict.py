@@ -203,7 +203,7 @@ def test_a_summary_is_printed_as_json(run, folder) -> None:
     summary = json.loads(run("--json").stdout)
     assert summary["detections"] == len(json.loads((folder / "detections.json").read_text()))
     assert (summary["photos"], summary["unreadable"], summary["out"]) == (4, {}, "detections.json")
-    assert "where the detections go too" in error_of(run("--json", "--out", "-"))
+    assert "where the result goes too" in error_of(run("--json", "--out", "-"))
 
 
 def test_weights_of_the_working_folders_runs_are_found(risf, folder) -> None:
@@ -345,10 +345,13 @@ def test_an_unreadable_photo_is_named_or_counted(run, folder) -> None:
     (folder / "some" / "139.png").write_bytes((folder / "photos" / "000000000139.png").read_bytes())
     (folder / "some" / "7.png").write_bytes(b"not an image")
     arguments = {"annotations": None, "images": "some"}
-    assert error_of(run(**arguments)) == "some/7.png: is not an image that can be decoded; replace the file"
+    assert error_of(run(**arguments)) == (
+        "some/7.png: is not an image that can be decoded; replace the file; "
+        "or pass --on-unreadable keep to continue without such photos"
+    )
     assert not (folder / "detections.json").exists()
     for more in ((), ("--batch-size", 2)):
-        result = run("--skip-unreadable", "--json", *more, **arguments)
+        result = run("--on-unreadable", "keep", "--json", *more, **arguments)
         assert result.exit_code == 0, result.output
         summary = json.loads(result.stdout)
         assert summary["photos"] == 1
@@ -361,7 +364,7 @@ def test_images_without_a_photo_are_named_or_counted(run, folder) -> None:
     (folder / "some" / "000000000139.png").write_bytes((folder / "photos" / "000000000139.png").read_bytes())
     message = error_of(run(images="some"))
     assert message.startswith("gt.json: 3 of 4 images have no photo in some: image_id 285, 632, 724 (looked for ")
-    result = run("--skip-unreadable", "--json", images="some")
+    result = run("--on-unreadable", "keep", "--json", images="some")
     assert json.loads(result.stdout)["without_photo"] == [285, 632, 724]
 
 
@@ -428,4 +431,4 @@ def test_detections_are_never_written_over_a_file_that_is_read(run, folder, read
 
 def test_an_output_that_cannot_be_written_is_told_before_the_work(run, folder) -> None:
     result = run("--out", "photos", weights="missing.pth")
-    assert error_of(result) == "photos: is a folder; name a file in it"
+    assert error_of(result).startswith("--out photos would overwrite an input")

@@ -28,8 +28,8 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
 
 
-def applied(fusion: FittedFusion, of_classes: np.ndarray = ~NO_ROWS, told: Evidence = ASKED) -> np.ndarray:
-    return fusion.apply(SCORES, told, BOXES, novel=NO_ROWS, of_classes=of_classes)
+def applied(fusion: FittedFusion, rescored_class: np.ndarray = ~NO_ROWS, told: Evidence = ASKED) -> np.ndarray:
+    return fusion.apply(SCORES, told, BOXES, novel=NO_ROWS, rescored_class=rescored_class)
 
 
 def test_a_row_with_evidence_gets_the_formula_and_one_without_its_line() -> None:
@@ -67,7 +67,7 @@ def test_the_order_is_kept_among_the_surest_and_the_least_sure(slope: float) -> 
     scores = np.concatenate(ends)
     fusion = FittedFusion(Line(), Line(slope, 0.0), Line())
     nothing, none = Evidence.unknown(1200), np.zeros(1200, dtype=bool)
-    found = fusion.apply(scores, nothing, np.ones((1200, 4)), novel=none, of_classes=~none)
+    found = fusion.apply(scores, nothing, np.ones((1200, 4)), novel=none, rescored_class=~none)
     assert (np.diff(found) > 0).all()
     assert 0 < found.min() <= found.max() < 1
 
@@ -99,7 +99,7 @@ def test_rows_above_the_range_stay_above_it_where_scores_are_spread_far_apart() 
     fusion = FittedFusion(Line(12.0, 5.0), Line(14.0, -3.0), Line(), (Term("text", 0.1, 0.0),), 0.05, 0.9)
     told = evidence([0.9, math.nan, math.nan, math.nan, math.nan, math.nan])
     scores = np.array([0.89, 0.91, 0.06, 0.04, 0.01, 0.3])
-    found = fusion.apply(scores, told, BOXES, novel=NO_ROWS, of_classes=~NO_ROWS)
+    found = fusion.apply(scores, told, BOXES, novel=NO_ROWS, rescored_class=~NO_ROWS)
     assert found[0] < found[1] < 1
 
 

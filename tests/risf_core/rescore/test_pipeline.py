@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from risf_core.detections import Detections
-from risf_core.errors import ConfigError, EncoderError
+from risf_core.errors import ConfigError, EncoderError, ImageError
 from risf_core.photos import Photo
 from risf_core.rescore.fitted import FittedFusion, Line
 from risf_core.rescore.pipeline import rescore
@@ -231,6 +232,25 @@ def test_progress_counts_crops_to_the_end(scene, colours):
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(2, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("stated_size", [None, (8, 8)])  # read for its size first, or decoded first
+@pytest.mark.parametrize("damaged", [b"not an image", b"cut"])
+def test_a_damaged_photo_ends_the_run_or_leaves_its_rows_as_they_are(scene, colours, tmp_path, damaged, stated_size):
+    content = (tmp_path / "2.png").read_bytes()[:-30] if damaged == b"cut" else damaged
+    (tmp_path / "3.png").write_bytes(content)
+    photos = {**scene, 3: Photo(tmp_path / "3.png", stated_size)}
+    detections = table((1, LEFT, 0.5, 0), (3, ALL, 0.4, 1), (3, [0, 0, 4, 4], 0.3, 1), (2, ALL, 0.9, 2))
+    with pytest.raises(ImageError) as refused:
+        rescore(detections, vocabulary=CLASSES, encoder=colours, photos=photos, settings=NO_BACKGROUND)
+    assert "3.png" in str(refused.value)
+    assert "`on_unreadable=keep`" in str(refused.value)
+    settings = replace(NO_BACKGROUND, on_unreadable="keep")
+    result = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=photos, settings=settings)
+    alone = rescore(detections[np.array([0, 3])], vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
+    assert result.detections.scores[[0, 3]].tolist() == alone.detections.scores.tolist()
+    assert result.detections.scores[[1, 2]].tolist() == [0.4, 0.3]
+    assert (result.counts.rescored, result.counts.unreadable, result.counts.eligible) == (2, 2, 4)
 
 
 def test_embeddings_that_are_not_finite_are_refused(scene):

@@ -31,7 +31,7 @@ def made_rows() -> Callable[..., LabelledRows]:
             evidence=evidence,
             boxes_xywh=np.column_stack([np.zeros((count, 2)), rng.uniform(5, 200, (count, 2))]),
             novel=np.zeros(count, dtype=bool),
-            of_classes=np.ones(count, dtype=bool),
+            rescored_class=np.ones(count, dtype=bool),
             images=rng.integers(images, size=count),
             right=right,
             judged=np.ones(count, dtype=bool),

@@ -56,7 +56,7 @@ def labelled(
         evidence=evidence,
         boxes_xywh=detections.boxes_xywh,
         novel=detections.labels == 2,
-        of_classes=np.ones(len(detections), dtype=bool),
+        rescored_class=np.ones(len(detections), dtype=bool),
         images=detections.image_ids.astype(np.int64),
         right=right,
         judged=judged,
