@@ -26,7 +26,7 @@ from risf_core.processes import Processes
 from risf_core.training.data_sets import read_training_data
 from risf_core.training.loading import training_steps
 from risf_core.training.loop import Hooks
-from risf_core.training.meter import Progress
+from risf_core.training.meter import RunStatus
 from risf_core.training.saving import save_weights
 from risf_core.training.starting import starting_model
 from risf_core.training.stepping import Stepper, seeded_samplers
@@ -104,7 +104,7 @@ def config_of(folder: Path, name: str, device: str, precision: str, arguments: a
 
 def from_disk(config: ConfigInForce, run: Path) -> tuple[float, float]:
     """Iterations a second and the share of time that waits for images, of the second half of a run."""
-    seen: list[Progress] = []
+    seen: list[RunStatus] = []
     train(config, run, hooks=Hooks(on_progress=seen.append))
     return 1 / seen[-1].seconds_per_iteration, seen[-1].loading_share
 

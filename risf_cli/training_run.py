@@ -1,21 +1,26 @@
-"""What `risf base-train` and `risf finetune` have in common: from their options to a run."""
+"""What `risf base-train` and `risf finetune` have in common: options, the run, and what it prints."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risf_cli.metrics_tables import percent
 from risf_core.choices import Engine, PrecisionChoice
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from risf_core.config import ConfigInForce
+    from risf_core.training.meter import RunStatus
+    from risf_core.training.plan import TrainingPlan
 
 _DATA, _RUN = "Data", "Run"
+_SHORT = {"loss_rpn_cls": "rpn", "loss_rpn_loc": "rpn box", "loss_cls": "class", "loss_box_reg": "box"}
+_FIRST = ("AP", "AP50", "AP75", "bAP", "nAP")
 
 ConfigFile = Annotated[
     str | None,
@@ -32,7 +37,7 @@ SetValues = Annotated[
         "--set", metavar="SECTION.KEY=VALUE", rich_help_panel=_RUN, help="Another value of the config; repeatable."
     ),
 ]
-SplitFolder = Annotated[
+SplitPath = Annotated[
     Path | None,
     typer.Option(metavar="DIR", rich_help_panel=_DATA, help="A split of risf prepare-splits, or in TFA's layout."),
 ]
@@ -86,51 +91,9 @@ Resume = Annotated[
 Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Replace the run in the folder.")]
 
 
-def published_name(split: Path | None, novel: str | None, stage: str) -> str:
-    """The published config of a stage for a split: voc's for Pascal VOC, else coco's.
-
-    A split that risf wrote says what it is; of one in TFA's layout the form of its files tells.
-    """
-    from risf_core.splits.classes import VOC_SETS
-
-    known = _is_voc(split) if split is not None else None
-    return f"{'voc' if (novel in VOC_SETS if known is None else known) else 'coco'}/{stage}"
-
-
-def _is_voc(split: Path) -> bool | None:
-    """Whether a split is one of Pascal VOC; None where there is none."""
-    from risf_core.splits.folder import MANIFEST_NAME, read_manifest
-    from risf_core.splits.seed_files import read_seed_file
-    from risf_core.splits.tfa_reading import tfa_files, tfa_seeds
-    from risf_core.vocabulary import VOC_CLASSES
-
-    if split.is_file():
-        return read_seed_file(split).benchmark == "voc"
-    if (split / MANIFEST_NAME).is_file():
-        manifest = read_manifest(split)  # with custom novel classes Pascal VOC is no benchmark, but itself still
-        return manifest.kind == "voc" and set(manifest.vocabulary.names) == set(VOC_CLASSES)
-    seeds = tfa_seeds(split)
-    return tfa_files(split, seeds[0])[0] == "voc" if seeds else None
-
-
-def config_in_force(
-    name: str, overrides: Sequence[str], options: Mapping[str, tuple[str, Any]]
-) -> ConfigInForce:  # Any: of any option's type
-    """The config with the options that a person states; a stated COCO file beats the folder's split."""
-    from risf_core.config import find_config, read_config
-
-    stated = {
-        key: (option, [str(part) for part in value] if isinstance(value, list) else value)
-        for key, (option, value) in options.items()
-        if value is not None and value != []
-    }
-    return read_config(find_config(name), overrides=overrides, options=stated)
-
-
-def run_training(config: ConfigInForce, out: Path, *, resume: bool, force: bool, json_: bool, quiet: bool) -> None:
+def run_training(plan: TrainingPlan, *, resume: bool, force: bool, json_: bool, quiet: bool) -> None:
     """Train, with talk on stderr and the run's folder on stdout."""
     from risf_cli.render import print_warnings, say, training_lines
-    from risf_cli.training_output import evaluation_line, progress_line
     from risf_core.processes import started_processes
 
     print_warnings(quiet=quiet)
@@ -138,33 +101,48 @@ def run_training(config: ConfigInForce, out: Path, *, resume: bool, force: bool,
         raise ConfigError("--resume continues a run and --force replaces it; give one of them")
     processes = started_processes()
     quiet = quiet or not processes.is_first
-    # torch takes seconds to import: faults of the options are told without it
+    # torch takes seconds to import: faults of the options are shown without it
     from risf_core.engines.train import train
     from risf_core.training.loop import Hooks
-    from risf_core.training.meter import Progress
 
     with training_lines(quiet=quiet) as show:
-
-        def on_progress(progress: Progress) -> None:
-            show(progress_line(progress), progress.iteration, progress.iterations)
-
-        def on_evaluation(iteration: int, figures: dict[str, float]) -> None:
-            if not quiet:
-                say(evaluation_line(iteration, figures))
-
         run = train(
-            config,
-            out,
+            plan.config,
+            plan.folder,
+            split=plan.split,
             resume=resume,
             force=force,
             processes=processes,
-            hooks=Hooks(on_progress=on_progress, on_evaluation=on_evaluation),
+            hooks=Hooks(
+                on_progress=lambda status: show(_progress_line(status), status.iteration, status.iterations),
+                on_evaluation=lambda iteration, figures: None if quiet else say(_evaluation_line(iteration, figures)),
+            ),
             on_note=(lambda line: None) if quiet else say,
         )
     if not processes.is_first:
         return
-    if json_:
-        summary = {"run": str(run.folder), "weights": str(run.weights), "config": config.values.to_json()}
-        typer.echo(json.dumps(summary, indent=2, ensure_ascii=False))
-    else:
-        typer.echo(run.folder)
+    summary = {"run": str(run.folder), "weights": str(run.weights), "config": plan.config.values.to_json()}
+    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False) if json_ else run.folder)
+
+
+def _progress_line(status: RunStatus) -> str:
+    """Losses, rate, speed, time left and memory, in one line."""
+    parts = ", ".join(f"{_SHORT[name]} {value:.3f}" for name, value in status.losses.items())
+    left = timedelta(seconds=round((status.iterations - status.iteration) * status.seconds_per_iteration))
+    words = [
+        f"{status.iteration}/{status.iterations}",
+        f"loss {status.loss:.3f} ({parts})",
+        f"rate {status.learning_rate:.2g}",
+        f"{1 / status.seconds_per_iteration:.2f} it/s",
+        f"{status.loading_share:.0%} loading",
+        f"{left} left",
+    ]
+    if status.memory_bytes is not None:
+        words.append(f"{status.memory_bytes / 2**30:.1f} GiB")
+    return "  ".join(words)
+
+
+def _evaluation_line(iteration: int, figures: Mapping[str, float]) -> str:
+    """The first figures of an evaluation, in percent."""
+    shown = [f"{name} {percent(figures[name])}" for name in _FIRST if name in figures]
+    return f"iteration {iteration}, held-out images: {', '.join(shown)}"

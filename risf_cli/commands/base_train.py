@@ -16,22 +16,19 @@ from risf_cli.training_run import (
     ImageFolders,
     Resume,
     SetValues,
-    SplitFolder,
+    SplitPath,
     TrainingDevice,
     TrainingEngine,
     TrainingPrecision,
     TrainingSeed,
     TrainingWorkers,
-    config_in_force,
-    published_name,
     run_training,
 )
-from risf_core.errors import ConfigError
 
 
 def base_train(
     *,
-    split: SplitFolder = None,
+    split: SplitPath = None,
     coco: CocoFiles = None,
     images: ImageFolders = None,
     held_out: HeldOut = None,
@@ -76,28 +73,20 @@ def base_train(
 
       risf base-train --coco train.json --images photos --weights none
     """
-    found = config_in_force(
-        config or published_name(None if coco else split, None, "base"),
-        set_ or [],
-        {
-            "data.split": ("--split", None if coco else split),
-            "data.coco": ("--coco", coco),
-            "data.images": ("--images", images),
-            "data.held_out": ("--held-out", held_out),
-            "model.weights": ("--weights", None if str(weights) == "none" else weights),
-            "solver.seed": ("--seed", seed),
-            "solver.engine": ("--engine", engine),
-            "solver.device": ("--device", device),
-            "solver.precision": ("--precision", precision),
-            "data.workers": ("--workers", workers),
-        },
+    from risf_core.training.plan import TrainingChoice, plan_base_training
+
+    choice = TrainingChoice(
+        config=config,
+        overrides=tuple(set_ or ()),
+        split=split,
+        coco=tuple(coco or ()),
+        images=tuple(images or ()),
+        held_out=held_out,
+        weights=weights,
+        seed=seed,
+        engine=engine,
+        device=device,
+        precision=precision,
+        workers=workers,
     )
-    values = found.values
-    if values.data.setting != "base":
-        raise ConfigError(f"the config is of the {values.data.setting} setting; risf finetune runs that")
-    if values.model.weights is None and weights is None and values.model.architecture != "small":
-        raise ConfigError(
-            "risf base-train needs --weights FILE: MSRA's R-101.pkl, in the published layout "
-            "datasets/ImageNetPretrained/MSRA/R-101.pkl; pass --weights none to start from fresh weights"
-        )
-    run_training(found, out, resume=resume, force=force, json_=json_, quiet=quiet)
+    run_training(plan_base_training(choice, out), resume=resume, force=force, json_=json_, quiet=quiet)

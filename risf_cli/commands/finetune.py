@@ -16,17 +16,14 @@ from risf_cli.training_run import (
     ImageFolders,
     Resume,
     SetValues,
-    SplitFolder,
+    SplitPath,
     TrainingDevice,
     TrainingEngine,
     TrainingPrecision,
     TrainingSeed,
     TrainingWorkers,
-    config_in_force,
-    published_name,
     run_training,
 )
-from risf_core.errors import ConfigError
 from risf_core.project import load_project
 
 
@@ -56,7 +53,7 @@ def finetune(
             help="Train base and novel classes, and keep what the weights know of the base ones.",
         ),
     ] = False,
-    split: SplitFolder = None,
+    split: SplitPath = None,
     coco: CocoFiles = None,
     images: ImageFolders = None,
     held_out: HeldOut = None,
@@ -97,11 +94,11 @@ def finetune(
 ) -> None:
     """Teach a detector new classes from a few boxes of each (DeFRCN's second stage, with RISF's loss BNRL).
 
-    The head is changed by itself: novel classes alone get a fresh one; with
-    --generalised the rows of the classes that the weights know are kept by
-    name. Iterations follow from the shots, between two published counts on
-    the line through them; a smaller solver.batch scales learning rate and
-    iterations. --split-seed chooses the shots.
+    The classification head is resized automatically: novel classes alone get
+    a fresh one; with --generalised the rows of the classes that the weights
+    know are kept by name. Iterations follow the published schedule,
+    interpolated for other shot counts; a smaller solver.batch scales learning
+    rate and iterations. --split-seed chooses the shots.
 
     Examples:
 
@@ -111,41 +108,28 @@ def finetune(
 
       risf finetune --coco mine.json --images photos --weights coco_c4.pkl
     """
-    split = None if coco else _split_in_force(context, split, novel)
-    found = config_in_force(
-        config or published_name(split, novel, "gfsod" if generalised else "fsod"),
-        set_ or [],
-        {
-            "data.setting": ("--generalised", "generalised" if generalised else None),
-            "data.shots": ("--shots", shots),
-            "data.seed": ("--split-seed", split_seed),
-            "data.split": ("--split", split),
-            "data.coco": ("--coco", coco),
-            "data.images": ("--images", images),
-            "data.held_out": ("--held-out", held_out),
-            "data.novel": ("--novel", novel),
-            "model.weights": ("--weights", weights),
-            "loss.preset": ("--loss", loss),
-            "solver.seed": ("--seed", seed),
-            "solver.engine": ("--engine", engine),
-            "solver.device": ("--device", device),
-            "solver.precision": ("--precision", precision),
-            "data.workers": ("--workers", workers),
-        },
+    from risf_core.training.plan import TrainingChoice, plan_finetuning
+
+    choice = TrainingChoice(
+        config=config,
+        overrides=tuple(set_ or ()),
+        generalised=generalised,
+        split=_split_in_force(context, split, novel),
+        coco=tuple(coco or ()),
+        images=tuple(images or ()),
+        held_out=held_out,
+        novel=novel,
+        shots=shots,
+        split_seed=split_seed,
+        weights=weights,
+        loss=loss,
+        seed=seed,
+        engine=engine,
+        device=device,
+        precision=precision,
+        workers=workers,
     )
-    values = found.values
-    if values.data.setting == "base":
-        raise ConfigError("the config is of the base setting; risf base-train runs that")
-    if values.data.shots is None and not values.data.coco:
-        held = _shots_of(values.data.split)
-        raise ConfigError(f"risf finetune needs --shots K, one of the counts that the split holds{held}")
-    if values.model.weights is None:
-        raise ConfigError(
-            "risf finetune needs --weights RUN|FILE, what to start from; run risf base-train first (its run in "
-            "runs/base is found by itself), or name a checkpoint"
-        )
-    folder = out or Path("runs", "gfsod" if values.data.setting == "generalised" else "fsod")
-    run_training(found, folder, resume=resume, force=force, json_=json_, quiet=quiet)
+    run_training(plan_finetuning(choice, out), resume=resume, force=force, json_=json_, quiet=quiet)
 
 
 def _split_in_force(context: typer.Context, split: Path | None, novel: str | None) -> Path | None:
@@ -155,12 +139,3 @@ def _split_in_force(context: typer.Context, split: Path | None, novel: str | Non
     if "split" in typed or "novel" not in typed or split != project.default_split("finetune"):
         return split
     return project.default_split("finetune", novel=novel)
-
-
-def _shots_of(split: Path | None) -> str:
-    """The counts of shots of a split that says them, for a message."""
-    from risf_core.splits.folder import MANIFEST_NAME, read_manifest
-
-    if split is None or not (split / MANIFEST_NAME).is_file():
-        return ""
-    return f": {', '.join(map(str, read_manifest(split).shots))}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,15 +13,10 @@ from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import ImageId
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.files import read_json
 from risf_core.photos import Photo, find_photos
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.prototypes import Prototypes, make_prototypes
-from risf_core.splits import read_manifest, read_split
-from risf_core.splits.folder import MANIFEST_NAME
-from risf_core.splits.reading import image_folders_of
-from risf_core.splits.seed_files import SEED_FORMAT
-from risf_core.splits.tfa_reading import tfa_seeds
+from risf_core.splits import SplitFolder, find_split
 from risf_core.vocabulary import ClassVocabulary
 
 
@@ -44,16 +38,6 @@ class Shots:
     folders: tuple[Path, ...]  # where the split says that its photos are
 
 
-def is_split(path: Path) -> bool:
-    """Whether a path is a few-shot split: a folder of one, or the file of one seed."""
-    if path.is_dir():
-        return (path / MANIFEST_NAME).is_file() or bool(tfa_seeds(path))
-    if path.suffix.lower() != ".json" or not path.is_file():
-        return False
-    content = read_json(path, what="annotations file", object_hook=_without_rows)
-    return isinstance(content, dict) and content.get("format") == SEED_FORMAT
-
-
 def read_shots(path: Path, *, shots: int | None = None, seed: int = 0, novel: str | None = None) -> Shots:
     """The boxes of a split (a folder or a seed's file) at a shot count, or all usable ones of a COCO JSON.
 
@@ -61,15 +45,20 @@ def read_shots(path: Path, *, shots: int | None = None, seed: int = 0, novel: st
         shots: K; by default the largest that the split holds.
         novel: the novel classes, for a folder in TFA's layout.
     """
-    if not is_split(path):
+    split = find_split(path)
+    if split is None:
         return Shots(str(path), read_coco_dataset(path), ())
-    manifest = read_manifest(path) if (path / MANIFEST_NAME).is_file() else None
-    split = read_split(path, seed=seed, novel=novel)
-    if not split.rows:
-        raise DataError(f"{path}: holds no shots; draw some with `risf prepare-splits`")
-    by_label = split.rows_of(max(split.rows) if shots is None else shots)
-    table = split.boxes.select(np.unique(np.concatenate(by_label)))
-    return Shots(str(path), table, image_folders_of(manifest) if manifest is not None else ())
+    return shots_of(split, shots=shots, seed=seed, novel=novel)
+
+
+def shots_of(split: SplitFolder, *, shots: int | None, seed: int, novel: str | None) -> Shots:
+    """The boxes of a split at a shot count (None: the largest)."""
+    of_seed = split.read(seed, novel=novel)
+    if not of_seed.rows:
+        raise DataError(f"{split.path}: holds no shots; draw some with `risf prepare-splits`")
+    by_label = of_seed.rows_of(max(of_seed.rows) if shots is None else shots)
+    table = of_seed.boxes.select(np.unique(np.concatenate(by_label)))
+    return Shots(str(split.path), table, split.image_folders)
 
 
 def check_evidence(evidence: EvidenceKind, support: SupportChoice | None) -> None:
@@ -125,8 +114,3 @@ def photos_of(boxes: AnnotatedDataset, folders: Sequence[Path], *, name: str) ->
     found = find_photos(infos, images=infos, folders=folders)
     found.refuse_missing("pass their folder with `images`", name=name)
     return found.photos
-
-
-def _without_rows(row: dict[str, Any]) -> dict[str, Any]:
-    """Any object of a file but its outermost: only what stands on top matters."""
-    return {"format": row["format"]} if "format" in row else {}

@@ -14,10 +14,11 @@ from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.errors import DataError, RisfError, listing
 from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice
-from risf_core.splits.folder import MANIFEST_NAME, Manifest, read_manifest
-from risf_core.splits.reading import check_novel_choice, read_base, read_dataset, read_split
+from risf_core.splits.data_files import read_dataset
+from risf_core.splits.folder import SplitFolder
+from risf_core.splits.manifest import Manifest
 from risf_core.splits.split import SeedShots, marks_in_words
-from risf_core.splits.tfa_reading import read_tfa_split, tfa_seeds
+from risf_core.splits.tfa_reading import read_tfa_split
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class _Findings:
 
 
 def check_split(
-    folder: Path,
+    split: SplitFolder,
     *,
     dataset: AnnotatedDataset | None = None,
     held_out: HeldOut | None = None,
@@ -88,36 +89,32 @@ def check_split(
     seeds: Sequence[int] | None = None,
     progress: PhaseProgress | None = None,
 ) -> CheckReport:
-    """Reads a split's folder in either layout and compares it with what it was drawn from.
+    """Read a split of either layout and compare it with what it was drawn from.
 
     Checked: the source's hash, every box against the source, exactly K boxes a class and shot count, each count within
     the next, no box twice, no class without boxes, no image that is held out for testing, and that both layouts hold
     the same where both were written.
 
     Args:
-        dataset: the source, where it is not to be read from where the manifest says.
+        dataset: the source, where it is not to be read from where the split says.
         held_out: the test images, likewise.
         novel: the novel classes, for a folder in TFA's layout that risf did not write.
-        voc_root: where VOC2007 and VOC2012 lie, likewise.
+        voc_root: where VOC2007 and VOC2012 are, likewise.
         seeds: which seeds are checked; default all.
 
-    Raises DataError where the folder holds no split at all, ConfigError where `novel` is not what a split that risf
-    wrote says.
+    Raises DataError where no seed can be read, ConfigError where `novel` is not what a split that risf wrote says.
     """
-    check_novel_choice(folder, novel)
+    split.check_novel(novel)
     found = _Findings()
-    manifest = read_manifest(folder) if (folder / MANIFEST_NAME).is_file() else None
-    present = manifest.seeds if manifest else tfa_seeds(folder)
-    chosen = tuple(present if seeds is None else seeds)
-    if not chosen:
-        read_split(folder)  # says what is wrong with the folder
+    manifest = split.manifest
+    chosen = split.seeds if seeds is None else tuple(seeds)
     if manifest is not None:
         dataset = _source(manifest, dataset, found)
         held_out = held_out or _held_out(manifest, found)
-        missing = [name for name in manifest.files if not (folder / name).is_file()]
+        missing = [name for name in manifest.files if not (split.path / name).is_file()]
         if missing:
             found.faults.append(f"{len(missing)} files are gone: {listing(missing, most=2)}")
-        _check_base(folder, manifest, held_out, found)
+        _check_base(split, manifest, held_out, found)
     elif dataset is None:
         found.notes.append("the boxes are not compared with a source: none is named (`coco`)")
     if held_out is None:
@@ -125,7 +122,7 @@ def check_split(
     read = []
     for place, seed in enumerate(chosen):
         try:
-            shots = read_split(folder, seed=seed, novel=novel, voc_root=voc_root)
+            shots = split.read(seed, novel=novel, voc_root=voc_root)
         except RisfError as error:
             found.faults.append(str(error))
             continue
@@ -135,13 +132,13 @@ def check_split(
             _check_boxes(shots, dataset, found)
         _check_held_out(shots.boxes, held_out, f"seed {seed}", found)
         if manifest is not None and set(manifest.layouts) == {"risf", "tfa"}:
-            _check_other_layout(folder, shots, manifest, found)
+            _check_other_layout(split.path, shots, manifest, found)
         if progress is not None:
             progress("checking", "seeds", place + 1, len(chosen))
     if not read:
         raise DataError(found.faults[-1])
     return CheckReport(
-        folder,
+        split.path,
         tuple(shots.seed for shots in read),
         tuple(sorted({count for shots in read for count in shots.rows})),
         tuple(_counts(read)),
@@ -176,11 +173,11 @@ def _held_out(manifest: Manifest, found: _Findings) -> HeldOut | None:
     return held_out
 
 
-def _check_base(folder: Path, manifest: Manifest, held_out: HeldOut | None, found: _Findings) -> None:
+def _check_base(split: SplitFolder, manifest: Manifest, held_out: HeldOut | None, found: _Findings) -> None:
     if not len(manifest.vocabulary.labels("base")) or "risf" not in manifest.layouts:
         return
     try:
-        _check_held_out(read_base(folder), held_out, "the base set", found)
+        _check_held_out(split.base(), held_out, "the base set", found)
     except RisfError as error:
         found.faults.append(str(error))
 
@@ -209,7 +206,7 @@ def _check_seed(shots: SeedShots, manifest: Manifest | None, found: _Findings) -
             elif drawn and len(rows) != count and not (len(rows) > count and ("at-least", count, name) in marked):
                 found.faults.append(f"{what}: {len(rows)} boxes")
             if len(set(rows)) < len(rows) and ("repeated", count, name) not in marked:
-                found.faults.append(f"{what}: a box stands twice")
+                found.faults.append(f"{what}: a box is there twice")
             if Counter(below) - Counter(rows):
                 place = found.notes if published else found.faults
                 place.append(f"{what}: not all boxes of the next lower count are among them")

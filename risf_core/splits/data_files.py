@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from risf_core.choices import DatasetKind
+from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset, read_yolo_dataset
 from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError
+from risf_core.progress import Progress
 from risf_core.project import DATA_ROOT, SPLIT_ROOT
 from risf_core.splits.classes import VOC_SETS
 
@@ -80,6 +83,14 @@ def find_source(data: DataChoice, *, novel: str | None = None) -> SourceFiles:
     raise DataError(
         f"{data_root}: holds {missing}, the literature's layout; name your data with `coco`, `voc` or `yolo`"
     )
+
+
+def read_dataset(kind: DatasetKind, paths: Sequence[Path], *, progress: Progress | None = None) -> AnnotatedDataset:
+    """The boxes of COCO files (joined), of a VOC folder or of a YOLO data set."""
+    if kind == "coco":
+        return read_coco_dataset(paths)
+    read = read_voc_dataset if kind == "voc" else read_yolo_dataset
+    return read(paths[0], on_progress=progress)
 
 
 def default_split_folder(data_root: Path, novel_set: str) -> Path:

@@ -1,237 +1,215 @@
-"""A split's folder: its manifest (what was asked for, of which data, which files it made) and how it is replaced."""
+"""A split as a value: its folder, of either layout, or the file of one seed is opened once and then read from."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from risf_core.choices import Benchmark, DatasetKind, Layout
-from risf_core.errors import DataError, OutputError, listing
-from risf_core.files import write_json
-from risf_core.locks import part_folder_of
-from risf_core.splits.preview import PREFIX
-from risf_core.splits.seed_files import classes_from_json, classes_to_json, read_table_file
-from risf_core.splits.split import number_ranges
-from risf_core.vocabulary import ClassVocabulary
+from risf_core.choices import Benchmark, DatasetKind
+from risf_core.datasets import VOC_TEST, AnnotatedDataset, read_coco_dataset, read_held_out, read_voc_dataset
+from risf_core.datasets.voc import voc_test_list
+from risf_core.datasets.yolo import yolo_root
+from risf_core.errors import ConfigError, DataError, listing
+from risf_core.files import sha256_of
+from risf_core.splits.classes import ALL_NOVEL, OWN, NovelChoice
+from risf_core.splits.data_files import read_dataset
+from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
+from risf_core.splits.seed_files import BASE_NAME, is_seed_file, read_base_file, read_seed_file, seed_name
+from risf_core.splits.split import SeedShots
+from risf_core.splits.tfa_reading import read_tfa_split, tfa_files, tfa_seeds
+from risf_core.splits.training_sets import base_dataset
+from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary, novel_names
 
-MANIFEST_NAME = "split.json"
-FORMAT = "risf split"
-VERSION = 1
 
-
-@dataclass(frozen=True)
-class HeldOutFile:
-    """The list of test images that were kept out."""
+@dataclass(frozen=True, eq=False)
+class SplitFolder:
+    """A split that was opened: a folder of `risf prepare-splits`, a folder in TFA's layout, or the file of one seed."""
 
     path: Path
-    sha256: str
-    left_out: int  # how many of them stood among the training images
-    has_boxes: bool  # whether it is a COCO dataset that can be tested on
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a folder of splits holds; two manifests that agree in everything but `files` stand for the same split."""
-
-    benchmark: Benchmark
-    novel_set: str
-    vocabulary: ClassVocabulary  # in the published order
-    kind: DatasetKind
-    source_paths: tuple[Path, ...]
-    source_sha256: tuple[str, ...]
-    held_out: HeldOutFile | None
-    published: bool  # whether published files of seed 0 were read
-    shots: tuple[int, ...]
+    kind: DatasetKind  # of the data that it was drawn from
     seeds: tuple[int, ...]
-    layouts: tuple[Layout, ...]
-    drawn_classes: tuple[str, ...]  # whose shots were written
-    at_least: bool
-    drop_images_with_novel: bool
-    notes: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()  # below the folder, all of them
+    manifest: Manifest | None = None  # of a folder that `risf prepare-splits` wrote
+    seed_file: SeedShots | None = None  # of the file of one seed
 
     @property
-    def settings(self) -> dict[str, Any]:  # Any: JSON
-        """What was asked for, as the files state it."""
-        return {
-            "shots": list(self.shots),
-            "seeds": list(self.seeds),
-            "layouts": list(self.layouts),
-            "drawn_classes": list(self.drawn_classes),
-            "at_least": self.at_least,
-            "drop_images_with_novel": self.drop_images_with_novel,
-        }
+    def vocabulary(self) -> ClassVocabulary | None:
+        """Its classes in the published order; None in TFA's layout alone, which does not say which are novel."""
+        if self.seed_file is not None:
+            return self.seed_file.boxes.vocabulary
+        return self.manifest.vocabulary if self.manifest is not None else None
 
-    def differences(self, other: Manifest) -> list[str]:
-        """In words, what sets another split apart from this one."""
-        mine, theirs = self._shown(), other._shown()
-        return [f"{key} {theirs[key]}, here {mine[key]}" for key in mine if mine[key] != theirs[key]]
+    @property
+    def novel_set(self) -> str | None:
+        """The name of its novel classes; None in TFA's layout alone."""
+        stated = self.manifest or self.seed_file
+        return stated.novel_set if stated is not None else None
 
-    def _shown(self) -> dict[str, str]:
-        return {
-            "classes": f"of {self.novel_set} ({len(self.vocabulary)}, {len(self.vocabulary.novel)} novel)"
-            + ("" if self.drawn_classes == self.vocabulary.names else f", {len(self.drawn_classes)} drawn"),
-            "class list": " ".join(map(str, self.vocabulary.category_ids)),
-            "source": " ".join(digest[:12] for digest in self.source_sha256),
-            "held-out list": self.held_out.sha256[:12] if self.held_out else "none",
-            "published seed 0": "read" if self.published else "not read",
-            "shots": ",".join(map(str, self.shots)),
-            "seeds": number_ranges(self.seeds),
-            "layout": "+".join(self.layouts),
-            "at-least": str(self.at_least).lower(),
-            "drop-images-with-novel": str(self.drop_images_with_novel).lower(),
-        }
+    @property
+    def benchmark(self) -> Benchmark | None:
+        """Which benchmark its classes make; None in TFA's layout alone."""
+        stated = self.manifest or self.seed_file
+        return stated.benchmark if stated is not None else None
 
+    @property
+    def is_pascal_voc(self) -> bool:
+        """Whether its classes are Pascal VOC's, with whichever novel ones."""
+        return self.kind == "voc" and (self.vocabulary is None or set(self.vocabulary.names) == set(VOC_CLASSES))
 
-def write_manifest(folder: Path, manifest: Manifest, *, at: Path) -> None:
-    """Writes the manifest of a split whose final place is `folder` into the folder `at`."""
-    held_out = manifest.held_out
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "benchmark": manifest.benchmark,
-        "novel_set": manifest.novel_set,
-        "source": {
-            "kind": manifest.kind,
-            "files": [
-                {"path": _relative(path, folder), "sha256": digest}
-                for path, digest in zip(manifest.source_paths, manifest.source_sha256, strict=True)
-            ],
-        },
-        "held_out": held_out
-        and {
-            "path": _relative(held_out.path, folder),
-            "sha256": held_out.sha256,
-            "left_out": held_out.left_out,
-            "has_boxes": held_out.has_boxes,
-        },
-        "published": manifest.published,
-        "settings": manifest.settings,
-        "classes": classes_to_json(manifest.vocabulary),
-        "notes": list(manifest.notes),
-        "files": list(manifest.files),
-    }
-    write_json(at / MANIFEST_NAME, content)
+    @property
+    def shots(self) -> tuple[int, ...]:
+        """The shot counts that it holds, ascending."""
+        if self.manifest is not None:
+            return self.manifest.shots
+        counts = self.seed_file.rows if self.seed_file is not None else tfa_files(self.path, self.seeds[0])[1]
+        return tuple(sorted(counts))
 
+    @property
+    def image_folders(self) -> tuple[Path, ...]:
+        """Where the images of its data are, as far as the data's form tells: COCO's does not."""
+        if self.manifest is None or self.kind == "coco":
+            return ()
+        source = self.manifest.source_paths[0]
+        return (source if self.kind == "voc" else yolo_root(source),)
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder that `risf prepare-splits` wrote. Raises DataError where it is none."""
-    path = folder / MANIFEST_NAME
-    content: Any = read_table_file(path, form=FORMAT)
-    try:
-        settings, source, held_out = content["settings"], content["source"], content["held_out"]
-        return Manifest(
-            benchmark=content["benchmark"],
-            novel_set=content["novel_set"],
-            vocabulary=classes_from_json(content["classes"]),
-            kind=source["kind"],
-            source_paths=tuple(_resolved(file["path"], folder) for file in source["files"]),
-            source_sha256=tuple(file["sha256"] for file in source["files"]),
-            held_out=HeldOutFile(
-                _resolved(held_out["path"], folder), held_out["sha256"], held_out["left_out"], held_out["has_boxes"]
+    def read(self, seed: int = 0, *, novel: NovelChoice = None, voc_root: Path | None = None) -> SeedShots:
+        """The frozen boxes of a seed; the file of one seed gives its own.
+
+        Args:
+            novel: the novel classes, in TFA's layout alone; other splits say their own (`check_novel` compares them).
+            voc_root: where VOC2007 and VOC2012 are, for TFA's VOC lists, which hold no boxes.
+
+        Raises DataError where there is no such seed, or a file is damaged.
+        """
+        if self.seed_file is not None:
+            return self.seed_file
+        if seed not in self.seeds:
+            raise DataError(f"{self.path}: holds the seeds {listing(self.seeds, most=30)}; got seed {seed}")
+        manifest = self.manifest
+        if manifest is None:
+            return read_tfa_split(self.path, seed=seed, novel=novel, voc_root=voc_root)
+        if "risf" in manifest.layouts:
+            return read_seed_file(self.path / seed_name(seed))
+        root = manifest.source_paths[0] if self.kind == "voc" else None
+        classes = (manifest.vocabulary, manifest.novel_set)
+        return read_tfa_split(self.path, seed=seed, classes=classes, voc_root=voc_root or root)
+
+    def base(self) -> AnnotatedDataset:
+        """The base set.
+
+        Raises DataError where all classes are novel, where the split does not say its source, or where that is gone.
+        """
+        manifest = self._stated("base set")
+        if BASE_NAME in manifest.files:
+            return read_base_file(self.path / BASE_NAME)
+        return base_dataset(self.training_data(), drop_images_with_novel=manifest.drop_images_with_novel)
+
+    def training_data(self) -> AnnotatedDataset:
+        """The data that it was drawn from, read anew: without the held-out images, under its vocabulary.
+
+        Raises DataError where it is gone; whether it changed is a question for `check_split`.
+        """
+        manifest = self._stated("training data")
+        dataset = read_dataset(manifest.kind, manifest.source_paths)
+        if manifest.held_out is not None:
+            dataset = dataset.without_images(read_held_out(manifest.held_out.path).positions(dataset.images)[0])
+        return dataset.with_vocabulary(manifest.vocabulary)
+
+    def test_data(self) -> AnnotatedDataset | None:
+        """The images to test on, with the boxes of all classes, under its vocabulary; None where it names none.
+
+        They are the held-out COCO file where the split has one, else the test list of VOC2007.
+        """
+        if self.manifest is None:
+            return None
+        held_out, source = self.manifest.held_out, self.manifest.source_paths[0]
+        if held_out is not None and held_out.has_boxes:
+            return read_coco_dataset(held_out.path).with_vocabulary(self.manifest.vocabulary)
+        if self.kind == "voc" and voc_test_list(source).is_file():
+            return read_voc_dataset(source, image_sets=VOC_TEST).with_vocabulary(self.manifest.vocabulary)
+        return None
+
+    def digests(self, boxes: AnnotatedDataset, *, seed: int | None = None) -> dict[str, str]:
+        """What the boxes of a seed (None: of the base set) were read from -> its SHA-256.
+
+        ``split`` are the split's own files, ``annotations`` the source where boxes came from there.
+        """
+        own = BASE_NAME if seed is None else seed_name(seed)
+        if self.seed_file is not None:
+            return {"split": sha256_of(self.path)}
+        if self.manifest is not None and own in self.manifest.files:
+            return {"split": sha256_of(self.path / own)}
+        of_source = {"annotations": " ".join(boxes.source.sha256)}
+        if seed is None:
+            return {"split": sha256_of(self.path / MANIFEST_NAME), **of_source}
+        files = [path for by_class in tfa_files(self.path, seed)[1].values() for path in by_class.values()]
+        digest = {"split": _digest_of(files if self.manifest is None else [self.path / MANIFEST_NAME, *files])}
+        return {**digest, **of_source} if self.kind == "voc" else digest
+
+    def check_novel(self, novel: NovelChoice) -> None:
+        """Refuse a choice of novel classes that are not those of the split; TFA's layout alone does not say its own.
+
+        Raises ConfigError that names both.
+        """
+        vocabulary = self.vocabulary
+        if novel is None or vocabulary is None:
+            return
+        chosen: Collection[str]
+        if not isinstance(novel, str):
+            chosen, novel = novel, ",".join(novel)
+        elif novel == ALL_NOVEL and ALL_NOVEL not in vocabulary.names:
+            chosen = vocabulary.names
+        else:
+            chosen = NOVEL_SETS.get(novel) or novel_names(novel, vocabulary)
+        if frozenset(chosen) == vocabulary.novel:
+            return
+        own = listing(sorted(vocabulary.novel), most=5)
+        if self.novel_set != OWN:
+            own = f"{self.novel_set} ({own})"
+        raise ConfigError(
+            f"{self.path}: its novel classes are {own}, but `novel` (or novel: in risf.yaml) says {novel}; leave that "
+            f"out, or name a split of {novel} (`risf prepare-splits --novel {novel}` draws one)"
+        )
+
+    def _stated(self, what: str) -> Manifest:
+        if self.manifest is None:
+            raise DataError(
+                f"{self.path}: does not say its {what}; name a folder that `risf prepare-splits` wrote, or give `coco`"
             )
-            if held_out
-            else None,
-            published=content["published"],
-            shots=tuple(settings["shots"]),
-            seeds=tuple(settings["seeds"]),
-            layouts=tuple(settings["layouts"]),
-            drawn_classes=tuple(settings["drawn_classes"]),
-            at_least=settings["at_least"],
-            drop_images_with_novel=settings["drop_images_with_novel"],
-            notes=tuple(content["notes"]),
-            files=tuple(content["files"]),
-        )
-    except (KeyError, TypeError) as error:
+        return self.manifest
+
+
+def find_split(path: Path) -> SplitFolder | None:
+    """The split at a path, a folder or a seed's file; None where the path is not one. Raises DataError if damaged."""
+    if path.is_file():
+        return open_split(path) if is_seed_file(path) else None
+    if (path / MANIFEST_NAME).is_file():
+        manifest = read_manifest(path)
+        return SplitFolder(path, manifest.kind, manifest.seeds, manifest)
+    seeds = tfa_seeds(path)
+    if not seeds:
+        return None
+    return SplitFolder(path, "voc" if tfa_files(path, seeds[0])[0] == "voc" else "coco", tuple(seeds))
+
+
+def open_split(path: Path) -> SplitFolder:
+    """The split at a path, a folder or a seed's file. Raises DataError where the path is not one."""
+    if path.is_file():
+        shots = read_seed_file(path)
+        return SplitFolder(path, shots.boxes.source.kind, (shots.seed,), seed_file=shots)
+    split = find_split(path)
+    if split is None:
         raise DataError(
-            f"{path}: is damaged ({type(error).__name__}: {error}); draw the split again into another folder"
-        ) from None
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """The path as seen from the folder, so that a tree that is moved whole stays right."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:  # Windows: on another drive
-        return path.absolute().as_posix()
-
-
-def _resolved(stated: str, folder: Path) -> Path:
-    return Path(os.path.normpath(folder / stated))
-
-
-def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None:
-    """Raises OutputError where `folder` holds another split (unless `force`) or anything that is no split of risf."""
-    if folder.resolve() == Path.cwd():
-        raise OutputError("--out names the working folder; a split needs a folder of its own")
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; name a folder with --out")
-    present = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []
-    present = [path for path in present if not (path.name.startswith(".") and path.name.endswith(".part"))]  # of a kill
-    if not present:
-        return
-    if not (folder / MANIFEST_NAME).is_file():
-        names = listing([path.relative_to(folder).as_posix() for path in present], most=2)
-        raise OutputError(
-            f"{folder}: holds files that no `risf prepare-splits` wrote ({names}), which are never touched or mixed; "
-            "choose another --out"
+            f"{path}: holds no split: neither split.json of `risf prepare-splits` nor TFA's files "
+            "(seed1/full_box_10shot_..._trainval.json, seed1/box_10shot_..._train.txt)"
         )
-    try:
-        other = read_manifest(folder)
-    except DataError as error:
-        raise OutputError(f"{error} (or remove the folder)") from None
-    differences = manifest.differences(other)
-    if differences and not force:
-        raise OutputError(
-            f"{folder}: holds another split ({listing(differences, most=2)}); choose another --out, or replace it "
-            "whole with --force"
-        )
-    own = {folder / name for name in other.files}
-    strangers = [path for path in present if path not in own and not path.name.startswith(PREFIX)]
-    if strangers:
-        names = listing([path.relative_to(folder).as_posix() for path in strangers], most=2)
-        raise OutputError(f"{folder}: also holds {names}, of no split; move that away or choose another --out")
+    return split
 
 
-@contextlib.contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder` that takes its place when the block ends well; else the old one stays whole."""
-    folder = folder.absolute()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with part_folder_of(folder) as place:
-            yield place
-            _open_to_readers(place)
-            _swap(place, folder)
-    except OSError as error:
-        reason = "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise OutputError(f"{folder}: cannot be written: {reason}; choose another --out") from error
-
-
-def _open_to_readers(place: Path) -> None:
-    """mkdtemp's folders are private: this one gets the permissions of an ordinary new folder."""
-    mask = os.umask(0)
-    os.umask(mask)
-    place.chmod(0o777 & ~mask)
-
-
-def _swap(place: Path, folder: Path) -> None:
-    if not folder.exists():
-        place.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-    folder.rename(old / folder.name)
-    try:
-        place.rename(folder)
-    except OSError:
-        (old / folder.name).rename(folder)
-        raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+def _digest_of(files: Sequence[Path]) -> str:
+    """One SHA-256 of several files of one split: of their names and their own."""
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.name}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()

@@ -18,11 +18,17 @@ from risf_core.files import check_not_read, write_json, write_text
 from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice, benchmark_of, with_novel_classes
 from risf_core.splits.drawing import LADDERS, Rule, draw_seed, seed_shots
-from risf_core.splits.folder import MANIFEST_NAME, HeldOutFile, Manifest, new_folder, refuse_other_split, write_manifest
+from risf_core.splits.manifest import (
+    MANIFEST_NAME,
+    HeldOutFile,
+    Manifest,
+    new_folder,
+    refuse_other_split,
+    write_manifest,
+)
 from risf_core.splits.pools import class_pools
 from risf_core.splits.preview import Preview, write_contact_sheet
-from risf_core.splits.reading import BASE_NAME, seed_name
-from risf_core.splits.seed_files import base_to_json, seed_to_json
+from risf_core.splits.seed_files import BASE_NAME, base_to_json, seed_name, seed_to_json
 from risf_core.splits.split import ClassShots, SeedShots, marks_in_words, number_ranges
 from risf_core.splits.split_readme import README_NAME, split_readme
 from risf_core.splits.tfa_reading import PUBLISHED_SEED, read_published_seed

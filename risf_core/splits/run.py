@@ -12,11 +12,10 @@ from risf_core.errors import listing
 from risf_core.progress import PhaseProgress
 from risf_core.splits.check import CheckReport, check_split
 from risf_core.splits.classes import novel_vocabulary
-from risf_core.splits.data_files import DataChoice, default_split_folder, find_source
-from risf_core.splits.folder import MANIFEST_NAME, read_manifest
+from risf_core.splits.data_files import DataChoice, default_split_folder, find_source, read_dataset
+from risf_core.splits.folder import open_split
 from risf_core.splits.prepare import PreparedSplits, SplitSettings, prepare_splits
 from risf_core.splits.preview import Preview, write_contact_sheet
-from risf_core.splits.reading import image_folders_of, read_dataset, read_split
 
 
 def prepare_split_folder(
@@ -45,7 +44,7 @@ def prepare_split_folder(
     if talk is not None:
         talk(f"reading {listing(files.paths)}")
     on_file = None if progress is None else partial(progress, "reading", "files")
-    dataset = read_dataset(files.kind, files.paths, on_progress=on_file)
+    dataset = read_dataset(files.kind, files.paths, progress=on_file)
     if out is None:
         _, novel_set = novel_vocabulary(dataset.vocabulary, novel, alphabetical=files.kind == "voc")
         out = default_split_folder(data.data_root, novel_set)
@@ -76,11 +75,12 @@ def check_split_folder(
             TFA's lists.
         held_out: the list of test images, likewise.
 
-    Raises what `check_split` and `write_contact_sheet` raise; what is wrong with the split is in the report.
+    Raises what `open_split`, `check_split` and `write_contact_sheet` raise; faults of the split are in the report.
     """
+    split = open_split(folder)
     files = find_source(data) if data.is_named else None
     report = check_split(
-        folder,
+        split,
         dataset=read_dataset(files.kind, files.paths) if files is not None else None,
         held_out=read_held_out(held_out) if held_out is not None else None,
         novel=novel,
@@ -90,9 +90,7 @@ def check_split_folder(
     )
     if preview is None:
         return report
-    folders: tuple[Path, ...] = (data.voc,) if data.voc is not None else ()
-    if not folders and (folder / MANIFEST_NAME).is_file():
-        folders = image_folders_of(read_manifest(folder))
-    shots = read_split(folder, seed=report.seeds[0], novel=novel, voc_root=data.voc)
+    folders = split.image_folders if data.voc is None else (data.voc,)
     preview = replace(preview, image_folders=(*preview.image_folders, *folders))
+    shots = split.read(report.seeds[0], novel=novel, voc_root=data.voc)
     return replace(report, preview=write_contact_sheet(folder, shots, preview, progress=progress))

@@ -15,11 +15,17 @@ from risf_core.photos import ImageInfo
 from risf_core.splits.split import Mark, SeedShots
 from risf_core.vocabulary import ClassVocabulary
 
+BASE_NAME = "base.json"  # below a split's folder
 SEED_FORMAT = "risf split seed"
 BASE_FORMAT = "risf split base"
 VERSION = 1
 
 Content = Mapping[str, Any]  # Any: JSON
+
+
+def seed_name(seed: int) -> str:
+    """The file of a seed below a split's folder."""
+    return f"shots/seed{seed}.json"
 
 
 def seed_to_json(shots: SeedShots, *, settings: Content) -> dict[str, Any]:
@@ -72,6 +78,12 @@ def read_seed_file(path: Path) -> SeedShots:
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise _broken(path, error) from None
+
+
+def is_seed_file(path: Path) -> bool:
+    """Whether a file begins as the file of a seed does."""
+    with open(path, "rb") as handle:
+        return f'"{SEED_FORMAT}"'.encode() in handle.read(200)
 
 
 def read_base_file(path: Path) -> AnnotatedDataset:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.choices import Benchmark, Setting
+from risf_core.choices import Benchmark
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError, listing
 
@@ -35,17 +35,6 @@ MARK_TEXTS: Mapping[MarkKind, str] = {
     "once": "TFA's draw takes an image twice and has no further box in it: every box stands once, the rest is drawn "
     "from the class's others",
 }
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which training set of a benchmark is meant."""
-
-    benchmark: Benchmark
-    setting: Setting
-    shots: int | None  # None for the base set
-    seed: int | None  # None for the base set
-    novel_set: str  # coco20, voc1, voc2, voc3, or "own"
 
 
 @dataclass(frozen=True)
@@ -94,10 +83,6 @@ class SeedShots:
         used = used.astype(np.int64)  # of no rows at all numpy makes floats
         rows = {shots: tuple(np.searchsorted(used, rows) for rows in by_label) for shots, by_label in self.rows.items()}
         return replace(self, boxes=self.boxes.select(used), rows=rows)
-
-    def split(self, setting: Setting, shots: int) -> Split:
-        """The name of a training set of this seed."""
-        return Split(self.benchmark, setting, shots, self.seed, self.novel_set)
 
 
 def marks_in_words(seeds: Collection[SeedShots]) -> list[str]:

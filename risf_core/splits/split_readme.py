@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import listing
-from risf_core.splits.folder import Manifest
+from risf_core.splits.manifest import Manifest
 from risf_core.splits.split import SeedShots, marks_in_words, number_ranges
 
 README_NAME = "README.md"

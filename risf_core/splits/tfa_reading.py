@@ -70,13 +70,7 @@ def read_tfa_split(
         return _read_coco(files, seed=seed, novel=novel, classes=classes)
     if form == "voc":
         return _read_voc(files, seed=seed, novel=novel, classes=classes, root=voc_root)
-    seeds = tfa_seeds(folder)
-    if not seeds:
-        raise DataError(
-            f"{folder}: holds no split: neither split.json of `risf prepare-splits` nor TFA's files "
-            "(seed1/full_box_10shot_..._trainval.json, seed1/box_10shot_..._train.txt)"
-        )
-    raise DataError(f"{folder}: holds the seeds {listing(seeds, most=30)}; got seed {seed}")
+    raise DataError(f"{folder}: holds no files of seed {seed} in TFA's layout; draw or fetch the split again")
 
 
 def stems_of_list(path: Path) -> list[str]:
@@ -148,7 +142,7 @@ def _read_voc(files: Files, *, seed: int, novel: NovelChoice, classes: Classes |
     some_file = next(iter(next(iter(files.values())).values()))
     if root is None:
         raise DataError(
-            f"{some_file.parent}: lists images alone; name the folder that holds VOC2007 and VOC2012 with --voc, "
+            f"{some_file.parent}: lists images alone; name the folder that holds VOC2007 and VOC2012 with `voc`, "
             "for their boxes"
         )
     stems = dict.fromkeys(
@@ -208,7 +202,7 @@ def _rows_of(path: Path, dataset: AnnotatedDataset, label: int, row_of: Mapping[
         if row is None or dataset.labels[row] != label or dataset.boxes_xywh[row].tolist() != annotation.get("bbox"):
             raise DataError(
                 f"{path}: annotation {annotation.get('id')!r} is not in the training data as it is there; is it of "
-                "other data? (--published none draws seed 0 instead)"
+                "other data? (`published=none` draws seed 0 instead)"
             )
         rows.append(row)
     return np.array(rows, dtype=np.int64)

@@ -24,7 +24,7 @@ from risf_core.records import RecordSet
 from risf_core.training.distributed import wait_for_all, with_shared_gradients
 from risf_core.training.held_out import HeldOutSet, held_out_metrics
 from risf_core.training.loading import training_steps
-from risf_core.training.meter import Meter, Progress
+from risf_core.training.meter import Meter, RunStatus
 from risf_core.training.metrics_log import MetricsLog
 from risf_core.training.order import OrderState
 from risf_core.training.run_folder import folder_until_checkpoint, replace_run
@@ -37,7 +37,7 @@ from risf_core.training.stepping import LossNotFinite, SamplerOf, Stepper, seede
 class Hooks:
     """What a caller wants to hear, and what tests put in place of chance."""
 
-    on_progress: Callable[[Progress], None] = lambda progress: None
+    on_progress: Callable[[RunStatus], None] = lambda status: None
     on_evaluation: Callable[[int, dict[str, float]], None] = lambda iteration, figures: None
     on_resumed: Callable[[int], None] = lambda iteration: None
     sampler_of: SamplerOf | None = None  # None: drawn from the seed

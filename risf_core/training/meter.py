@@ -1,4 +1,4 @@
-"""What a run tells of itself as it goes: losses, speed and the time it waits for images."""
+"""What a run reports as it goes: losses, speed and the time it waits for images."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from risf_core.training.stepping import LOSS_NAMES
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How a run stands after an iteration, the means over the iterations since the last report."""
+class RunStatus:
+    """Where a run is after an iteration, with means over the iterations since the last report."""
 
     iteration: int
     iterations: int
@@ -79,11 +79,11 @@ class Meter:
         """Count time that was spent waiting for images."""
         self.waited += seconds
 
-    def report(self, iteration: int, rate: float) -> Progress:
+    def report(self, iteration: int, rate: float) -> RunStatus:
         """The means since the last report, which begin anew."""
         mean = mean_over_processes(self._total / max(self._count, 1), self._processes).tolist()  # waits for the device
         seconds = time.perf_counter() - self._start
-        progress = Progress(
+        status = RunStatus(
             iteration=iteration,
             iterations=self._iterations,
             losses=dict(zip(LOSS_NAMES, mean, strict=True)),
@@ -94,11 +94,11 @@ class Meter:
         )
         self._total = torch.zeros_like(self._total)
         self._count, self.waited, self._start = 0, 0.0, time.perf_counter()
-        return progress
+        return status
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Time within the block is none of training; losses and iterations that were counted stay."""
+        """Time within the block does not count as training; losses and iterations that were counted stay."""
         begin = time.perf_counter()
         yield
         self._start += time.perf_counter() - begin

@@ -133,7 +133,8 @@ def config_text(config: ConfigInForce) -> str:
     for section, values in config.values.to_json().items():
         lines.append(f"{section}:")
         for key, value in values.items():
-            lines.append(f"  {key}: {json.dumps(value, ensure_ascii=False)}  # {config.origins[f'{section}.{key}']}")
+            origin = config.origins[f"{section}.{key}"].strip("`")
+            lines.append(f"  {key}: {json.dumps(value, ensure_ascii=False)}  # {origin}")
     return "\n".join(lines) + "\n"
 
 

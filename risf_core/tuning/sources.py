@@ -16,7 +16,8 @@ from risf_core.rescore.fusion_file import FORMAT, VERSION, conditions_of
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.record import identified, plain
 from risf_core.rescore.settings import RescoreSettings
-from risf_core.rescore.support import is_split, read_shots
+from risf_core.rescore.support import shots_of
+from risf_core.splits import find_split
 from risf_core.tuning.tune import Tuned
 from risf_core.vocabulary import ClassVocabulary
 
@@ -29,7 +30,7 @@ class Labels:
     """Labelled images."""
 
     ground_truth: AnnotatedDataset
-    folders: tuple[Path, ...]  # where a split says that its photos lie
+    folders: tuple[Path, ...]  # where a split says that its photos are
     sparse: bool  # only some objects of the images are labelled
 
 
@@ -37,11 +38,11 @@ def read_labels(
     path: Path, *, shots: int | None = None, seed: int = 0, novel: str | None = None, sparse: bool | None = None
 ) -> Labels:
     """The labels of a COCO JSON, a VOC folder, or a few-shot split, whose labels are sparse unless stated otherwise."""
-    if not is_split(path):
+    split = find_split(path)
+    if split is None:
         return Labels(read_ground_truth(path), (), bool(sparse))
-    split = read_shots(path, shots=shots, seed=seed, novel=novel)
-    truth = split.boxes
-    return Labels(truth, split.folders, True if sparse is None else sparse)
+    labelled = shots_of(split, shots=shots, seed=seed, novel=novel)
+    return Labels(labelled.boxes, labelled.folders, True if sparse is None else sparse)
 
 
 def fusion_content(

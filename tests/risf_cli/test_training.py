@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from risf_cli.training_run import published_name
 from risf_core.choices import Layout
 from risf_core.config import published_config
 from risf_core.datasets import read_voc_dataset
-from risf_core.splits import SplitSettings, prepare_splits
-from risf_core.splits.folder import Manifest, write_manifest
+from risf_core.splits import SplitSettings, find_split, prepare_splits
+from risf_core.splits.manifest import Manifest, write_manifest
 from risf_core.training.metrics_log import read_metrics
+from risf_core.training.plan import published_config_name
 from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
 from tests.conftest import Run
 from tests.risf_core.training.shapes import NOVEL, write_shapes
@@ -171,18 +171,18 @@ def call(risf: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     [
         (
             ("base-train",),
-            "risf base-train needs --weights FILE: MSRA's R-101.pkl, in the published layout "
-            "datasets/ImageNetPretrained/MSRA/R-101.pkl; pass --weights none to start from fresh weights",
+            "base training needs --weights: MSRA's R-101.pkl, in the published layout "
+            "datasets/ImageNetPretrained/MSRA/R-101.pkl; --weights none starts from fresh weights",
         ),
         (
             ("base-train", "--set", "model.architecture=small"),
             "there is nothing to train on: give --split (what risf prepare-splits wrote) or --coco, "
             "or write `split: ...` into risf.yaml of the working folder",
         ),
-        (("finetune",), "risf finetune needs --shots K, one of the counts that the split holds"),
+        (("finetune",), "fine-tuning needs --shots, one of the counts that the split holds"),
         (
             ("finetune", "--shots", 5),
-            "risf finetune needs --weights RUN|FILE, what to start from; run risf base-train first (its run in "
+            "fine-tuning needs --weights to start from; run risf base-train first (its run in "
             "runs/base is found by itself), or name a checkpoint",
         ),
         (
@@ -243,7 +243,7 @@ def test_finetune_takes_the_split_of_the_novel_set_in_force(
     (voc_splits / "risf.yaml").write_text(settings)
     trained = []
     monkeypatch.setattr(
-        "risf_cli.commands.finetune.run_training", lambda config, folder, **_: trained.append(config.values.data)
+        "risf_cli.commands.finetune.run_training", lambda plan, **_: trained.append(plan.config.values.data)
     )
     assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
     assert [data.split for data in trained] == [Path("datasets/risfsplit", split)]
@@ -255,7 +255,7 @@ def test_the_seed_is_what_all_but_the_shots_is_drawn_from(
     seeds = []
     monkeypatch.setattr(
         "risf_cli.commands.finetune.run_training",
-        lambda config, folder, **_: seeds.append((config.values.data.seed, config.values.solver.seed)),
+        lambda plan, **_: seeds.append((plan.config.values.data.seed, plan.config.values.solver.seed)),
     )
     for options in ((), ("--seed", 3), ("--split-seed", 2, "--seed", 3), ("--split-seed", 2)):
         assert call("finetune", "--shots", 1, "--weights", "base.pth", *options) == (0, "")
@@ -294,13 +294,13 @@ OWN_NAMES = "bird,bus,cow,motorbike,sofa"  # voc1's classes by their names
 def test_a_split_of_tfas_voc_lists_is_trained_as_voc(tmp_path: Path, novel: str | None, file: str) -> None:
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("datasets/VOC2007/JPEGImages/000028.jpg\n")
-    assert published_name(tmp_path, novel, "fsod") == "voc/fsod"
+    assert published_config_name(find_split(tmp_path), novel, "fsod") == "voc/fsod"
 
 
 @pytest.mark.parametrize("novel", ["coco20", "voc1", None])
 def test_a_split_of_tfas_coco_files_is_trained_as_coco(tmp_path: Path, novel: str | None) -> None:
     (tmp_path / "full_box_1shot_bird_trainval.json").write_text("{}")
-    assert published_name(tmp_path, novel, "gfsod") == "coco/gfsod"
+    assert published_config_name(find_split(tmp_path), novel, "gfsod") == "coco/gfsod"
 
 
 @pytest.mark.parametrize("layout", ["risf", "tfa"])
@@ -311,12 +311,12 @@ def test_pascal_voc_is_trained_as_voc_with_novel_classes_of_ones_own_too(tmp_pat
     for novel in ("voc2", "bird,bus"):
         settings = SplitSettings(novel=novel, shots=(1,), seeds=(1,), layouts=(layout,))
         prepare_splits(dataset, tmp_path / novel, settings=settings)
-        assert published_name(tmp_path / novel, None, "base") == "voc/base"
+        assert published_config_name(find_split(tmp_path / novel), None, "base") == "voc/base"
 
 
-def test_without_a_split_the_novel_set_says_what_is_trained(tmp_path: Path) -> None:
-    assert published_name(None, "voc3", "fsod") == published_name(tmp_path / "none", "voc3", "fsod") == "voc/fsod"
-    assert published_name(None, None, "fsod") == published_name(None, "coco20", "fsod") == "coco/fsod"
+def test_without_a_split_the_novel_set_says_what_is_trained() -> None:
+    assert published_config_name(None, "voc3", "fsod") == "voc/fsod"
+    assert published_config_name(None, None, "fsod") == published_config_name(None, "coco20", "fsod") == "coco/fsod"
 
 
 def test_a_coco_file_that_is_named_beats_the_split_of_the_folder(risf: Run, folder: Path) -> None:

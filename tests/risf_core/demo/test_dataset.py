@@ -11,8 +11,8 @@ from pycocotools.coco import COCO
 from risf_core.datasets import read_coco_dataset
 from risf_core.demo.dataset import CLASSES, MadeDataset, make_dataset
 from risf_core.demo.things import BASE, NOVEL
+from risf_core.splits import open_split
 from risf_core.splits.prepare import SplitSettings, prepare_splits
-from risf_core.splits.reading import read_base, read_split
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +55,14 @@ def test_base_and_few_shot_images_hold_novel_objects_without_a_label(made: MadeD
     for annotation in truth["annotations"]:
         of_image.setdefault(annotation["image_id"], []).append(names[annotation["category_id"]])
 
-    base = read_base(tmp_path / "split")
+    base = open_split(tmp_path / "split").base()
     assert set(base.vocabulary.names) == set(BASE)
     base_ids = [info.image_id for info in base.images]
     unlabelled = sum(name in NOVEL for image_id in base_ids for name in of_image[image_id])
     assert len(base.labels) == sum(name in BASE for image_id in base_ids for name in of_image[image_id])
     assert unlabelled > 20
 
-    shots = read_split(tmp_path / "split", seed=0).boxes
+    shots = open_split(tmp_path / "split").read(seed=0).boxes
     shown = sum(len(of_image[info.image_id]) for info in shots.images)
     assert len(shots.labels) == len(CLASSES)  # one of each
     assert shown > 2 * len(shots.labels)  # the others are there, without a label

@@ -12,7 +12,7 @@ import pytest
 
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_held_out
 from risf_core.errors import ConfigError, DataError
-from risf_core.splits import SplitSettings, check_split, prepare_splits
+from risf_core.splits import CheckReport, SplitSettings, check_split, open_split, prepare_splits
 
 WriteCoco = Callable[..., Path]
 SCENES = {i: ["cat", "cat"] for i in range(1, 9)} | {i: ["cat", "dog"] for i in range(9, 20)}
@@ -26,6 +26,10 @@ def split(write_coco: WriteCoco, tmp_path: Path) -> Path:
     return tmp_path / "s"
 
 
+def check(folder: Path, **options: Any) -> CheckReport:
+    return check_split(open_split(folder), **options)
+
+
 def change(path: Path, edit: Callable[[Any], object]) -> None:
     content = json.loads(path.read_text())
     edit(content)
@@ -33,18 +37,18 @@ def change(path: Path, edit: Callable[[Any], object]) -> None:
 
 
 def test_a_split_as_it_was_written_is_sound(split: Path) -> None:
-    report = check_split(split)
+    report = check(split)
     assert (report.faults, report.notes, report.seeds, report.shots) == ((), (), (1, 2), (1, 3))
 
 
 def test_novel_classes_that_the_split_does_not_have_are_refused(split: Path) -> None:
-    assert check_split(split, novel=["dog"]).faults == check_split(split, novel="dog").faults == ()
-    with pytest.raises(ConfigError, match=r"its novel classes are dog, but --novel .* says cat,dog; leave that out"):
-        check_split(split, novel=["cat", "dog"])
+    assert check(split, novel=["dog"]).faults == check(split, novel="dog").faults == ()
+    with pytest.raises(ConfigError, match=r"its novel classes are dog, but `novel` .* says cat,dog; leave that out"):
+        check(split, novel=["cat", "dog"])
 
 
 def test_boxes_and_images_are_counted_by_class(split: Path) -> None:
-    cat, dog = check_split(split).classes
+    cat, dog = check(split).classes
     assert (cat.name, cat.novel, dog.name, dog.novel) == ("cat", False, "dog", True)
     assert dog.boxes == {1: (1, 1), 3: (3, 3)}
     assert (dog.images, dog.boxes_per_image) == (3.0, 1.0)
@@ -60,31 +64,29 @@ def test_both_layouts_of_voc_are_sound_and_counted(voc: AnnotatedDataset, tmp_pa
     # seed 3 draws an image twice below the highest count: the box that stands twice stays marked further up
     settings = SplitSettings(seeds=(1, 2, 3), layouts=("risf", "tfa"), shots=(1, 4, 10))
     prepare_splits(voc, tmp_path / "s", settings=settings)
-    report = check_split(tmp_path / "s")
+    report = check(tmp_path / "s")
     assert report.faults == ()
     assert len(report.classes) == 20
 
 
 def faults_after(split: Path, edit: Callable[[dict], object], *, seed: int = 1) -> tuple[str, ...]:
     change(split / f"shots/seed{seed}.json", edit)
-    return check_split(split).faults
+    return check(split).faults
 
 
 def test_a_changed_source_is_found(split: Path) -> None:
     source = split.parent / "own.json"
     change(source, lambda content: content.update(info={"edited": True}))
-    assert check_split(split).faults == (
-        f"the source is not what the split was drawn from (its SHA-256 differs): {source}",
-    )
+    assert check(split).faults == (f"the source is not what the split was drawn from (its SHA-256 differs): {source}",)
 
 
 def test_a_source_that_is_gone_is_found_and_can_be_named_anew(split: Path) -> None:
     source = split.parent / "own.json"
     source.rename(split.parent / "moved.json")
-    assert check_split(split).faults == (
+    assert check(split).faults == (
         f"the source cannot be read: {source}: there is no such annotations file; check the path",
     )
-    assert check_split(split, dataset=read_coco_dataset(split.parent / "moved.json")).faults == ()
+    assert check(split, dataset=read_coco_dataset(split.parent / "moved.json")).faults == ()
 
 
 def test_a_box_that_is_not_the_sources_is_found(split: Path) -> None:
@@ -109,7 +111,7 @@ def test_a_box_that_stands_twice_is_found(split: Path) -> None:
     def repeat(content: dict) -> None:
         content["shots"]["3"]["dog"][1] = content["shots"]["3"]["dog"][0]
 
-    assert "seed 1, class 'dog', 3 shots: a box stands twice" in faults_after(split, repeat)
+    assert "seed 1, class 'dog', 3 shots: a box is there twice" in faults_after(split, repeat)
 
 
 def test_counts_that_are_not_nested_are_found(split: Path) -> None:
@@ -149,7 +151,7 @@ def test_training_images_that_are_held_out_are_found(split: Path, write_coco: Wr
     content = json.loads((split / "shots/seed2.json").read_text())
     drawn = content["images"]["id"][0]
     leaking = write_coco({drawn: ["cat"]}, name="leak.json")
-    faults = check_split(split, held_out=read_held_out(leaking)).faults
+    faults = check(split, held_out=read_held_out(leaking)).faults
     assert f"seed 2: 1 images are held out for testing (ids {drawn})" in faults
     assert f"the base set: 1 images are held out for testing (ids {drawn})" in faults
 
@@ -157,33 +159,33 @@ def test_training_images_that_are_held_out_are_found(split: Path, write_coco: Wr
 def test_a_changed_held_out_list_is_found(split: Path) -> None:
     path = split.parent / "test.json"
     change(path, lambda content: content.update(info={}))
-    assert check_split(split).faults == (f"{path}: the held-out list has changed since the split was drawn",)
+    assert check(split).faults == (f"{path}: the held-out list has changed since the split was drawn",)
 
 
 def test_layouts_that_differ_are_found(split: Path) -> None:
     shutil.copy(split / "seed2/full_box_3shot_dog_trainval.json", split / "seed1/full_box_3shot_dog_trainval.json")
-    assert "seed 1, class 'dog', 3 shots: the two layouts differ" in check_split(split).faults
+    assert "seed 1, class 'dog', 3 shots: the two layouts differ" in check(split).faults
 
 
 def test_files_that_are_gone_are_found(split: Path) -> None:
     (split / "classes/all.txt").unlink()
-    assert check_split(split).faults == ("1 files are gone: classes/all.txt",)
+    assert check(split).faults == ("1 files are gone: classes/all.txt",)
 
 
 def test_a_folder_in_tfas_layout_is_checked_with_the_source_that_is_named(split: Path) -> None:
     (split / "split.json").unlink()
-    report = check_split(split, novel="dog")
+    report = check(split, novel="dog")
     assert report.faults == ()
     assert report.notes == (
         "the boxes are not compared with a source: none is named (`coco`)",
         "training and test images are not compared: no test images are named (`held_out`)",
     )
     source = read_coco_dataset(split.parent / "own.json")
-    assert check_split(split, novel="dog", dataset=source).faults == ()
+    assert check(split, novel="dog", dataset=source).faults == ()
     for seed in (1, 2):
         for path in (split / f"seed{seed}").glob("*dog*"):
             change(path, lambda content: [row.update(bbox=[5, 5, 5, 5]) for row in content["annotations"]])
-    faults = check_split(split, novel="dog", dataset=source).faults
+    faults = check(split, novel="dog", dataset=source).faults
     assert [fault.partition(" (")[0] for fault in faults] == [
         "seed 1: 3 boxes are not as in the source", "seed 2: 3 boxes are not as in the source",
     ]  # fmt: skip
@@ -195,11 +197,11 @@ def test_files_of_tfas_layout_that_contradict_each_other_are_found(split: Path) 
         split / "seed1/full_box_3shot_dog_trainval.json",
         lambda content: content["annotations"][0].update(bbox=[5, 5, 5, 5]),
     )
-    (fault,) = check_split(split, novel="dog").faults
+    (fault,) = check(split, novel="dog").faults
     assert "is another than in the other files of seed 1; draw or fetch the split again" in fault
 
 
 def test_a_folder_that_is_no_split_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        check_split(tmp_path)
+        check(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path}: holds no split")

@@ -13,7 +13,7 @@ import pytest
 
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset
 from risf_core.errors import DataError, OutputError, RisfError
-from risf_core.splits import SplitSettings, prepare_splits, read_base, read_manifest, read_split, read_test_data
+from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.vocabulary import COCO_NOVEL, VOC_CLASSES
 
 WriteCoco = Callable[..., Path]
@@ -77,7 +77,7 @@ def test_a_seed_file_holds_each_box_once_and_needs_no_other_file(write_coco: Wri
     assert len(set(ids)) == len(ids)
     assert content["shots"]["1"]["cat"] == content["shots"]["3"]["cat"][:1]
     assert len(content["shots"]["3"]["dog"]) == 3
-    shots = read_split(tmp_path / "s/shots/seed1.json")
+    shots = open_split(tmp_path / "s/shots/seed1.json").read()
     for row in shots.rows[3][shots.boxes.vocabulary.names.index("dog")].tolist():
         image, place = divmod(int(shots.boxes.annotation_ids[row]), 100)
         assert shots.boxes.boxes_xywh[row].tolist() == [place, 2, 5.5, 7]
@@ -92,7 +92,7 @@ def test_data_without_info_licenses_or_iscrowd_with_gaps_in_its_ids_work_in_both
     content = json.loads((tmp_path / "s/seed1/full_box_1shot_dog_trainval.json").read_text())
     assert list(content) == ["info", "licenses", "images", "annotations", "categories"]
     assert [row["id"] for row in content["categories"]] == [3, 13]
-    assert read_split(tmp_path / "s", seed=1).boxes.vocabulary.category_ids == (3, 13)
+    assert open_split(tmp_path / "s").read(seed=1).boxes.vocabulary.category_ids == (3, 13)
 
 
 def test_novel_only_data_have_no_base_set(write_coco: WriteCoco, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_novel_only_data_have_no_base_set(write_coco: WriteCoco, tmp_path: Path)
     assert prepared.manifest.vocabulary.novel == {"cat", "dog"}
     assert "base.json" not in prepared.manifest.files
     with pytest.raises(DataError) as caught:
-        read_base(tmp_path / "s")
+        open_split(tmp_path / "s").base()
     assert str(caught.value) == "all 2 classes are novel: there is no base set to train on"
 
 
@@ -112,7 +112,7 @@ def test_one_class_is_enough(write_coco: WriteCoco, tmp_path: Path) -> None:
 
 def test_the_base_set_holds_base_boxes_alone_in_all_their_images(write_coco: WriteCoco, tmp_path: Path) -> None:
     prepared = prepare(write_coco(PETS), tmp_path / "s", novel="cat")
-    base = read_base(tmp_path / "s")
+    base = open_split(tmp_path / "s").base()
     assert base.vocabulary.names == ("dog",)
     assert len(base) == len(prepared.base) == 18  # 5 images of two dogs, 7 of one, and 20, whose cat is not labelled
     assert {info.image_id for info in base.images} == {*range(8, 21)}
@@ -120,7 +120,7 @@ def test_the_base_set_holds_base_boxes_alone_in_all_their_images(write_coco: Wri
 
 def test_the_base_set_without_images_that_hold_novel_objects(write_coco: WriteCoco, tmp_path: Path) -> None:
     prepare(write_coco(PETS), tmp_path / "s", novel="cat", drop_images_with_novel=True)
-    base = read_base(tmp_path / "s")
+    base = open_split(tmp_path / "s").base()
     assert {info.image_id for info in base.images} == {*range(8, 20)}
 
 
@@ -181,8 +181,8 @@ def test_held_out_images_are_in_no_set(write_coco: WriteCoco, tmp_path: Path) ->
         "3 of 20 training images are on the held-out list: left out",
     )
     drawn = {info.image_id for shots in prepared.seeds.values() for info in shots.frozen().boxes.images}
-    assert not {3, 9, 20} & (drawn | {info.image_id for info in read_base(tmp_path / "s").images})
-    tested = read_test_data(read_manifest(tmp_path / "s"))
+    assert not {3, 9, 20} & (drawn | {info.image_id for info in open_split(tmp_path / "s").base().images})
+    tested = open_split(tmp_path / "s").test_data()
     assert [info.image_id for info in tested.images] == [3, 9, 20, 99]
     assert tested.vocabulary.novel == {"cat"}
 
@@ -266,7 +266,7 @@ def test_voc_data_of_ones_own_give_k_distinct_boxes_in_both_layouts(tmp_path: Pa
     assert "once" in kinds  # TFA's draw took an image twice in one of the 20 seeds
     assert "repeated" not in kinds
     for seed in settings.seeds:
-        read = read_split(tmp_path / "s", seed=seed)
+        read = open_split(tmp_path / "s").read(seed=seed)
         for count in settings.shots:
             assert len(set(read.rows[count][0].tolist())) == count
     for path in (tmp_path / "s").glob("seed*/box_[1235]shot_*.txt"):
@@ -298,7 +298,7 @@ def test_seed_0_drawn_here_is_marked_as_not_the_published_one(coco: AnnotatedDat
     prepared = prepare_splits(coco, tmp_path / "s", settings=SplitSettings(shots=(1,), seeds=(0, 1)))
     marks = {seed: [(mark.kind, len(mark.classes)) for mark in s.marks] for seed, s in prepared.seeds.items()}
     assert marks == {0: [("not-published", 80)], 1: []}
-    assert [mark.kind for mark in read_split(tmp_path / "s", seed=0).marks] == ["not-published"]
+    assert [mark.kind for mark in open_split(tmp_path / "s").read(seed=0).marks] == ["not-published"]
     assert "not the published seed 0" in (tmp_path / "s/README.md").read_text()
 
 
@@ -533,4 +533,4 @@ class TestTheFolder:
         path = path.rename(tmp_path / "tree/own.json")
         prepare(path, tmp_path / "tree/deep/s")
         (tmp_path / "tree").rename(tmp_path / "moved")
-        assert read_manifest(tmp_path / "moved/deep/s").source_paths == (tmp_path / "moved/own.json",)
+        assert open_split(tmp_path / "moved/deep/s").manifest.source_paths == (tmp_path / "moved/own.json",)

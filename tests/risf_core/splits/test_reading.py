@@ -11,8 +11,7 @@ import pytest
 
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.errors import ConfigError, DataError
-from risf_core.splits import SplitSettings, prepare_splits, read_base, read_manifest, read_split, read_training_data
-from risf_core.splits.reading import check_novel_choice
+from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.splits.tfa_reading import stems_of_list, tfa_files, tfa_seeds
 from risf_core.vocabulary import VOC_CLASSES
 
@@ -28,20 +27,20 @@ def tfa_only(write_coco: WriteCoco, tmp_path: Path) -> Path:
 
 
 def test_a_folder_of_tfas_layout_alone_is_read_with_its_classes_and_base_set(tfa_only: Path) -> None:
-    shots = read_split(tfa_only, seed=4)
+    shots = open_split(tfa_only).read(seed=4)
     assert shots.boxes.vocabulary.novel == {"cat"}
     assert [len(rows) for rows in shots.rows[2]] == [2, 2]
-    assert len(read_base(tfa_only)) == 4
-    assert len(read_training_data(read_manifest(tfa_only))) == 8
+    assert len(open_split(tfa_only).base()) == 4
+    assert len(open_split(tfa_only).training_data()) == 8
 
 
 def test_seed_0_is_found_in_the_root_as_tfa_keeps_it(tfa_only: Path, tmp_path: Path) -> None:
-    before = read_split(tfa_only, seed=0)
+    before = open_split(tfa_only).read(seed=0)
     published = tmp_path / "cocosplit"
     shutil.copytree(tfa_only / "seed0", published)
     shutil.copytree(tfa_only / "seed4", published / "seed4")
     assert tfa_seeds(published) == [0, 4]
-    after = read_split(published, seed=0, novel="cat")
+    after = open_split(published).read(seed=0, novel="cat")
     assert after.boxes.annotation_ids.tolist() == before.boxes.annotation_ids.tolist()
     assert after.boxes.vocabulary == before.boxes.vocabulary
 
@@ -49,17 +48,17 @@ def test_seed_0_is_found_in_the_root_as_tfa_keeps_it(tfa_only: Path, tmp_path: P
 def test_files_of_novel_classes_alone_are_read(tfa_only: Path, tmp_path: Path) -> None:
     (tmp_path / "cocosplit/seed4").mkdir(parents=True)
     shutil.copy(tfa_only / "seed4/full_box_1shot_cat_trainval.json", tmp_path / "cocosplit/seed4")
-    shots = read_split(tmp_path / "cocosplit", seed=4, novel="cat")
+    shots = open_split(tmp_path / "cocosplit").read(seed=4, novel="cat")
     assert shots.boxes.vocabulary.names == ("cat", "dog")
     assert [len(rows) for rows in shots.rows[1]] == [1, 0]
 
 
 def test_seeds_and_folders_that_are_not_there_are_named(tfa_only: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        read_split(tfa_only, seed=9)
+        open_split(tfa_only).read(seed=9)
     assert str(caught.value) == f"{tfa_only}: holds the seeds 0, 4; got seed 9"
     with pytest.raises(DataError) as caught:
-        read_split(tmp_path / "nothing")
+        open_split(tmp_path / "nothing").read()
     assert str(caught.value).startswith(f"{tmp_path / 'nothing'}: holds no split: neither split.json")
 
 
@@ -75,7 +74,7 @@ def test_a_seed_file_at_fault_is_named(tmp_path: Path, content: dict, message: s
     path = tmp_path / "seed1.json"
     path.write_text(json.dumps(content))
     with pytest.raises(DataError) as caught:
-        read_split(path)
+        open_split(path).read()
     assert str(caught.value) == f"{path}: {message}"
 
 
@@ -109,20 +108,20 @@ class TestTheRealVocLists:
 
     def test_without_voc_they_fail_with_the_way_out(self, lists: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
-            read_split(lists, seed=1, novel="voc1")
+            open_split(lists).read(seed=1, novel="voc1")
         assert str(caught.value) == (
-            f"{lists / 'seed1'}: lists images alone; name the folder that holds VOC2007 and VOC2012 with --voc, for "
+            f"{lists / 'seed1'}: lists images alone; name the folder that holds VOC2007 and VOC2012 with `voc`, for "
             "their boxes"
         )
         with pytest.raises(DataError) as caught:
-            read_split(lists, seed=1, novel="voc1", voc_root=tmp_path)
+            open_split(lists).read(seed=1, novel="voc1", voc_root=tmp_path)
         assert "listed images have no annotation below" in str(caught.value)
         assert "name the folder that holds VOC2007 and VOC2012 with --voc" in str(caught.value)
 
     @pytest.mark.parametrize("seed", [0, 1, 2])
     def test_with_made_folders_of_the_same_names_they_load(self, lists: Path, made_voc: Path, seed: int) -> None:
         assert tfa_seeds(lists) == [0, 1, 2]
-        shots = read_split(lists, seed=seed, novel="voc2", voc_root=made_voc)
+        shots = open_split(lists).read(seed=seed, novel="voc2", voc_root=made_voc)
         assert (shots.benchmark, shots.novel_set) == ("voc", "voc2")
         assert set(shots.boxes.vocabulary.names) == set(VOC_CLASSES)
         root = lists / f"seed{seed}" if seed else lists
@@ -133,14 +132,14 @@ class TestTheRealVocLists:
                 assert len(rows) == len(set(rows.tolist())) == count
                 assert images <= listed
         assert not [mark for mark in shots.marks if mark.kind == "filled"]
-        again = read_split(lists, seed=seed, novel="voc2", voc_root=made_voc)
+        again = open_split(lists).read(seed=seed, novel="voc2", voc_root=made_voc)
         assert [rows.tolist() for rows in again.rows[10]] == [rows.tolist() for rows in shots.rows[10]]
 
     def test_folders_whose_images_hold_too_few_boxes_are_of_other_data(self, lists: Path, made_voc: Path) -> None:
         for path in made_voc.rglob("*.xml"):
             path.write_text(path.read_text().replace("<name>cow</name>", "<name>dog</name>"))
         with pytest.raises(DataError) as caught:
-            read_split(lists, seed=1, novel="voc2", voc_root=made_voc)
+            open_split(lists).read(seed=1, novel="voc2", voc_root=made_voc)
         assert str(caught.value) == (
             f"{lists / 'seed1'}/box_1shot_cow_train.txt: its images hold fewer than 1 boxes of 'cow' below the VOC "
             "folder; is it the data of this split?"
@@ -179,28 +178,28 @@ def cat_split(write_coco: WriteCoco, tmp_path: Path) -> Path:
 
 
 def test_novel_classes_that_are_not_the_splits_own_are_refused(cat_split: Path) -> None:
-    check_novel_choice(cat_split, None)
-    check_novel_choice(cat_split, "cat")
+    open_split(cat_split).check_novel(None)
+    open_split(cat_split).check_novel("cat")
     for other in ("dog", "cat,dog", "all", "voc2"):
         with pytest.raises(ConfigError) as caught:
-            check_novel_choice(cat_split, other)
+            open_split(cat_split).check_novel(other)
         assert str(caught.value) == (
-            f"{cat_split}: its novel classes are cat, but --novel (or novel: in risf.yaml) says {other}; leave that "
-            f"out, or name a split of {other} (risf prepare-splits --novel {other} draws one)"
+            f"{cat_split}: its novel classes are cat, but `novel` (or novel: in risf.yaml) says {other}; leave that "
+            f"out, or name a split of {other} (`risf prepare-splits --novel {other}` draws one)"
         )
 
 
 def test_a_published_set_is_the_same_by_its_name_and_by_its_classes(voc: AnnotatedDataset, tmp_path: Path) -> None:
     settings = SplitSettings(novel="voc1", shots=(1,), seeds=(1,))
     prepare_splits(voc, tmp_path / "voc1", settings=settings)
-    check_novel_choice(tmp_path / "voc1", "voc1")
-    check_novel_choice(tmp_path / "voc1", "cow, bird, bus, motorbike, sofa")
+    open_split(tmp_path / "voc1").check_novel("voc1")
+    open_split(tmp_path / "voc1").check_novel("cow, bird, bus, motorbike, sofa")
     with pytest.raises(
-        ConfigError, match=r"its novel classes are voc1 \(bird, bus, cow, .*\), but --novel .* says voc2; "
+        ConfigError, match=r"its novel classes are voc1 \(bird, bus, cow, .*\), but `novel` .* says voc2; "
     ):
-        check_novel_choice(tmp_path / "voc1", "voc2")
+        open_split(tmp_path / "voc1").check_novel("voc2")
 
 
 def test_a_folder_of_tfas_layout_does_not_say_its_novel_classes(tfa_only: Path, tmp_path: Path) -> None:
     shutil.copytree(tfa_only / "seed4", tmp_path / "cocosplit/seed4")
-    check_novel_choice(tmp_path / "cocosplit", "dog")
+    open_split(tmp_path / "cocosplit").check_novel("dog")

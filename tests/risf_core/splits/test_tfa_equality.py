@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from risf_core.datasets import AnnotatedDataset
-from risf_core.splits import SplitSettings, prepare_splits, read_split
+from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.splits.tfa_reading import read_tfa_split
 
 COCO_SHOTS, VOC_SHOTS = (1, 2, 3, 5, 10, 30), (1, 2, 3, 5, 10)
@@ -56,7 +56,7 @@ def test_every_voc_list_of_tfa_is_reproduced(voc_split: Path, tfa_voc: dict) -> 
 
 def test_the_risf_layout_holds_the_boxes_of_every_coco_file(coco_split: Path, tfa_coco: dict) -> None:
     for seed in (1, 2):
-        shots = read_split(coco_split, seed=seed)
+        shots = open_split(coco_split).read(seed=seed)
         ids = shots.boxes.annotation_ids
         for count in COCO_SHOTS:
             for name, rows in zip(shots.boxes.vocabulary.names, shots.rows[count], strict=True):
@@ -66,7 +66,7 @@ def test_the_risf_layout_holds_the_boxes_of_every_coco_file(coco_split: Path, tf
 
 def test_the_frozen_voc_boxes_lie_in_the_images_of_the_lists_and_are_exactly_k(voc_split: Path, tfa_voc: dict) -> None:
     for seed in (1, 2):
-        shots = read_split(voc_split, seed=seed)
+        shots = open_split(voc_split).read(seed=seed)
         for count in VOC_SHOTS:
             for name, rows in zip(shots.boxes.vocabulary.names, shots.rows[count], strict=True):
                 lines = tfa_voc[f"seed{seed}/box_{count}shot_{name}_train.txt"]
@@ -119,7 +119,7 @@ def test_drawing_leaves_the_global_random_numbers_alone(coco: AnnotatedDataset, 
 @pytest.mark.parametrize("kind", ["coco", "voc"])
 def test_both_layouts_hold_the_same_boxes(kind: str, coco_split: Path, voc_split: Path, voc_root: Path) -> None:
     folder = coco_split if kind == "coco" else voc_split
-    ours = read_split(folder, seed=1)
+    ours = open_split(folder).read(seed=1)
     theirs = read_tfa_split(folder, seed=1, voc_root=voc_root)
     assert ours.boxes.vocabulary == theirs.boxes.vocabulary
     assert (ours.benchmark, ours.novel_set) == (theirs.benchmark, theirs.novel_set)

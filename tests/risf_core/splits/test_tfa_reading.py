@@ -10,7 +10,7 @@ import pytest
 
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError
-from risf_core.splits import SplitSettings, prepare_splits, read_split
+from risf_core.splits import SplitSettings, open_split, prepare_splits
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def test_seed_0_is_the_published_one(coco: AnnotatedDataset, cocosplit: Path, tm
         shutil.copytree(cocosplit, published / place)
     settings = SplitSettings(seeds=(0, 1), layouts=("risf", "tfa"), published=published)
     prepared = prepare_splits(coco, tmp_path / "s", settings=settings)
-    shots = read_split(tmp_path / "s", seed=0)
+    shots = open_split(tmp_path / "s").read(seed=0)
     for count in (1, 2, 3, 5, 10, 30):
         for label, name in enumerate(shots.boxes.vocabulary.names):
             file = f"full_box_{count}shot_{name}_trainval.json"
@@ -74,7 +74,7 @@ def test_published_files_of_other_data_are_refused(coco: AnnotatedDataset, cocos
         prepare_splits(coco, tmp_path / "s", settings=settings)
     assert str(caught.value) == (
         f"{path}: annotation {content['annotations'][0]['id']} is not in the training data as it is there; "
-        "is it of other data? (--published none draws seed 0 instead)"
+        "is it of other data? (`published=none` draws seed 0 instead)"
     )
 
 

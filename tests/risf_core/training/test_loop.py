@@ -16,7 +16,7 @@ from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.engines.train import train
 from risf_core.errors import ConfigError, RisfError
 from risf_core.training.loop import Hooks
-from risf_core.training.meter import Progress
+from risf_core.training.meter import RunStatus
 from risf_core.training.metrics_log import read_metrics
 from tests.risf_core.training.runs import first_ones
 
@@ -24,7 +24,7 @@ PARTS = ("loss_rpn_cls", "loss_rpn_loc", "loss_cls", "loss_box_reg")
 
 
 def test_a_run_leaves_weights_metrics_and_what_it_was_asked_for(small, scenes: Path, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[RunStatus] = []
     run = train(small(), tmp_path / "run", hooks=Hooks(on_progress=seen.append))
     checkpoint = read_checkpoint(tmp_path / "run")
     assert run.weights == tmp_path / "run/model_final.pth" == checkpoint.source
