@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import importlib
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -14,7 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from risf_cli.help_text import Command, without_plain_types
 from risf_cli.option_names import with_options
-from risf_core.errors import RisfError
+from risf_core.errors import RisfError, printable
 
 # group in `risf --help` -> name -> (module, one line); the module holds a function of its own name
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -69,6 +72,22 @@ class _LazyGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         return without_plain_types(super().get_params(ctx))
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            try:
+                return super().main(*args, **extra)
+            finally:  # a full disk is told here, not by a traceback at the very end
+                for stream in (sys.stdout, sys.stderr):
+                    if stream is not None:
+                        stream.flush()
+        except OSError as error:
+            _end_streams()
+            if error.errno not in (errno.ENOSPC, errno.EPIPE, errno.EIO):
+                raise
+            if error.errno != errno.EPIPE:
+                _say(f"error: {error.filename or 'stdout'} cannot be written whole: {error.strerror}; free some space")
+            sys.exit(1)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
@@ -78,11 +97,6 @@ class _LazyGroup(TyperGroup):
         except KeyboardInterrupt:
             _say("interrupted")
             raise typer.Exit(130) from None
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            _say(f"error: {error.filename or 'stdout'} cannot be written whole: {error.strerror}; free some space")
-            raise typer.Exit(1) from None
 
 
 @functools.cache
@@ -115,7 +129,15 @@ def _defaults(command: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)  # noqa: T201 - the one place where errors are printed
+    if sys.stderr is not None:  # print takes None for stdout
+        with contextlib.suppress(OSError):
+            print(printable(" ".join(line.split("\n"))), file=sys.stderr)  # noqa: T201 - the one place that prints errors
+
+
+def _end_streams() -> None:
+    """Nothing more goes to stdout, so that what waits in its buffer is no second fault at the end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _show_version(value: bool) -> None:
@@ -149,6 +171,9 @@ def _root(
 
 def main() -> None:
     """The entry point of the `risf` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to end
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyboardInterrupt:

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from risf_cli.option_names import with_options
+from risf_core.errors import printable
 
 GAP = 3  # what a table puts between columns
 
@@ -48,13 +49,13 @@ def print_table(
     """
     screen = console()
     if title is not None:
-        screen.print(Text(title, style="bold"))
+        screen.print(Text(printable(title), style="bold"))
     for chosen in _fitting(columns, [row for section in sections for row in section], screen.width):
         table = Table(box=box.SIMPLE_HEAD)
         for position in chosen:
             column = columns[position]
             table.add_column(
-                Text(column.head, overflow="fold", no_wrap=False),
+                Text(printable(column.head), overflow="fold", no_wrap=False),
                 justify="left" if column.text else "right",
                 no_wrap=not column.text,
                 max_width=column.most,
@@ -89,7 +90,7 @@ def print_finding(name: str, value: str, status: str, verdict: str) -> None:
     line = Table.grid(padding=(0, 2))
     line.add_column(width=5)
     line.add_column()
-    about = Text.assemble((f"{name} {value}", "bold"), f"  {verdict}", overflow="fold")
+    about = Text.assemble((printable(f"{name} {value}"), "bold"), f"  {printable(verdict)}", overflow="fold")
     line.add_row(Text(status, style=colours.get(status, "")), about)
     console().print(line)
 
@@ -102,7 +103,8 @@ def console(*, stderr: bool = False) -> Console:
 def say(line: str) -> None:
     """One line of talk on stderr, above a progress bar; fields in backticks are named as options."""
     screen = _SCREENS_WITH_BAR[-1] if _SCREENS_WITH_BAR else console(stderr=True)
-    screen.print(with_options(line), markup=False, soft_wrap=True)
+    with contextlib.suppress(OSError):  # a run goes on where nobody hears it
+        screen.print(printable(with_options(line)), markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -249,4 +251,4 @@ def _cell(text: str, column: Column) -> Text:
     sign, certain = text.lstrip("* ")[:1], "±" not in text or text.startswith("*")  # an interval around 0 has no colour
     if column.change and certain and sign in ("+", "-") and text.strip("+-0."):
         style = "green" if sign == "+" else "red"
-    return Text(text, style=style, no_wrap=True, overflow="ellipsis" if column.text else "fold")
+    return Text(printable(text), style=style, no_wrap=True, overflow="ellipsis" if column.text else "fold")

@@ -1,4 +1,4 @@
-"""Reading and writing whole files: nothing half-written ever stands under its final name."""
+"""Reading and writing whole files: no half-written file under its final name."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ import io
 import json
 import os
 import re
+import stat
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
-from risf_core.errors import ConfigError, DataError, OutputError
+from risf_core.errors import DataError, OutputError
 from risf_core.locks import part_of
-from risf_core.overwriting import would_destroy
 
 SETTINGS_FILE = "risf.yaml"  # of the working folder
 STANDARD_STREAM = "-"  # the name under which a detections file is stdin or stdout
@@ -55,49 +54,6 @@ def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise OutputError(write_failure(path, error)) from error
 
 
-def check_outputs(outputs: Mapping[str, Path | str | None], *, inputs: Iterable[Path | str | None]) -> None:
-    """Refuse, before the work, outputs (by field) that would overwrite an input, cannot be written or are one file.
-
-    Args:
-        outputs: all files that are written, also those beside others (``"record": "out.json.record.json"``).
-        inputs: every file and folder that the command reads: photos, lists, splits, the cache, weights. What is not a
-            path, such as a list of class names, is passed over; the folder's risf.yaml counts always.
-
-    Streams and None are passed over, on both sides. Raises ConfigError, OutputError.
-    """
-    read = list(inputs)
-    named = {field: Path(path) for field, path in outputs.items() if path is not None and not is_stream(path)}
-    for field, path in named.items():
-        check_not_read(path, read, field=field)
-        check_writable(path)
-    if len(named) > len({path.resolve() for path in named.values()}):
-        fields = " and ".join(f"`{field}`" for field in named)
-        raise ConfigError(f"{fields} name the same file, {next(iter(named.values()))}; choose two names")
-
-
-def check_not_read(out: Path | str, inputs: Iterable[Path | str | None], *, field: str = "out") -> None:
-    """Refuse a file, or a folder that is replaced whole, which a command reads. Raises ConfigError."""
-    lost = [source for source in (*inputs, SETTINGS_FILE) if source is not None and would_destroy(out, source)]
-    if lost:
-        where = f" in {lost[0]}" if all(os.path.isdir(source) for source in lost) else ""
-        raise ConfigError(f"`{field}={out}` would overwrite an input{where}; choose another name")
-
-
-def check_writable(path: Path) -> None:
-    """Raises the OutputError that writing `path` would end in, before the work; its folder is made, the file is not."""
-    if is_stream(path):
-        return
-    try:
-        if os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        folder = Path(os.path.realpath(path)).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(write_failure(path, error)) from error
-
-
 def is_stdout(path: Path | str) -> bool:
     """Whether a target is the standard output, by any of its names."""
     return str(path) in (STANDARD_STREAM, "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -117,6 +73,8 @@ def open_output(target: Path | str) -> Iterator[IO[str]]:
         with atomic_writer(Path(target)) as handle:
             yield handle
         return
+    if sys.stdout is None:
+        raise OutputError("stdout is closed; give `out` a file")
     try:
         sys.stdout.flush()
         handle = io.TextIOWrapper(sys.stdout.buffer, **_text_form("w"))  # stdout's own encoding is the terminal's
@@ -152,21 +110,36 @@ def read_text(path: Path | str, *, what: str, content: bytes | None = None) -> s
     name = display_name(path)
     try:
         if content is None:
-            content = sys.stdin.buffer.read() if str(path) == STANDARD_STREAM else Path(path).read_bytes()
+            content = stdin_bytes(what=what) if str(path) == STANDARD_STREAM else _bytes_of(Path(path))
     except FileNotFoundError:
         raise DataError(f"{name}: there is no such {what}; check the path") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
         if os.path.isdir(path):
             raise DataError(f"{name}: is a folder; name a file in it") from None
-        raise DataError(f"{name}: the {what} cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{name}: the {what} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
         raise DataError(f"{name}: is UTF-16 text, as Windows writes it; save the {what} as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{name}: is not UTF-8 text (byte {error.start}), so it is no {what}; is it a pickle or an archive?"
+            f"{name}: is not UTF-8 text (byte {error.start}), so it is not a {what}; is it a pickle or an archive?"
         ) from None
+
+
+def stdin_bytes(*, what: str) -> bytes:
+    """All of stdin. Raises DataError where it is closed."""
+    if sys.stdin is None:
+        raise DataError(f"stdin is closed; pipe the {what} in, or name a file")
+    return sys.stdin.buffer.read()
+
+
+def _bytes_of(path: Path) -> bytes:
+    with open(path, "rb") as handle:
+        device = stat.S_ISCHR(os.fstat(handle.fileno()).st_mode)
+        if device and not handle.isatty() and not os.path.samefile(path, os.devnull):
+            raise OSError(errno.EINVAL, "it is a device without an end")
+        return handle.read()
 
 
 def read_json(
@@ -176,10 +149,10 @@ def read_json(
     object_hook: Callable[[dict[str, Any]], Any] | None = None,
     content: bytes | None = None,
 ) -> Any:  # Any: JSON is of any shape until its reader has checked it
-    """The parsed content of a JSON file (or of stdin for ``-``). Raises DataError where it is cut short or no JSON.
+    """The parsed content of a JSON file (or of stdin for ``-``). Raises DataError where it is cut short or not JSON.
 
     `object_hook` maps each object as soon as it is read: what it drops never adds up in memory.
-    As every reader does, NaN and Infinity are taken for numbers, and of a key that stands twice the last counts.
+    As every reader does, NaN and Infinity are taken for numbers, and of a repeated key the last counts.
     """
     text = read_text(path, what=what, content=content)
     name = display_name(path)

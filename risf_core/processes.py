@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from risf_core.errors import RisfError
+from risf_core.errors import ConfigError, RisfError
 
 Part = TypeVar("Part")
 
@@ -36,9 +36,23 @@ class Processes:
 
 
 def started_processes() -> Processes:
-    """What torchrun says of this process in its environment; without torchrun it is the only one."""
-    count = int(os.environ.get("WORLD_SIZE", 1))
-    return Processes(int(os.environ.get("RANK", 0)), count, int(os.environ.get("LOCAL_WORLD_SIZE", count)))
+    """What torchrun says of this process in its environment; without torchrun it is the only one.
+
+    Raises ConfigError where the environment cannot be torchrun's.
+    """
+    stated = {name: os.environ[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE") if name in os.environ}
+    try:
+        count = int(stated.get("WORLD_SIZE", 1))
+        found = Processes(int(stated.get("RANK", 0)), count, int(stated.get("LOCAL_WORLD_SIZE", count)))
+        meets = count == 1 or {"MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys()
+    except ValueError:
+        found, meets = Processes(), False
+    if not (meets and 0 <= found.rank < found.count and 1 <= found.count_here <= found.count):
+        shown = ", ".join(f"{name}={value}" for name, value in stated.items())
+        raise ConfigError(
+            f"the environment ({shown}) is not one of torchrun; start with torchrun, or unset these variables"
+        )
+    return found
 
 
 def gather_to_first(value: Any, processes: Processes) -> list[Any] | None:

@@ -84,11 +84,16 @@ class Project:
 
         Raises ConfigError, all faults at once, where risf.yaml has a key or a value that is of no use.
         """
-        faults = [*self.faults, *self._unknown_keys(command, options, [_option(name) for name in commands])]
+        sections = [_option(name) for name in commands]
+        faults = [*self.faults, *self._unknown_keys(command, options, sections)]
         section = self.settings.get(_option(command))
         found = {name: value for name, value in self._layout(command).items() if name in options}
         for prefix, level in (("", self.settings), (f"[{command}] ", section if isinstance(section, dict) else {})):
-            renamed = {WRITTEN.get((command, name), name): value for name, value in level.items()}
+            renamed = {
+                WRITTEN.get((command, name), name): value
+                for name, value in level.items()
+                if not (isinstance(value, dict) and name in sections)  # cache is a key and a command
+            }
             stated = {name: value for name, value in renamed.items() if name in options and value is not None}
             found = {name: value for name, value in found.items() if stated.keys().isdisjoint(_RIVALS.get(name, ()))}
             for name, value in stated.items():
@@ -147,7 +152,7 @@ class Project:
         known = ("data_root", *SHARED_KEYS)
         for key, value in self.settings.items():
             if key in commands:
-                if not isinstance(value, dict | None):
+                if not isinstance(value, dict | None) and key not in SHARED_KEYS:
                     yield f"[{key}] must be a section of options, got {value!r}"
             elif key in options and key not in known:
                 yield f"{key!r} is an option of {command}; put it under {command}:"

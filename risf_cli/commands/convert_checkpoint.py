@@ -54,7 +54,7 @@ def convert_checkpoint(
     from risf_core.detector.checkpoint import read_checkpoint
     from risf_core.detector.checkpoint_writing import RUN_WEIGHTS, write_checkpoint
     from risf_core.detector.runs import RUN_FILE
-    from risf_core.files import check_not_read, check_writable
+    from risf_core.outputs import check_not_read, check_writable
 
     targets = [out / RUN_WEIGHTS, out / RUN_FILE] if form == "run" else [out]
     for target in targets:

@@ -14,8 +14,8 @@ from risf_core.detector.prediction_inputs import PhotoChoice, PredictionInputs, 
 from risf_core.detector.runs import RUN_FILE, WEIGHT_NAMES
 from risf_core.devices import choose_device, choose_precision
 from risf_core.errors import listing
-from risf_core.files import check_outputs
 from risf_core.formats.coco import DetectionsFile, write_detections
+from risf_core.outputs import check_outputs
 from risf_core.processes import Processes
 from risf_core.progress import Progress
 from risf_core.vocabulary import ClassVocabulary

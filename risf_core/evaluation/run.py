@@ -20,8 +20,9 @@ from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.plausible import require_boxes, warn_if_nothing_is_right
 from risf_core.evaluation.protocols import evaluate, match
 from risf_core.evaluation.results import EvaluatedFile, comparison_json, write_aggregate_csv, write_class_csv
-from risf_core.files import STANDARD_STREAM, check_outputs, display_name, write_json
+from risf_core.files import STANDARD_STREAM, display_name, write_json
 from risf_core.formats.conventions import Conventions
+from risf_core.outputs import check_outputs
 from risf_core.progress import Progress
 from risf_core.vocabulary import novel_names
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from risf_core.datasets import read_dataset_index
 from risf_core.detections import Detections, factorize
 from risf_core.errors import ConfigError, DataError, counted, listing
-from risf_core.files import STANDARD_STREAM, check_not_read, check_writable, display_name
+from risf_core.files import STANDARD_STREAM, display_name
 from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import RecognisedDetections, read_detections_file, write_detections_file
 from risf_core.formats.form import Form
 from risf_core.formats.registry import writable_form
+from risf_core.outputs import check_not_read, check_writable
 from risf_core.vocabulary import read_classes
 
 

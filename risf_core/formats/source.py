@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from risf_core.errors import DataError
-from risf_core.files import STANDARD_STREAM, display_name, read_json, read_text
+from risf_core.files import STANDARD_STREAM, display_name, read_json, read_text, stdin_bytes
 
 HEAD_BYTES = 1 << 14  # what a form is recognised by
 
@@ -40,7 +39,7 @@ class Source:
     @cached_property
     def _stream(self) -> bytes | None:
         """All of stdin, which can be read once only; None for a file or folder."""
-        return sys.stdin.buffer.read() if str(self.path) == STANDARD_STREAM else None
+        return stdin_bytes(what="detections file") if str(self.path) == STANDARD_STREAM else None
 
     @cached_property
     def head(self) -> bytes:

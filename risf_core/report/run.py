@@ -13,8 +13,9 @@ from risf_core.choices import DEFAULT_BOOTSTRAP
 from risf_core.errors import ConfigError
 from risf_core.evaluation import read_detections_for, read_ground_truth
 from risf_core.evaluation.plausible import require_boxes
-from risf_core.files import STANDARD_STREAM, check_outputs, display_name, open_output
+from risf_core.files import STANDARD_STREAM, display_name, open_output
 from risf_core.formats.conventions import Conventions
+from risf_core.outputs import check_outputs
 from risf_core.progress import Progress
 from risf_core.report.comparison import Comparison, compare_files
 from risf_core.report.gallery import Gallery, build_gallery

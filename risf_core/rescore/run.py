@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from risf_core.choices import OnUnmatched
 from risf_core.encoder.choice import EncoderChoice, with_cache
 from risf_core.errors import ConfigError, listing
-from risf_core.files import STANDARD_STREAM, check_outputs, is_stream, write_json
+from risf_core.files import STANDARD_STREAM, is_stream, write_json
 from risf_core.formats.coco import write_detections
 from risf_core.formats.conventions import Conventions
+from risf_core.outputs import check_outputs
 from risf_core.processes import Processes, gather_to_first
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
@@ -89,7 +90,7 @@ def rescore_file(
     if processes.count > 1 and str(detections) == STANDARD_STREAM:
         raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
     outputs = {"out": out, "record": None if is_stream(out) else f"{out}{RECORD_SUFFIX}"}
-    check_outputs(outputs, inputs=[*files.values(), encoder.clip_weights])
+    check_outputs(outputs, inputs=[*files.values(), encoder.clip_weights, novel, *images, cache])
     check_evidence(settings.evidence, support)
     saved = None if fusion is None else read_fusion(fusion)
     inputs = read_inputs(

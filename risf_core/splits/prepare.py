@@ -14,7 +14,8 @@ from risf_core.choices import Group, Layout
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.datasets.annotated import require_classes
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.files import check_not_read, write_json, write_text
+from risf_core.files import write_json, write_text
+from risf_core.outputs import check_not_read
 from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice, benchmark_of, with_novel_classes
 from risf_core.splits.drawing import LADDERS, Rule, draw_seed, seed_shots

@@ -11,8 +11,9 @@ from risf_core.choices import DEFAULT_BOOTSTRAP, OnUnmatched
 from risf_core.datasets import DatasetIndex
 from risf_core.encoder.choice import EncoderChoice, with_cache
 from risf_core.errors import ConfigError
-from risf_core.files import check_outputs, is_stream, write_json
+from risf_core.files import is_stream, write_json
 from risf_core.formats.conventions import Conventions
+from risf_core.outputs import check_outputs
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.settings import RescoreSettings, prompts_of
@@ -69,7 +70,9 @@ def tune_file(
     if is_stream(out):
         raise ConfigError(f"`out={out}` is not a file, and `risf rescore` reads one; name a file")
     files = {"detections": Path(detections), "annotations": annotations, "support": choice.support}
-    check_outputs({"out": out}, inputs=[*files.values(), encoder.clip_config, encoder.clip_weights])
+    check_outputs(
+        {"out": out}, inputs=[*files.values(), encoder.clip_config, encoder.clip_weights, novel, *images, cache]
+    )
     check_evidence(settings.evidence, choice)
     labels = read_labels(annotations, shots=choice.shots, seed=choice.split_seed, novel=novel, sparse=tuning.sparse)
     inputs = read_inputs(

@@ -350,3 +350,52 @@ def test_a_full_disk_behind_stdout_is_one_line():
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr == "error: stdout cannot be written whole: No space left on device; free some space\n"
+
+
+# Streams
+
+
+def risf_in_shell(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A line of the shell in which `risf` is the command."""
+    script = f'risf() {{ "{sys.executable}" -c "from risf_cli.app import main; main()" "$@"; }}; {line}'
+    return subprocess.run(["bash", "-c", script], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["--version", "--help", "evaluate --help"])
+def test_a_full_stdout_is_told_in_one_line(tmp_path, command):
+    done = risf_in_shell(f"risf {command} > /dev/full", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr == "error: stdout cannot be written whole: No space left on device; free some space\n"
+
+
+@pytest.mark.parametrize("streams", ["2> /dev/full", "2>&-", "<&-"])
+def test_a_command_works_without_the_streams_that_it_needs_not(tmp_path, streams):
+    done = risf_in_shell(f"risf --version {streams}", tmp_path)
+    assert (done.returncode, done.stdout.split()[0], done.stderr) == (0, "risf", "")
+
+
+def test_an_error_does_not_land_on_stdout_when_stderr_is_closed(tmp_path):
+    done = risf_in_shell("risf evaluate none.json --annotations none.json 2>&-", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_closed_stdin_is_told(tmp_path):
+    truth = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 9, "height": 9}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    (tmp_path / "gt.json").write_text(json.dumps(truth))
+    done = risf_in_shell("risf evaluate - --annotations gt.json <&-", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: stdin is closed")
+
+
+def test_control_characters_of_a_message_are_escaped(call, monkeypatch):
+    def probe() -> None:
+        raise DataError("a\x1b[31m b\u202e c\nd\ud800")
+
+    monkeypatch.setattr(sys.modules["risf_cli.commands.probe"], "probe", probe)
+    app_module.load_command.cache_clear()
+    assert call("probe").stderr == "error: a\\x1b[31m b\\u202e c d\\ud800\n"

@@ -82,3 +82,14 @@ def test_no_figure_breaks_and_columns_without_room_follow_below(capsys, monkeypa
     assert next(line for line in words if line[0] == "detector") == ["detector", *["68.37", "*+11.3±4.8"] * beside]
     assert [head for line in words for head in line if head in ("AP", "AP50", "nAP")] == ["AP", "AP50", "nAP"]
     assert sum(line.count("*+11.3±4.8") for line in words) == 6
+
+
+def test_what_a_terminal_would_obey_is_shown_as_an_escape(capsys):
+    from risf_cli.render import Column, print_table, say
+
+    print_table([Column("n\x1bame", text=True), Column("AP")], [[["\x1b]0;title\x07", "\x9b31m"]]], title="a\u202eb")
+    say("note \x1b[2J")
+    printed = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & {*printed.out, *printed.err}
+    assert "\\x1b]0;title\\x07" in printed.out
+    assert printed.err == "note \\x1b[2J\n"

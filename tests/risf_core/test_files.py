@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from risf_core.errors import DataError, OutputError
 from risf_core.files import (
     atomic_writer,
-    check_writable,
     is_stream,
     open_output,
     read_json,
@@ -28,6 +27,7 @@ from risf_core.files import (
     write_json,
     write_text,
 )
+from risf_core.outputs import check_writable
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -299,7 +299,7 @@ def test_json_cut_anywhere_is_called_cut_short(tmp_path_factory, value, data):
             "one JSON value (JSON lines? put the rows between [ and ], with commas)"),
         (b"[{'a': 1}]", "is not valid JSON at line 1, column 3: Expecting property name enclosed in double quotes; "
             "the detections file must be JSON"),
-        (b"\x80\x04\x95", "is not UTF-8 text (byte 0), so it is no detections file; is it a pickle or an archive?"),
+        (b"\x80\x04\x95", "is not UTF-8 text (byte 0), so it is not a detections file; is it a pickle or an archive?"),
         ("[]".encode("utf-16"), "is UTF-16 text, as Windows writes it; save the detections file as UTF-8"),
         ("[]".encode("utf-16-be"), "is UTF-16 text, as Windows writes it; save the detections file as UTF-8"),
         ("[]".encode("utf-16-le"), "is UTF-16 text, as Windows writes it; save the detections file as UTF-8"),

@@ -9,11 +9,13 @@ import sys
 
 import pytest
 
+from risf_core.errors import ConfigError
 from risf_core.processes import Processes, gather_to_first, started_processes
 
 GATHER = """
 import json, sys
 from risf_core.errors import RisfError
+from risf_core.errors import ConfigError
 from risf_core.processes import gather_to_first, started_processes
 processes = started_processes()
 try:
@@ -72,3 +74,27 @@ def test_one_process_alone_meets_nobody(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name, raising=False)
     assert started_processes() == Processes(0, 1)
     assert gather_to_first("share", started_processes()) == ["share"]
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"WORLD_SIZE": "x"},
+        {"WORLD_SIZE": "0"},
+        {"RANK": "5", "WORLD_SIZE": "1"},
+        {"RANK": "-1", "WORLD_SIZE": "2"},
+        {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "3"},
+        {"RANK": "0", "WORLD_SIZE": "2"},  # and nowhere to meet
+    ],
+)
+def test_an_environment_that_is_not_torchruns_is_refused(monkeypatch, environment) -> None:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    if len(environment) != 2 or environment["WORLD_SIZE"] != "2" or environment["RANK"] != "0":
+        monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+        monkeypatch.setenv("MASTER_PORT", "1")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        started_processes()
+    assert all(f"{name}={value}" in str(caught.value) for name, value in environment.items())

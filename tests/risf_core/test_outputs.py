@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from risf_core.errors import ConfigError
-from risf_core.files import check_not_read, check_outputs
+from risf_core.outputs import check_not_read, check_outputs
 
 
 @pytest.fixture
