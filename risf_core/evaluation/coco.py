@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from risf_core.errors import ConfigError
 from risf_core.evaluation.coco_evaluators import AREAS, IOU_THRESHOLDS, Curves, accumulate
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, group_labels
 from risf_core.vocabulary import ClassVocabulary
+
+_Value = TypeVar("_Value")
 
 COCO_MAX_DETECTIONS: tuple[int, ...] = (1, 10, 100)
 
@@ -37,12 +40,9 @@ def evaluate_coco(
 
 def metrics_of(curves: Curves, vocabulary: ClassVocabulary, *, caps: Sequence[int]) -> Metrics:
     """The metrics that follow from what an evaluator accumulated under these caps on detections, ascending."""
-    every = vocabulary.labels()
     return Metrics(
-        overall=_figures(curves, every, caps),
-        per_class={
-            name: _figures(curves, every[label : label + 1], caps) for label, name in enumerate(vocabulary.names)
-        },
+        overall=_figures(curves, slice(None), caps),
+        per_class=_class_figures(curves, vocabulary, caps),
         groups={group: _figures(curves, labels, caps) for group, labels in group_labels(vocabulary).items()},
         protocol="coco",
         evaluator=curves.evaluator,
@@ -57,22 +57,45 @@ def checked_caps(max_detections: Sequence[int]) -> list[int]:
     return caps
 
 
-def _figures(curves: Curves, labels: NDArray[np.int64], caps: Sequence[int]) -> dict[str, float]:
-    """The figures over the classes of `labels`, in the order COCO lists them."""
-    precision = curves.precision[:, :, labels]  # (T, R, C, A, M)
-    recall = curves.recall[:, labels]  # (T, C, A, M)
+def _named(mean: Callable[[NDArray[np.float64]], _Value], curves: Curves, caps: Sequence[int]) -> dict[str, _Value]:
+    """What `mean` makes of the precisions (..., C) and recalls (T, C) behind each figure, in the order COCO lists them.
+
+    Both are views: at 20,000 classes a copy takes gigabytes.
+    """
+    precision, recall = curves.precision, curves.recall
     half = int(np.flatnonzero(IOU_THRESHOLDS == 0.5)[0])
     three_quarters = int(np.flatnonzero(IOU_THRESHOLDS == 0.75)[0])
     figures = {
-        "AP": _mean(precision[..., 0, -1]),
-        "AP50": _mean(precision[half, ..., 0, -1]),
-        "AP75": _mean(precision[three_quarters, ..., 0, -1]),
+        "AP": mean(precision[..., 0]),
+        "AP50": mean(precision[half, ..., 0]),
+        "AP75": mean(precision[three_quarters, ..., 0]),
     }
-    figures |= {f"AP{area[0]}": _mean(precision[..., i, -1]) for i, area in enumerate(AREAS) if i}
-    figures["AR"] = _mean(recall[..., 0, -1])
-    figures |= {f"AR{cap}": _mean(recall[..., 0, i]) for i, cap in enumerate(caps)}
-    figures |= {f"AR{area[0]}": _mean(recall[..., i, -1]) for i, area in enumerate(AREAS) if i}
+    figures |= {f"AP{area[0]}": mean(precision[..., i]) for i, area in enumerate(AREAS) if i}
+    figures["AR"] = mean(recall[..., 0, -1])
+    figures |= {f"AR{cap}": mean(recall[..., 0, i]) for i, cap in enumerate(caps)}
+    figures |= {f"AR{area[0]}": mean(recall[..., i, -1]) for i, area in enumerate(AREAS) if i}
     return figures
+
+
+def _figures(curves: Curves, labels: NDArray[np.int64] | slice, caps: Sequence[int]) -> dict[str, float]:
+    """The figures over the classes of `labels`."""
+    return _named(lambda values: _mean(values[..., labels]), curves, caps)
+
+
+def _class_figures(curves: Curves, vocabulary: ClassVocabulary, caps: Sequence[int]) -> dict[str, dict[str, float]]:
+    """The figures of each class alone."""
+    columns = _named(_mean_of_each_class, curves, caps)
+    return {
+        name: dict(zip(columns, values, strict=True))
+        for name, values in zip(vocabulary.names, zip(*columns.values(), strict=True), strict=True)
+    }
+
+
+def _mean_of_each_class(values: NDArray[np.float64]) -> list[float]:
+    """The mean of each class's values (..., C), which are all defined or none, summed in the order of `_mean`."""
+    by_class = np.ascontiguousarray(np.moveaxis(values, -1, 0)).reshape(values.shape[-1], -1)
+    means: list[float] = by_class.mean(axis=1).tolist()
+    return means
 
 
 def _mean(values: NDArray[np.float64]) -> float:

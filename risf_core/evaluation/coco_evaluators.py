@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ AREAS: Mapping[str, tuple[float, float]] = {  # square pixels, both ends include
     "all": (0.0, 1e5**2), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e5**2),
 }  # fmt: skip
 
+_CLASSES_AT_ONCE = 1000  # bounds the memory of an evaluator
+
 _log = logging.getLogger(__name__)
 
 
@@ -30,8 +32,8 @@ _log = logging.getLogger(__name__)
 class Curves:
     """What an evaluator accumulated over all images; -1 where a class has no ground truth of that area."""
 
-    precision: NDArray[np.float64]  # (T, R, C, A, M) by IoU, recall, class, area, cap on detections
-    recall: NDArray[np.float64]  # (T, C, A, M)
+    precision: NDArray[np.float64]  # (T, R, C, A) by IoU, recall, class, area; at the largest cap on detections
+    recall: NDArray[np.float64]  # (T, C, A, M) M: caps
     evaluator: str  # the library that did it
 
 
@@ -43,30 +45,52 @@ def accumulate(
     evaluator: EvaluatorName,
 ) -> Curves:
     """Precision and recall by `evaluator`; where the fast one cannot be used, by pycocotools with a warning."""
-    dataset = _dataset(ground_truth)
     rows = _rows(detections, ground_truth)
     with contextlib.redirect_stdout(io.StringIO()):  # both libraries print
         if evaluator == "ultrafast":
             try:
-                return _by_ultrafast(dataset, rows, max_detections)
+                return _in_blocks(_by_ultrafast, "ultrafast-pycocotools", ground_truth, rows, max_detections)
             except Exception as error:  # whatever it is, the reference evaluator has the last word
                 _log.warning(
                     "ultrafast-pycocotools cannot be used (%s: %s); pycocotools takes over, slower with the same "
                     "values",
                     type(error).__name__, error,
                 )  # fmt: skip
-        return _by_pycocotools(dataset, rows, max_detections)
+        return _in_blocks(_by_pycocotools, "pycocotools", ground_truth, rows, max_detections)
 
 
-def _by_ultrafast(dataset: dict[str, Any], rows: NDArray[np.float64], max_detections: Sequence[int]) -> Curves:
+def _in_blocks(
+    evaluation_of: Callable[[dict[str, Any], NDArray[np.float64]], Any],  # Any: the two libraries' COCOeval
+    name: str,
+    ground_truth: AnnotatedDataset,
+    rows: NDArray[np.float64],
+    max_detections: Sequence[int],
+) -> Curves:
+    """The curves of all classes, some classes at a time: an evaluator keeps several arrays as large as `precision`."""
+    count = len(ground_truth.vocabulary)
+    precision = np.empty((len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), count, len(AREAS)))
+    recall = np.empty((len(IOU_THRESHOLDS), count, len(AREAS), len(max_detections)))
+    for start in range(0, max(count, 1), _CLASSES_AT_ONCE):
+        labels = range(start, min(start + _CLASSES_AT_ONCE, count))
+        block = slice(labels.start, labels.stop)
+        of_labels = (rows[:, 6] > labels.start) & (rows[:, 6] <= labels.stop)
+        evaluation = evaluation_of(_dataset(ground_truth, labels), rows[of_labels])
+        evaluation.params.maxDets = list(max_detections)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        precision[:, :, block] = evaluation.eval["precision"][..., -1]
+        recall[:, block] = evaluation.eval["recall"]
+    return Curves(precision, recall, name)
+
+
+def _by_ultrafast(dataset: dict[str, Any], rows: NDArray[np.float64]) -> Any:
     from ultrafast_pycocotools import COCO, COCOeval
 
     truth = COCO(dataset, verbose=False)
-    evaluation = COCOeval(truth, truth.loadRes(rows), "bbox", print_function=_log.debug)
-    return _run(evaluation, max_detections, "ultrafast-pycocotools")
+    return COCOeval(truth, truth.loadRes(rows), "bbox", print_function=_log.debug)
 
 
-def _by_pycocotools(dataset: dict[str, Any], rows: NDArray[np.float64], max_detections: Sequence[int]) -> Curves:
+def _by_pycocotools(dataset: dict[str, Any], rows: NDArray[np.float64]) -> Any:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -76,29 +100,23 @@ def _by_pycocotools(dataset: dict[str, Any], rows: NDArray[np.float64], max_dete
     found = COCO()  # built by hand: its loadRes crashes on an empty list
     found.dataset = {**dataset, "annotations": [_result(number, row) for number, row in enumerate(rows.tolist(), 1)]}
     found.createIndex()
-    return _run(COCOeval(truth, found, "bbox"), max_detections, "pycocotools")
+    return COCOeval(truth, found, "bbox")
 
 
-def _run(evaluation: Any, max_detections: Sequence[int], name: str) -> Curves:  # Any: the two libraries' COCOeval
-    evaluation.params.maxDets = list(max_detections)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    return Curves(evaluation.eval["precision"], evaluation.eval["recall"], name)
-
-
-def _dataset(ground_truth: AnnotatedDataset) -> dict[str, Any]:
-    """The ground truth as both libraries want it, under numbers of our own.
+def _dataset(ground_truth: AnnotatedDataset, labels: range) -> dict[str, Any]:
+    """The ground truth of some classes as both libraries want it, under numbers of our own.
 
     Images are numbered by the order of their ids (which may be strings), categories by label, boxes from 1: pycocotools
     takes a box whose id is 0 for unmatched.
     """
     ranks = ground_truth.image_ranks
+    rows = np.flatnonzero((ground_truth.labels >= labels.start) & (ground_truth.labels < labels.stop))
     columns = zip(
-        [ranks[image_id] + 1 for image_id in ground_truth.image_ids.tolist()],
-        (ground_truth.labels + 1).tolist(),
-        ground_truth.boxes_xywh.tolist(),
-        ground_truth.areas.tolist(),
-        ground_truth.crowd.astype(int).tolist(),
+        [ranks[image_id] + 1 for image_id in ground_truth.image_ids[rows].tolist()],
+        (ground_truth.labels[rows] + 1).tolist(),
+        ground_truth.boxes_xywh[rows].tolist(),
+        ground_truth.areas[rows].tolist(),
+        ground_truth.crowd[rows].astype(int).tolist(),
         strict=True,
     )
     keys = ("id", "image_id", "category_id", "bbox", "area", "iscrowd")
@@ -106,7 +124,7 @@ def _dataset(ground_truth: AnnotatedDataset) -> dict[str, Any]:
         "info": {},
         "licenses": [],
         "images": [{"id": rank + 1} for rank in range(len(ranks))],
-        "categories": [{"id": label + 1, "name": name} for label, name in enumerate(ground_truth.vocabulary.names)],
+        "categories": [{"id": label + 1, "name": ground_truth.vocabulary.names[label]} for label in labels],
         "annotations": [dict(zip(keys, (number, *row), strict=True)) for number, row in enumerate(columns, 1)],
     }
 

@@ -28,7 +28,7 @@ class PrecisionRecall:
     @classmethod
     def of(cls, curves: Curves) -> PrecisionRecall:
         """What is shown of an evaluator's curves."""
-        own = curves.precision[..., 0, -1]  # (T, R, C)
+        own = curves.precision[..., 0]  # (T, R, C)
         return cls({name: own[thresholds].mean(axis=0) for name, thresholds in SHOWN_AT.items()})
 
     def mean_over(self, labels: NDArray[np.int64]) -> dict[str, NDArray[np.float64] | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -201,3 +202,29 @@ def test_caps_below_one_are_refused(files):
 def test_an_empty_table_can_be_made_without_a_file(files):
     _, truth = files(*made_world(0))
     assert evaluate(Detections.empty(), truth).overall["AP50"] == 0
+
+
+@pytest.mark.parametrize("evaluator", ["ultrafast", "pycocotools"])
+@pytest.mark.parametrize("classes_at_once", [1, 2, 4])
+def test_classes_evaluated_a_few_at_a_time_give_pycocotools_figures(
+    files, pycocotools_stats, stat_names, monkeypatch, classes_at_once, evaluator
+):
+    monkeypatch.setattr("risf_core.evaluation.coco_evaluators._CLASSES_AT_ONCE", classes_at_once)
+    dataset, results = made_world(4, classes=5)
+    dataset["categories"].append({"id": 99, "name": "without a box"})
+    metrics = evaluate(*files(dataset, results), evaluator=evaluator)
+    assert [metrics.overall[name] for name in stat_names] == pycocotools_stats(dataset, results)
+    for category in dataset["categories"]:
+        expected = pycocotools_stats(dataset, results, [category["id"]])
+        assert [metrics.per_class[category["name"]][name] for name in stat_names] == expected
+
+
+def test_memory_of_many_classes_is_bounded(files):
+    dataset, results = made_world(4, classes=1)
+    dataset["categories"] += [{"id": 10 + i, "name": f"absent {i}"} for i in range(3000)]
+    table, truth = files(dataset, results)
+    tracemalloc.start()
+    evaluate(table, truth)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * 3000 * 10 * 101 * 4 * 8  # three times the precisions by threshold, recall, class and area
