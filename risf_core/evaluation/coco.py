@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -93,7 +94,7 @@ def _class_figures(curves: Curves, vocabulary: ClassVocabulary, caps: Sequence[i
 
 def _mean_of_each_class(values: NDArray[np.float64]) -> list[float]:
     """The mean of each class's values (..., C), which are all defined or none, summed in the order of `_mean`."""
-    by_class = np.ascontiguousarray(np.moveaxis(values, -1, 0)).reshape(values.shape[-1], -1)
+    by_class = np.ascontiguousarray(np.moveaxis(values, -1, 0)).reshape(values.shape[-1], math.prod(values.shape[:-1]))
     means: list[float] = by_class.mean(axis=1).tolist()
     return means
 
