@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.boxes import corners_of
+
 ImageId: TypeAlias = int | str
 Extras: TypeAlias = Mapping[str, Any]  # Any: unknown keys of a file hold whatever JSON holds
 
@@ -83,9 +85,7 @@ class Detections:
     @property
     def boxes(self) -> NDArray[np.float64]:
         """Corners x0, y0, x1, y1 in pixels, (N, 4), derived from `boxes_xywh`."""
-        corners: NDArray[np.float64] = self.boxes_xywh.copy()
-        corners[:, 2:] += corners[:, :2]
-        return corners
+        return corners_of(self.boxes_xywh)
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.boxes import corners_of
 from risf_core.choices import DatasetKind
 from risf_core.detections import ImageId, image_id_array
 from risf_core.errors import DataError, did_you_mean, listing
@@ -123,9 +124,7 @@ class AnnotatedDataset:
     @property
     def boxes(self) -> NDArray[np.float64]:
         """Corners x0, y0, x1, y1 in pixels, (M, 4)."""
-        corners: NDArray[np.float64] = self.boxes_xywh.copy()
-        corners[:, 2:] += corners[:, :2]
-        return corners
+        return corners_of(self.boxes_xywh)
 
     @property
     def has_area(self) -> NDArray[np.bool_]:

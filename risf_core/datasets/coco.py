@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source, refuse_stdin
+from risf_core.datasets.box_checks import check_truth
+from risf_core.datasets.coco_values import AnnotationValues
 from risf_core.datasets.index import check_categories, image_info, read_coco_document
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, counted, excerpt, listing
@@ -104,6 +106,15 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
     labels = np.array([label_of.get(row["category_id"], -1) for row in joined.annotations], dtype=np.int64)
     kept = (positions >= 0) & (labels >= 0)
     notes = joined.notes
+    name = listing([display_name(path) for path in files])
+    if len(kept) and not kept.any():
+        first = joined.annotations[0]
+        image_ids, category_ids = [repr(i) for i in joined.images], vocabulary.category_ids
+        raise DataError(
+            f"{name}: no annotation is of a listed image and category: the first has image_id "
+            f"{excerpt(first['image_id'])} and category_id {excerpt(first['category_id'])}; the images are "
+            f"{listing(image_ids, most=3)}, the categories {listing(category_ids, most=3)}"
+        )
     if not kept.all():
         strangers = [_place(i, joined.annotations[i]) for i in np.flatnonzero(~kept).tolist()]
         notes += (
@@ -115,15 +126,20 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
         notes += (f"{taken} annotations had an id that was taken: renumbered",)
     if unnumbered:
         notes += (f"{unnumbered} annotations had no whole-numbered id: numbered anew",)
+    images = tuple(map(image_info, joined.images.values()))
+    notes += check_truth(boxes[kept], [images[position] for position in positions[kept].tolist()], name)
+    crowd = np.array([bool(row.get("iscrowd", 0)) for row in joined.annotations], dtype=bool)
+    if len(crowd) > 1 and crowd.all():
+        notes += (f"all {len(crowd)} boxes are crowd regions (iscrowd), which are neither measured nor trained on",)
     return AnnotatedDataset(
         vocabulary=vocabulary,
-        images=tuple(map(image_info, joined.images.values())),
+        images=images,
         annotation_ids=ids[kept],
         image_positions=positions[kept],
         labels=labels[kept],
         boxes_xywh=boxes[kept],
         areas=areas[kept],
-        crowd=np.array([bool(row.get("iscrowd", 0)) for row in joined.annotations], dtype=bool)[kept],
+        crowd=crowd[kept],
         difficult=difficult_of(joined.annotations)[kept],
         file_rows=np.flatnonzero(kept),
         source=source,
@@ -141,8 +157,9 @@ def difficult_of(annotations: Sequence[Row]) -> NDArray[np.bool_]:
 
 
 def without_mask(row: dict[str, Any]) -> dict[str, Any]:
-    """The object of a COCO file without its mask, which takes most of the room and is not for boxes."""
-    row.pop("segmentation", None)
+    """The object of a COCO file without its mask, which takes most of the room; kept where there is no box but it."""
+    if row.get("bbox"):
+        row.pop("segmentation", None)
     return row
 
 
@@ -154,8 +171,9 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
     image_ids: list[ImageId] = []
     categories: dict[int, Row] = {}
     renumbered = 0
+    value_notes: tuple[str, ...] = ()
     for path, document in zip(files, documents, strict=True):
-        _check_annotations(document.get("annotations"), display_name(path))
+        value_notes += _check_annotations(document, display_name(path))
         for category in document["categories"]:
             known = categories.setdefault(category["id"], category)
             if known["name"] != category["name"]:
@@ -168,7 +186,7 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
         annotations += document["annotations"]
         image_ids += [_image_id(row, new_ids) for row in document["annotations"]]
     notes = (f"{renumbered} images of the joined files had an id that was taken: renumbered",) if renumbered else ()
-    return _Joined(images, annotations, image_ids, categories, notes)
+    return _Joined(images, annotations, image_ids, categories, value_notes + notes)
 
 
 def _join_images(images: dict[ImageId, Row], more: Sequence[Row]) -> dict[ImageId, ImageId]:
@@ -214,14 +232,25 @@ def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int, int]: 
     return np.array(ids, dtype=np.int64), taken, unnumbered
 
 
-def _check_annotations(annotations: object, name: str) -> None:
-    """Raises DataError that names the first annotation at fault; None, a row that is not wanted, is none."""
+def _check_annotations(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A note on the values that were brought into COCO's types, in place, where there are such.
+
+    Raises DataError that names the first annotation at fault; None, a row that is not wanted, is none.
+    """
+    annotations = document.get("annotations")
     if not isinstance(annotations, list):
         raise DataError(f"{name}: has no annotations list, so there are no boxes; a COCO dataset has one")
+    values = AnnotationValues(document["images"], document["categories"])
     for position, row in enumerate(annotations):
-        fault = _fault(row) if row is not None else ""
+        if row is None:
+            continue
+        fault = _fault(row)
+        if isinstance(row, dict) and (fault or not values.knows(row)):
+            values.tidy(row)
+            fault = _fault(row)
         if fault:
             raise DataError(f"{name}: {_place(position, row)}: {fault}")
+    return values.note()
 
 
 def _fault(row: Any) -> str:  # Any: JSON
@@ -231,11 +260,15 @@ def _fault(row: Any) -> str:  # Any: JSON
     for key in ("image_id", "category_id", "bbox"):
         if key not in row:
             return f"has no {key}; image_id, category_id and bbox are needed"
+    if not row["bbox"] and row.get("segmentation"):
+        return f"has the bbox {excerpt(row['bbox'])} and a mask that is not a polygon; write the box of the mask"
+    if row["bbox"] is None or row["bbox"] == []:
+        return f"has the bbox {excerpt(row['bbox'])} and no polygon; write [x, y, width, height] or remove it"
     box, area = row["bbox"], row.get("area")
     if type(row["image_id"]) not in (int, str):
         return f"image_id is {excerpt(row['image_id'])}, not a whole number or a string"
     if type(row["category_id"]) is not int:
-        return f"category_id is {excerpt(row['category_id'])}, not a whole number"
+        return f"category_id is {excerpt(row['category_id'])}, not a whole number or the name of a category"
     if type(box) is not list or len(box) != 4 or not all(type(number) in (int, float) for number in box):
         return f"bbox {excerpt(box)} is not a list of 4 numbers [x, y, width, height]"
     if not all(map(math.isfinite, map(as_float, box))):

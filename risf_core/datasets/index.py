@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from risf_core.datasets.coco_values import tidy_categories, tidy_images
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, excerpt
 from risf_core.files import display_name, read_json
@@ -45,6 +46,9 @@ def read_coco_document(
             f"{name}: holds {type(content).__name__}, not a COCO dataset (an object with images, annotations and "
             "categories); a list is a detections file"
         )
+    for part, tidy in (("images", tidy_images), ("categories", tidy_categories)):
+        if isinstance(content.get(part), list):
+            tidy(content[part])
     check_images(content.get("images"), name)
     content["categories"] = _without_roots(content.get("categories"), content.get("annotations"), name)
     check_categories(content["categories"], name)
@@ -70,15 +74,16 @@ def images_by_id(images: Iterable[Mapping[str, Any]]) -> dict[ImageId, ImageInfo
 
 
 def _without_roots(categories: Any, annotations: Any, name: str) -> Any:  # Any: JSON, not yet checked
-    """The categories but for a root without boxes that has the name of a class below it (Roboflow writes such)."""
+    """The categories but for roots without boxes that only group others (Roboflow writes such), with a warning."""
     if not isinstance(categories, list) or not isinstance(annotations, list) or None in annotations:
         return categories
     rows = [row for row in categories if isinstance(row, dict) and isinstance(row.get("name"), str)]
-    below = {row["name"] for row in rows if row["name"] == row.get("supercategory")}
-    roots = [row for row in rows if row["name"] in below and row["name"] != row.get("supercategory")]
-    used = [row.get("category_id") for row in annotations if isinstance(row, dict)] if roots else []
-    for root in (root for root in roots if root.get("id") not in used):
-        _log.warning("%s: category id %s is but the root above class %r: left out", name, root["id"], root["name"])
+    names = {row["name"] for row in rows}
+    parents = {str(row.get("supercategory")) for row in rows}
+    roots = [row for row in rows if row["name"] in parents and str(row.get("supercategory")) not in names]
+    used = {str(row.get("category_id")) for row in annotations if isinstance(row, dict)} if roots else set()
+    for root in (root for root in roots if not {str(root.get("id")), root["name"]} & used):
+        _log.warning("%s: category %r (id %s) only groups others: left out", name, root["name"], root["id"])
         categories = [row for row in categories if row is not root]
     return categories
 

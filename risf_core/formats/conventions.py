@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.boxes import is_relative, other_forms
 from risf_core.choices import BoxConvention, CategoryConvention, ImageIdConvention
 from risf_core.detections import ImageId, factorize, image_id_array
 from risf_core.errors import DataError, counted, listing
@@ -27,10 +28,6 @@ class Conventions:
 
 
 ImageSizes = Mapping[ImageId, tuple[int, int]]  # image id -> (height, width)
-
-_SLACK = 0.02  # how far past the image's edge a true box may reach, as a share of the side (padding, rounding)
-_FITTING_SHARE = 0.98  # of rows that must fit as corners: some detectors do not clip every box at the edge
-_TELLING_SHARE = 0.1  # as many rows past the edge as no detector in COCO's convention writes
 
 
 def labels_of(
@@ -90,12 +87,12 @@ def check_boxes(
             "pass `boxes=xywh` if it is [x, y, width, height]"
         )
     if convention.endswith("-relative"):
-        if boxes.max() > 1 + _SLACK * 2:
+        if boxes.max() > 0 and not is_relative(boxes):
             row = int(boxes.max(axis=1).argmax())
             raise DataError(f"{name}: row {row}: bbox {boxes[row].tolist()} is not relative to the image's size (0..1)")
         return
-    if 0 < boxes.max() <= 1 + _SLACK * 2:
-        corners = _looks_like_corners(boxes, np.ones((len(boxes), 2)), margin=0)
+    if is_relative(boxes):
+        corners = "corners" in other_forms(boxes, np.ones((len(boxes), 2)), margin=0)
         form = "xyxy-relative" if corners else "xywh-relative"
         raise DataError(
             f"{name}: every number of every bbox is in 0..1, so the boxes look relative to the image's size; "
@@ -104,7 +101,7 @@ def check_boxes(
     if convention == "xywh" and sizes:
         sides = _sides(image_ids, sizes)
         known = ~np.isnan(sides).any(axis=1)
-        if known.any() and _looks_like_corners(boxes[known], sides[known], margin=1):
+        if "corners" in other_forms(boxes[known], sides[known]):
             raise DataError(
                 f"{name}: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
                 "many run past their images; pass `boxes=xyxy`"
@@ -142,17 +139,6 @@ def _sides(image_ids: Sequence[ImageId] | NDArray[Any], sizes: ImageSizes) -> ND
     found = [sizes.get(image_id, (np.nan, np.nan)) for image_id in distinct]
     sides: NDArray[np.float64] = np.array(found, dtype=np.float64).reshape(-1, 2)[codes, ::-1]
     return sides
-
-
-def _looks_like_corners(boxes: NDArray[np.float64], sides: NDArray[np.float64], *, margin: float) -> bool:
-    """Whether boxes (N, 4) fit images of `sides` (N, 2) as corners, and in telling numbers not as widths.
-
-    `margin` is what rounding adds: a pixel, or nothing where sides are 1.
-    """
-    reach = sides * (1 + _SLACK) + margin
-    fits_as_corners = ((boxes[:, 2:] >= boxes[:, :2]) & (boxes[:, 2:] <= reach)).all(axis=1)
-    past_the_edge = ((boxes[:, :2] + boxes[:, 2:]) > reach).any(axis=1)
-    return bool(fits_as_corners.mean() >= _FITTING_SHARE and past_the_edge.mean() > _TELLING_SHARE)
 
 
 def _likely_cause(

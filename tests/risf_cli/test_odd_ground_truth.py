@@ -83,9 +83,17 @@ FAULTS: list[tuple[Callable[[Document], object], str]] = [
     ),
     (box(area="large"), 'annotation id 12: area is "large", not a number of square pixels'),
     (box(area=True), "annotation id 12: area is true, not a number of square pixels"),
-    (box(iscrowd="0"), 'annotation id 12: iscrowd is "0", not 0 or 1'),
+    (box(iscrowd="some"), 'annotation id 12: iscrowd is "some", not 0 or 1'),
     (box(image_id=[7]), "annotation id 12: image_id is [7], not a whole number or a string"),
-    (box(category_id="cat"), 'annotation id 12: category_id is "cat", not a whole number'),
+    (
+        box(category_id="cow"),
+        'annotation id 12: category_id is "cow", not a whole number or the name of a category',
+    ),
+    (
+        lambda d: [row.update(bbox=[x, 50, 30, 5]) for x, row in zip((60, 70, 75), d["annotations"], strict=True)],
+        "3 of 3 boxes reach beyond their image as [x, y, width, height], such as [60.0, 50.0, 30.0, 5.0] of an image "
+        "80 x 60: they look like a centre and sides [cx, cy, width, height]; write [x, y, width, height]",
+    ),
 ]
 
 

@@ -56,16 +56,16 @@ def test_an_image_that_is_listed_twice_alike_is_one_image(write):
         ({"categories": []}, "has no list of images; a COCO dataset has images, annotations and categories"),
         ({"images": [], "categories": {}},
             "has no list of categories; a COCO dataset has images, annotations and categories"),
-        ({"images": [], "categories": [{"id": "1", "name": "cat"}]},
-            'category {"id": "1", "name": "cat"} needs a whole-numbered id and a name'),
+        ({"images": [], "categories": [{"id": "one", "name": "cat"}]},
+            'category {"id": "one", "name": "cat"} needs a whole-numbered id and a name'),
         ({"images": [], "categories": [{"id": 1}]}, 'category {"id": 1} needs a whole-numbered id and a name'),
         ({"images": [], "categories": ["cat"]}, 'category "cat" needs a whole-numbered id and a name'),
         ({"images": [], "categories": [CATEGORY, {"id": 1, "name": "dog"}]},
             "category id 1 stands for 'cat' and 'dog'; give each class its own id"),
         ({"images": [{"id": 1.5}], "categories": []}, 'image {"id": 1.5} needs an id (a whole number or a string)'),
         ({"images": [None], "categories": []}, "image null needs an id (a whole number or a string)"),
-        ({"images": [{"id": 1, "height": "480"}], "categories": []},
-            'image {"id": 1, "height": "480"}: height and width must be numbers'),
+        ({"images": [{"id": 1, "height": "tall"}], "categories": []},
+            'image {"id": 1, "height": "tall"}: height and width must be numbers'),
         ({"images": [{"id": 1, "file_name": 7}], "categories": []},
             'image {"id": 1, "file_name": 7}: file_name must be text'),
         ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}], "categories": []},
@@ -108,8 +108,20 @@ def test_the_root_of_a_roboflow_export_that_bears_a_classs_name_is_left_out(tmp_
     path = tmp_path / "a.json"
     path.write_text(json.dumps({"images": [{"id": 1}], "categories": categories, "annotations": annotations}))
     assert read_coco_index(path).vocabulary == ClassVocabulary(("cells", "dust"), (1, 2))
-    assert caplog.messages == [f"{path}: category id 0 is but the root above class 'cells': left out"]
+    assert caplog.messages == [f"{path}: category 'cells' (id 0) only groups others: left out"]
     annotations[0]["category_id"] = 0  # with a box it is a class of its own
     path.write_text(json.dumps({"images": [{"id": 1}], "categories": categories, "annotations": annotations}))
     with pytest.raises(DataError, match="class 'cells' stands for category ids 0 and 1"):
         read_coco_index(path)
+
+
+def test_a_root_of_another_name_that_only_groups_others_is_left_out(tmp_path, caplog):
+    categories = [
+        {"id": 0, "name": "things", "supercategory": "none"},
+        {"id": 1, "name": "dust", "supercategory": "things"},
+        {"id": 2, "name": "person", "supercategory": "person"},  # as COCO has it
+    ]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"images": [{"id": 1}], "categories": categories, "annotations": []}))
+    assert read_coco_index(path).vocabulary.names == ("dust", "person")
+    assert caplog.messages == [f"{path}: category 'things' (id 0) only groups others: left out"]

@@ -118,3 +118,89 @@ def test_joined_files_that_disagree_on_a_category_are_refused(write_json: WriteJ
     with pytest.raises(DataError) as caught:
         read_coco_dataset([one, one])
     assert str(caught.value) == f"--coco: {one} is given twice"
+
+
+def one_image(bbox: object, **content: object) -> dict:
+    """A COCO document with an annotation of image 7, class cat (3), an image of 640 x 480."""
+    return {
+        "images": [{"id": 7, "file_name": "a.jpg", "height": 480, "width": 640}],
+        "categories": [{"id": 3, "name": "cat"}, {"id": 5, "name": " fridge "}],
+        "annotations": [{"id": 1, "image_id": 7, "category_id": 3, "bbox": bbox, **content}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ({"image_id": "7"}, "image_id as text (1)"),
+        ({"image_id": 7.0}, "image_id as a float (1)"),
+        ({"category_id": "3", "area": "12.5"}, "category_id as text (1), area as text (1)"),
+        ({"category_id": 3.0}, "category_id as a float (1)"),
+        ({"category_id": "cat"}, "category_id as text (1)"),
+        ({"iscrowd": "0", "ignore": "false"}, "iscrowd as text (1), ignore as text (1)"),
+        ({"bbox": ["1", "2", 3, "4"]}, "bbox as text (1)"),
+        ({"bbox": "[1, 2, 3, 4]"}, "bbox as text (1)"),
+        ({"bbox": None, "segmentation": [[1, 2, 4, 2, 4, 6]]}, "bbox around the polygon (1)"),
+        ({"bbox": [], "segmentation": [[1, 2, 4, 5], [2, 6, 3, 6, 3, 6]]}, "bbox around the polygon (1)"),
+    ],
+)
+def test_values_with_one_meaning_are_taken_and_counted(write_json: WriteJson, content: dict, note: str) -> None:
+    data = read_coco_dataset(write_json("a.json", one_image(**{"bbox": [1, 2, 3, 4], **content})))
+    assert data.boxes_xywh.tolist() == [[1, 2, 3, 4]]
+    assert data.image_ids.tolist() == [7]
+    assert data.labels.tolist() == [0]
+    assert data.areas.tolist() == [12.5 if "area" in content else 12]
+    assert not data.crowd.any()
+    assert not data.difficult.any()
+    assert data.notes == (f"read as numbers or boxes: {note}",)
+
+
+def test_ids_that_are_text_throughout_are_numbers_for_classes_and_names_are_stripped(write_json: WriteJson) -> None:
+    content = one_image([1, 2, 3, 4], category_id="3", image_id=139)
+    content["categories"][0]["id"] = "3"
+    content["images"][0].update(id="139", width="640", height=480.0)
+    data = read_coco_dataset(write_json("a.json", content))
+    assert data.vocabulary == ClassVocabulary(("cat", "fridge"), (3, 5))
+    assert data.images[0].size == (480, 640)
+    assert data.image_ids.tolist() == ["139"]
+
+
+def test_a_mask_without_a_polygon_is_refused_with_the_way_out(write_json: WriteJson) -> None:
+    with pytest.raises(DataError, match=r"a.json: annotation id 1: has the bbox null and a mask that is not a polygon"):
+        read_coco_dataset(write_json("a.json", one_image(None, segmentation={"counts": "abc", "size": [480, 640]})))
+
+
+def test_a_file_whose_ids_all_lead_nowhere_is_refused(write_json: WriteJson) -> None:
+    with pytest.raises(DataError, match=r"no annotation is of a listed image and category: .*image_id 9 .* are 7"):
+        read_coco_dataset(write_json("a.json", one_image([1, 2, 3, 4], image_id=9)))
+
+
+TRUE_BOXES = [[400, 300, 100, 90], [300, 350, 320, 100], [20, 30, 50, 60], [500, 100, 100, 300]]
+
+
+@pytest.mark.parametrize(
+    ("convert", "said"),
+    [
+        (lambda x, y, w, h: [x, y, x + w, y + h], "look like corners"),
+        (lambda x, y, w, h: [x + w / 2, y + h / 2, w, h], "look like a centre"),
+        (lambda x, y, w, h: [x / 640, y / 480, w / 640, h / 480], "look relative"),
+        (lambda x, y, w, h: [2 * x, 2 * y, 2 * w, 2 * h], "are the stated sizes"),
+    ],
+)
+def test_boxes_of_another_convention_are_refused(
+    write_json: WriteJson, convert: Callable[..., list[float]], said: str
+) -> None:
+    content = one_image(TRUE_BOXES[0])
+    content["annotations"] = [{"image_id": 7, "category_id": 3, "bbox": box} for box in TRUE_BOXES]
+    assert "beyond" not in " ".join(read_coco_dataset(write_json("a.json", content)).notes)
+    for row in content["annotations"]:
+        row["bbox"] = convert(*row["bbox"])
+    with pytest.raises(DataError, match=said):
+        read_coco_dataset(write_json("b.json", content))
+
+
+def test_boxes_beyond_their_image_are_counted(write_json: WriteJson) -> None:
+    content = one_image(TRUE_BOXES[0])
+    content["annotations"] = [{"image_id": 7, "category_id": 3, "bbox": box} for box in TRUE_BOXES * 3]
+    content["annotations"][0]["bbox"] = [600, 10, 100, 50]
+    assert "1 of 12 boxes reach beyond their image" in read_coco_dataset(write_json("a.json", content)).notes

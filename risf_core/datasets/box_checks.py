@@ -1,0 +1,48 @@
+"""Labelled boxes against the sizes of their images: another convention is refused, what reaches beyond is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.boxes import is_relative, other_forms, past_the_edge
+from risf_core.errors import DataError
+from risf_core.photos import ImageInfo
+
+_FORMS = {"corners": "corners [x0, y0, x1, y1]", "centre": "a centre and sides [cx, cy, width, height]"}
+_MOST_BEYOND = 0.5  # share of the boxes that may reach beyond their image before its size cannot be right
+
+
+def check_truth(boxes_xywh: NDArray[np.float64], images: Sequence[ImageInfo], name: str) -> tuple[str, ...]:
+    """A note on how many boxes (M, 4) reach beyond their image, where some do; `images` are those of the boxes.
+
+    Raises DataError where the boxes are plainly not x, y, width, height in pixels of these images.
+    """
+    sizes = [info.size or (np.nan, np.nan) for info in images]
+    sides: NDArray[np.float64] = np.array(sizes, dtype=np.float64).reshape(-1, 2)[:, ::-1]
+    known = ~np.isnan(sides).any(axis=1)
+    if is_relative(boxes_xywh) and (boxes_xywh % 1 > 0).any() and not (sides[known] <= 2).any():
+        raise DataError(
+            f"{name}: every number of every bbox is in 0..1, so the boxes look relative to the image's size; multiply "
+            "x and width by its width, y and height by its height"
+        )
+    boxes, sides = boxes_xywh[known], sides[known]
+    beyond = past_the_edge(boxes, sides)
+    count = int(beyond.sum())
+    forms = other_forms(boxes, sides)
+    if not forms and count <= _MOST_BEYOND * len(boxes):
+        return (f"{count} of {len(boxes)} boxes reach beyond their image",) if count else ()
+    row = int(np.flatnonzero(beyond)[0])
+    size = f"{sides[row, 0]:.0f} x {sides[row, 1]:.0f}"
+    looks = " or ".join(_FORMS[form] for form in forms)
+    way_out = (
+        f"they look like {looks}; write [x, y, width, height]"
+        if forms
+        else "are the stated sizes (width, height) those of these images?"
+    )
+    raise DataError(
+        f"{name}: {count} of {len(boxes)} boxes reach beyond their image as [x, y, width, height], such as "
+        f"{boxes[row].tolist()} of an image {size}: {way_out}"
+    )
