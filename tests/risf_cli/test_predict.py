@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +17,7 @@ from risf_core.detector.checkpoint_writing import write_checkpoint
 from risf_core.detector.inputs import batch_of
 from risf_core.detector.model import Detector
 from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
+from tests import together
 from tests.conftest import Run
 from tests.lively import lively_detector, random_photo
 
@@ -220,14 +218,9 @@ def test_weights_of_the_working_folders_runs_are_found(risf, folder) -> None:
 # --- several processes -------------------------------------------------------------------------------------------
 
 
-PREDICT = ["-m", "risf_cli", "predict", "--weights", "run", "--images", "photos", "--annotations", "gt.json"]
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # as torchrun sets it
-
-
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
+PREDICT = partial(
+    together.risf, "predict", "--weights", "run", "--images", "photos", "--annotations", "gt.json", "--device", "cpu"
+)
 
 
 def test_two_processes_write_the_bytes_of_one(run, folder) -> None:
@@ -237,35 +230,27 @@ def test_two_processes_write_the_bytes_of_one(run, folder) -> None:
         assert run("--batch-size", 2, "--out", "one.json").exit_code == 0
     finally:
         torch.set_num_threads(before)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", free_port()]
-    done = subprocess.run(
-        [*torchrun, *PREDICT, "--device", "cpu", "--batch-size", "2", "--out", "two.json"],
-        cwd=folder, env=ONE_THREAD, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "two.json\n"  # said once
+    job = partial(PREDICT, "--batch-size", 2, "--out", "two.json")
+    first, second = together.run_together(job, job, folder=folder)
+    assert (first.code, second.code) == (0, 0), first.stderr
+    assert first.stdout + second.stdout == "two.json\n"  # said once
     assert (folder / "two.json").read_bytes() == (folder / "one.json").read_bytes()
 
 
-def test_a_fault_of_another_process_is_told_by_the_first_one_and_nothing_is_written(folder) -> None:
+def test_a_fault_of_another_process_is_reported_by_the_first_and_nothing_is_written(folder) -> None:
     photos = {image_id: (folder / "photos" / f"{image_id:012d}.png").read_bytes() for image_id in SIZES}
     (folder / "photos").unlink()
     (folder / "photos").mkdir()
     photos[285] = b"no image"  # the second photo, and so the second process's
     for image_id, content in photos.items():
         (folder / "photos" / f"{image_id:012d}.png").write_bytes(content)
-    place = {**ONE_THREAD, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
-    command = [sys.executable, *PREDICT, "--device", "cpu", "--out", "two.json"]
-    first, second = (
-        subprocess.Popen(
-            command, cwd=folder, env={**place, "RANK": rank}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for rank in ("0", "1")
+    job = partial(PREDICT, "--out", "two.json")
+    first, second = together.run_together(job, job, folder=folder)
+    assert first.code == 1
+    assert first.stderr.splitlines()[-1].startswith(
+        "error: photos/000000000285.png: is not an image that can be decoded"
     )
-    said, said_by_second = first.communicate(timeout=300)[1], second.communicate(timeout=300)[1]
-    assert first.returncode == 1
-    assert said.splitlines()[-1].startswith("error: photos/000000000285.png: is not an image that can be decoded")
-    assert "error" not in said_by_second
+    assert "error" not in second.stderr
     assert not (folder / "two.json").exists()
 
 

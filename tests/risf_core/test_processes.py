@@ -2,70 +2,44 @@
 
 from __future__ import annotations
 
+import json
 import os
-import socket
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from risf_core.errors import ConfigError
 from risf_core.processes import Processes, gather_to_first, started_processes
-
-GATHER = """
-import json, sys
-from risf_core.errors import RisfError
-from risf_core.errors import ConfigError
-from risf_core.processes import gather_to_first, started_processes
-processes = started_processes()
-try:
-    gathered = gather_to_first({"rank": processes.rank, "of": processes.count}, processes)
-except RisfError as error:
-    sys.exit(f"error: {error}")
-print(json.dumps(gathered))
-"""
-# it meets the others and then ends, as a process that runs out of memory does
-DIE = """
-import os
-import torch.distributed as distributed
-distributed.init_process_group("gloo")
-os._exit(3)
-"""
+from tests.together import run_together
 
 
-def run_together(*scripts: str) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of each script, run as torchrun would start them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    started = []
-    for rank, script in enumerate(scripts):
-        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": len(scripts), "MASTER_PORT": port}
-        environment = {
-            **os.environ, "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1", **{k: str(v) for k, v in place.items()}
-        }  # fmt: skip
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen([sys.executable, "-c", script], env=environment, **pipes))
-    try:
-        return [(*process.communicate(timeout=120), process.returncode)[::-1] for process in started]
-    finally:
-        for process in started:
-            process.kill()
+def gather() -> None:
+    processes = started_processes()
+    sys.stdout.write(json.dumps(gather_to_first({"rank": processes.rank, "of": processes.count}, processes)))
 
 
-def test_the_first_of_two_processes_gets_the_values_of_both():
-    (code, _, first), (other_code, _, second) = run_together(GATHER, GATHER)
-    assert (code, other_code) == (0, 0)
-    assert first.strip() == '[{"rank": 0, "of": 2}, {"rank": 1, "of": 2}]'
-    assert second.strip() == "null"
+def die() -> None:
+    """Meet the others and then end, as a process that runs out of memory does."""
+    import torch.distributed as distributed
+
+    distributed.init_process_group("gloo")
+    os._exit(3)
 
 
-def test_a_process_that_ends_early_is_told_by_the_first():
-    (code, said, printed), (other_code, _, _) = run_together(GATHER, DIE)
-    assert (code, other_code) == (1, 3)
-    assert printed == ""
-    message = said.strip().splitlines()[-1]
-    assert message.startswith("error: another of the 2 processes has ended before its share was done (")
+def test_the_first_of_two_processes_gets_the_values_of_both(tmp_path: Path):
+    first, second = run_together(gather, gather, folder=tmp_path)
+    assert (first.code, second.code) == (0, 0)
+    assert first.stdout.strip() == '[{"rank": 0, "of": 2}, {"rank": 1, "of": 2}]'
+    assert second.stdout.strip() == "null"
+
+
+def test_a_process_that_ends_early_is_told_by_the_first(tmp_path: Path):
+    first, second = run_together(gather, die, folder=tmp_path)
+    assert (first.code, second.code) == (1, 3)
+    assert first.stdout == ""
+    message = first.stderr.strip().splitlines()[-1]
+    assert "RisfError: another of the 2 processes has ended before its share was done (" in message
     assert message.endswith("what was cached is kept, so the same command continues from there")
 
 
