@@ -6,9 +6,11 @@ import multiprocessing
 import os
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 
 LOADED = ["risf_cli.app", "risf_core.encoder.open_clip", "risf_core.engines.train"]
@@ -41,8 +43,11 @@ def start(job: Job, folder: Path, *, printed: Path, **environment: object) -> mu
     return process
 
 
-def run_together(*jobs: Job, folder: Path) -> list[Ended]:
-    """Run jobs in a working folder as torchrun would, one process each, until all have ended."""
+def run_together(*jobs: Job, folder: Path, patience: float = 120) -> list[Ended]:
+    """Run jobs in a working folder as torchrun would, one process each, until all have ended.
+
+    Where one fails, the others have `patience` seconds left; torchrun ends them at once.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -53,11 +58,14 @@ def run_together(*jobs: Job, folder: Path) -> list[Ended]:
         for rank, job in enumerate(jobs)
     ]
     try:
-        for process in processes:
-            process.join(timeout=120)
+        end = time.monotonic() + 120
+        while any(process.is_alive() for process in processes) and time.monotonic() < end:
+            if any(process.exitcode for process in processes):
+                end = min(end, time.monotonic() + patience)
+            wait([process.sentinel for process in processes if process.is_alive()], timeout=1)
     finally:
         for process in processes:
-            process.kill()
+            process.terminate()
             process.join()
     read = [[path.with_suffix(end).read_text() for end in (".out", ".err")] for path in printed]
     return [Ended(process.exitcode, *texts) for process, texts in zip(processes, read, strict=True)]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import subprocess
-import sys
+import random
+import signal
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from risf_core.encoder import cached as cached_encoder
 from risf_core.encoder import open_clip as encoder_module
+from tests import together
 from tests.conftest import Run
 
 PHOTOS, ROWS_A_PHOTO = 24, 12
@@ -98,71 +103,47 @@ def test_cache_info_and_prune_speak_of_what_was_kept(run, risf, folder, tiny, tm
     assert unclear.stderr == "error: risf cache prune needs --unused-days N (0 drops all) or --max-size MB\n"
 
 
-# Runs in forked processes of their own, so that the libraries are imported once; each batch takes a moment.
-KILL_AND_RESUME = """
-import json, os, pathlib, random, signal, sys, time
-from risf_cli.app import main
-from risf_core.encoder import cached as cached_encoder, open_clip as encoder
-
-cached_encoder._KEPT_AFTER = 0.1  # seconds; the runs here are as much shorter than real ones
-forward = encoder.OpenClipEncoder._forward
-encoder.OpenClipEncoder._forward = lambda self, crops: time.sleep(0.02) or forward(self, crops)
-words, folder = json.loads(sys.argv[1]), pathlib.Path(sys.argv[2])
-moments = random.Random(20)
-
-
-def start(number):
-    process = os.fork()
-    if process:
-        return process
-    cache, out = str(folder / f"cache{number}"), str(folder / f"out{number}.json")
-    sys.argv = ["risf", *(cache if w == "CACHE" else out if w == "OUT" else w for w in words)]
-    try:
-        main()
-    except SystemExit as end:
-        os._exit(end.code or 0)
-    os._exit(9)
-
-
-begun = time.monotonic()
-assert os.waitpid(start("whole"), 0)[1] == 0
-length = time.monotonic() - begun
-for number in range(20):
-    process = start(number)
-    time.sleep(moments.uniform(0, length))
-    os.kill(process, signal.SIGKILL)
-    os.waitpid(process, 0)
-    assert os.waitpid(start(number), 0)[1] == 0
-"""
+def slow_risf(*words: str) -> None:
+    """The job `risf ...` in which each batch takes a moment, and what is encoded is kept soon."""
+    cached_encoder._KEPT_AFTER = 0.1  # seconds; the runs here are as much shorter than real ones
+    forward = encoder_module.OpenClipEncoder._forward
+    encoder_module.OpenClipEncoder._forward = lambda self, crops: time.sleep(0.02) or forward(self, crops)
+    together.risf(*words)
 
 
 def test_a_run_killed_at_twenty_random_moments_goes_on_to_the_same_bytes(folder, tiny, tmp_path, undisturbed):
-    script = tmp_path / "kill_and_resume.py"
-    script.write_text(KILL_AND_RESUME)
-    arguments = json.dumps(words(folder, tiny, "CACHE", "OUT", "--quiet"))
-    done = subprocess.run([sys.executable, script, arguments, tmp_path], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    def start(number: int | str):
+        given = words(folder, tiny, tmp_path / f"cache{number}", tmp_path / f"out{number}.json", "--quiet")
+        return together.start(partial(slow_risf, *given), tmp_path, printed=tmp_path / f"printed{number}")
+
+    def run_whole(number: int | str) -> None:
+        process = start(number)
+        process.join()
+        assert process.exitcode == 0, (tmp_path / f"printed{number}.err").read_text()
+
+    run_whole("first")  # which starts the server that the others are forked from
+    begun = time.monotonic()
+    run_whole("whole")
+    length = time.monotonic() - begun
+    moments = random.Random(20)
     from_cache = []
     for number in range(20):
+        process = start(number)
+        time.sleep(moments.uniform(0, length))
+        process.kill()
+        process.join()
+        run_whole(number)
         assert (tmp_path / f"out{number}.json").read_bytes() == undisturbed
         record = json.loads((tmp_path / f"out{number}.json.record.json").read_text())
         from_cache.append(record["counts"]["from_cache"])
     assert any(0 < count < PHOTOS * ROWS_A_PHOTO for count in from_cache), from_cache
 
 
-def torchrun(folder: Path, processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*command, "-m", "risf_cli", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-
-
 def test_several_processes_share_the_work_and_write_the_same_bytes(folder, tiny, tmp_path, undisturbed):
-    done = torchrun(folder, 2, *words(folder, tiny, tmp_path / "cache", tmp_path / "out.json"))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [str(tmp_path / "out.json")]
+    job = partial(together.risf, *words(folder, tiny, tmp_path / "cache", tmp_path / "out.json"))
+    first, second = together.run_together(job, job, folder=tmp_path)
+    assert (first.code, second.code) == (0, 0), first.stderr
+    assert (first.stdout, second.stdout) == (f"{tmp_path / 'out.json'}\n", "")
     assert (tmp_path / "out.json").read_bytes() == undisturbed
     record = json.loads((tmp_path / "out.json.record.json").read_text())
     assert record["counts"]["rescored"] == record["counts"]["unique_crops"] == PHOTOS * ROWS_A_PHOTO
@@ -177,45 +158,36 @@ def test_a_dead_process_ends_all_with_a_clear_error_and_keeps_the_cache(risf, fo
     broken.write_bytes(broken.read_bytes()[:60])
     given = words(folder, tiny, tmp_path / "cache", tmp_path / "out.json")
     given[given.index(str(folder / "photos"))] = str(bad)
-    done = torchrun(folder, 2, *given)
-    assert done.returncode != 0
-    assert f"error: {broken}: the image is damaged and cannot be decoded" in done.stderr
+    job = partial(together.risf, *given)
+    first, second = together.run_together(job, job, folder=tmp_path, patience=0)
+    assert second.code == 1
+    assert f"error: {broken}: the image is damaged and cannot be decoded" in second.stderr
+    assert first.code
     assert not (tmp_path / "out.json").exists()
     kept = risf("cache", "info", "--cache", str(tmp_path / "cache"), "--json")
     assert json.loads(kept.stdout)["crops"] > 0
 
 
-KILLED = """
-import os, signal, sys
-from risf_core.encoder import cached as cached_encoder, open_clip as encoder
+def killed_risf(*words: str) -> None:
+    """The job `risf ...` in which the second process is killed at its fifth batch."""
+    cached_encoder._KEPT_AFTER = 0.0
+    forward, batches = encoder_module.OpenClipEncoder._forward, itertools.count(1)
 
-cached_encoder._KEPT_AFTER = 0.0
-forward, batches = encoder.OpenClipEncoder._forward, []
+    def counted(self, crops):
+        if os.environ["RANK"] == "1" and next(batches) == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return forward(self, crops)
 
-
-def counted(self, crops):
-    batches.append(1)
-    if os.environ["RANK"] == "1" and len(batches) == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return forward(self, crops)
-
-
-encoder.OpenClipEncoder._forward = counted
-from risf_cli.app import main
-
-main()
-"""
+    encoder_module.OpenClipEncoder._forward = counted
+    together.risf(*words)
 
 
-def test_a_killed_process_ends_all_and_the_next_run_goes_on_from_the_cache(run, folder, tiny, tmp_path, undisturbed):
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED)
+def test_a_killed_process_ends_all_and_the_next_run_goes_on_from_the_cache(folder, tiny, tmp_path, undisturbed, run):
     given = words(folder, tiny, tmp_path / "cache", tmp_path / "out.json")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *given], env=environment, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode != 0
-    assert "SIGKILL" in done.stderr or "exitcode  : -9" in done.stderr, done.stderr
+    job = partial(killed_risf, *given)
+    first, second = together.run_together(job, job, folder=tmp_path, patience=0)
+    assert first.code
+    assert second.code == -signal.SIGKILL
     assert not (tmp_path / "out.json").exists()
     talk = run(*given)
     assert (tmp_path / "out.json").read_bytes() == undisturbed
