@@ -169,7 +169,7 @@ class SplitFolder:
             own = f"{self.novel_set} ({own})"
         raise ConfigError(
             f"{self.path}: its novel classes are {own}, but `novel` (or novel: in risf.yaml) says {novel}; leave that "
-            f"out, or name a split of {novel} (`risf prepare-splits --novel {novel}` draws one)"
+            f"out, or name a split of {novel} (risf prepare-splits --novel {novel} draws one)"
         )
 
     def _stated(self, what: str) -> Manifest:

@@ -185,7 +185,7 @@ def test_novel_classes_that_are_not_the_splits_own_are_refused(cat_split: Path) 
             open_split(cat_split).check_novel(other)
         assert str(caught.value) == (
             f"{cat_split}: its novel classes are cat, but `novel` (or novel: in risf.yaml) says {other}; leave that "
-            f"out, or name a split of {other} (`risf prepare-splits --novel {other}` draws one)"
+            f"out, or name a split of {other} (risf prepare-splits --novel {other} draws one)"
         )
 
 
