@@ -91,6 +91,10 @@ class ClassVocabulary:
         """The same classes with another set of novel ones."""
         return ClassVocabulary(self.names, self.category_ids, frozenset(novel))
 
+    def with_novel_choice(self, choice: str | None) -> ClassVocabulary:
+        """The same classes with the novel ones that a person chose, as `novel_names` reads them; None: as they are."""
+        return self if choice is None else self.with_novel(novel_names(choice, self))
+
     def label_of(self, category_id: int) -> int:
         """The label of a file's category id. Raises DataError where the id is unknown."""
         try:
@@ -152,23 +156,23 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
     else:
         chosen = [name.strip() for name in choice.split(",") if name.strip()]
     if not chosen:
-        raise ConfigError("--novel names no class; give coco20, voc1, voc2, voc3, names with commas, or a file")
+        raise ConfigError("`novel` names no class; give coco20, voc1, voc2, voc3, names with commas, or a file")
     twice = _repeated(chosen)
     if twice:
-        raise ConfigError(f"--novel names {listing([repr(n) for n in twice])} twice; keep one")
+        raise ConfigError(f"`novel` names {listing([repr(n) for n in twice])} twice; keep one")
     unknown = [name for name in chosen if name not in vocabulary.names]
     if len(chosen) == 1 and unknown and ("/" in choice or Path(choice).suffix in (".txt", ".yaml", ".yml")):
-        raise ConfigError(f"--novel {choice}: there is no such file; check the path")
+        raise ConfigError(f"`novel={choice}`: there is no such file; check the path")
     mixed = [name for name in unknown if name in NOVEL_SETS]
     if mixed and len(chosen) > 1:
         raise ConfigError(
-            f"--novel: {mixed[0]!r} is a published set, which cannot be mixed with names; give the set alone, or the "
+            f"`novel`: {mixed[0]!r} is a published set, which cannot be mixed with names; give the set alone, or the "
             "names of all novel classes"
         )
     if unknown:
         sets = f"; published sets are {', '.join(NOVEL_SETS)}" if len(chosen) == 1 else ""
         raise ConfigError(
-            f"--novel: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
+            f"`novel`: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
             f"{did_you_mean(unknown[0], [*vocabulary.names, *NOVEL_SETS])}{sets}"
         )
     return tuple(chosen)

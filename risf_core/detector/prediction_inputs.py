@@ -11,7 +11,7 @@ from risf_core.datasets import read_dataset_index
 from risf_core.detections import ImageId
 from risf_core.errors import ConfigError, DataError
 from risf_core.photos import Photo, find_photos, list_photos
-from risf_core.vocabulary import ClassVocabulary, novel_names, read_classes
+from risf_core.vocabulary import ClassVocabulary, read_classes
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def read_prediction_inputs(choice: PhotoChoice) -> PredictionInputs:
                 "to take all photos of the folders",
                 name=str(annotations),
             )
-    if choice.novel is not None and vocabulary is not None:
-        vocabulary = vocabulary.with_novel(novel_names(choice.novel, vocabulary))
+    if vocabulary is not None:
+        vocabulary = vocabulary.with_novel_choice(choice.novel)
     return PredictionInputs(photos, vocabulary, missing)
 
 

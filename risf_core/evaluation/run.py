@@ -24,7 +24,6 @@ from risf_core.files import STANDARD_STREAM, display_name, write_json
 from risf_core.formats.conventions import Conventions
 from risf_core.outputs import check_outputs
 from risf_core.progress import Progress
-from risf_core.vocabulary import novel_names
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def evaluate_files(
 
     Args:
         annotations: a COCO JSON, or a folder in Pascal VOC's form.
-        novel: the novel classes, as `novel_names` reads them.
+        novel: the novel classes, as `ClassVocabulary.with_novel_choice` reads them.
         out: a file for what `to_json` gives; a stream is passed over.
         csv: a file for the figures of each class.
     """
@@ -113,8 +112,7 @@ def evaluate_files(
     check_outputs({"out": out, "csv": csv}, inputs=[*detections, *records, annotations, novel])
     truth = read_ground_truth(annotations)
     require_boxes(truth, protocol=settings.protocol, name=display_name(annotations))
-    if novel is not None:
-        truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
+    truth = truth.with_vocabulary(truth.vocabulary.with_novel_choice(novel))
     tables, files = [], []
     for file in detections:
         read = read_detections_for(file, truth, conventions=conventions, on_unmatched=on_unmatched)

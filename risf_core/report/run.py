@@ -21,7 +21,6 @@ from risf_core.report.comparison import Comparison, compare_files
 from risf_core.report.gallery import Gallery, build_gallery
 from risf_core.report.page import render_page
 from risf_core.rescore.record import FITTED_TO_THESE, Record, fitted_to, names_other_input, read_record, value_at
-from risf_core.vocabulary import novel_names
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ def write_report(
     check_outputs({"out": out}, inputs=[before, after, *records, str(fusion), annotations, novel, *images])
     truth = read_ground_truth(annotations)
     require_boxes(truth, protocol="coco", name=display_name(annotations))
-    if novel is not None:
-        truth = truth.with_vocabulary(truth.vocabulary.with_novel(novel_names(novel, truth.vocabulary)))
+    truth = truth.with_vocabulary(truth.vocabulary.with_novel_choice(novel))
     first, second = (
         read_detections_for(file, truth, conventions=conventions, on_unmatched=on_unmatched).detections
         for file in (before, after)

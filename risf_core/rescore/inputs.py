@@ -21,7 +21,7 @@ from risf_core.formats.conventions import Conventions
 from risf_core.formats.image_ids import fit_image_ids
 from risf_core.images import upright_size
 from risf_core.photos import FoundPhotos, ImageInfo, Photo, find_photos
-from risf_core.vocabulary import ClassVocabulary, novel_names, read_class_list, read_classes
+from risf_core.vocabulary import ClassVocabulary, read_class_list, read_classes
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def read_inputs(
     if category_ids != "dataset":
         _refuse_taken_ids(file, category_ids, name=name)
     if novel is not None:
-        named = file.vocabulary.with_novel(novel_names(novel, file.vocabulary))
+        named = file.vocabulary.with_novel_choice(novel)
         file = DetectionsFile(file.detections, named, file.envelope)
     if index is None and "images" in (file.envelope or {}):
         images_inside = images_by_id((file.envelope or {})["images"])  # a dataset dict knows its own images

@@ -24,16 +24,20 @@ NovelChoice = str | Sequence[str] | None  # a published set, "all", names with c
 def with_novel_classes(dataset: AnnotatedDataset, novel: NovelChoice) -> tuple[AnnotatedDataset, str]:
     """The dataset under its vocabulary of base and novel classes, in the published order; and the novel set's name.
 
-    Classes without a box are left out with a note. Raises ConfigError where a novel name is unknown or stands twice,
+    Classes without a box are left out with a note. Raises ConfigError where a novel name is unknown or given twice,
     DataError where a novel class that was named has no box.
     """
     vocabulary, novel_set = novel_vocabulary(dataset.vocabulary, novel, alphabetical=dataset.source.kind == "voc")
     kept = without_empty_classes(dataset.with_vocabulary(vocabulary))
     wanted = [repr(n) for n in vocabulary.names if n in vocabulary.novel and n not in kept.vocabulary.names]
     if wanted and (novel not in (None, ALL_NOVEL) or novel_set != OWN):  # "all" are all that can be drawn
-        raise DataError(
-            f"--novel: {listing(wanted)} has no box to draw in the training images; label some or leave it out"
-        )
+        lacking = f"{listing(wanted)} {'has' if len(wanted) == 1 else 'have'} no box to draw in the training images"
+        if novel is None:
+            raise DataError(
+                f"the novel classes of these data are by default those of {novel_set}, but {lacking}; choose others "
+                f"with `novel` (names, or `novel={ALL_NOVEL}` for all classes that have boxes)"
+            )
+        raise DataError(f"`novel`: {lacking}; label some or leave them out")
     return kept, novel_set
 
 
@@ -67,10 +71,7 @@ def novel_vocabulary(
     """
     if novel is None:
         novel = _default_novel(vocabulary)
-    if novel == ALL_NOVEL and ALL_NOVEL not in vocabulary.names:
-        chosen: Sequence[str] = vocabulary.names
-    else:
-        chosen = novel_names(novel, vocabulary) if isinstance(novel, str) else novel
+    chosen = chosen_names(novel, vocabulary)
     if alphabetical:
         order = sorted(vocabulary.names, key=lambda name: (name in chosen, name))
     else:
@@ -78,6 +79,13 @@ def novel_vocabulary(
     return _chosen(vocabulary, order).with_novel(chosen), novel if isinstance(
         novel, str
     ) and novel in NOVEL_SETS else OWN
+
+
+def chosen_names(novel: str | Sequence[str], vocabulary: ClassVocabulary) -> Sequence[str]:
+    """The names of a choice; "all" are all classes, unless one is called so."""
+    if not isinstance(novel, str):
+        return novel
+    return vocabulary.names if novel == ALL_NOVEL not in vocabulary.names else novel_names(novel, vocabulary)
 
 
 def benchmark_of(dataset: AnnotatedDataset, novel_set: str) -> Benchmark:

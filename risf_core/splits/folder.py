@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,14 +13,14 @@ from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import sha256_of
-from risf_core.splits.classes import ALL_NOVEL, OWN, NovelChoice
+from risf_core.splits.classes import OWN, NovelChoice, chosen_names
 from risf_core.splits.data_files import read_dataset
 from risf_core.splits.manifest import MANIFEST_NAME, Manifest, read_manifest
 from risf_core.splits.seed_files import BASE_NAME, is_seed_file, read_base_file, read_seed_file, seed_name
 from risf_core.splits.split import SeedShots
 from risf_core.splits.tfa_reading import read_tfa_split, tfa_files, tfa_seeds
 from risf_core.splits.training_sets import base_dataset
-from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary, novel_names
+from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,21 +155,17 @@ class SplitFolder:
         vocabulary = self.vocabulary
         if novel is None or vocabulary is None:
             return
-        chosen: Collection[str]
-        if not isinstance(novel, str):
-            chosen, novel = novel, ",".join(novel)
-        elif novel == ALL_NOVEL and ALL_NOVEL not in vocabulary.names:
-            chosen = vocabulary.names
-        else:
-            chosen = NOVEL_SETS.get(novel) or novel_names(novel, vocabulary)
+        known = isinstance(novel, str) and novel in NOVEL_SETS  # whose classes need not be the split's
+        chosen = NOVEL_SETS[str(novel)] if known else chosen_names(novel, vocabulary)
         if frozenset(chosen) == vocabulary.novel:
             return
+        asked = novel if isinstance(novel, str) else ",".join(novel)
         own = listing(sorted(vocabulary.novel), most=5)
         if self.novel_set != OWN:
             own = f"{self.novel_set} ({own})"
         raise ConfigError(
-            f"{self.path}: its novel classes are {own}, but `novel` (or novel: in risf.yaml) says {novel}; leave that "
-            f"out, or name a split of {novel} (risf prepare-splits --novel {novel} draws one)"
+            f"{self.path}: its novel classes are {own}, but `novel` (or novel: in risf.yaml) says {asked}; leave that "
+            f"out, or name a split of {asked} (risf prepare-splits --novel {asked} draws one)"
         )
 
     def _stated(self, what: str) -> Manifest:

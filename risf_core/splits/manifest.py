@@ -170,18 +170,18 @@ def _resolved(stated: str, folder: Path) -> Path:
 def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None:
     """Raises OutputError where `folder` holds another split (unless `force`) or anything that is no split of risf."""
     if folder.resolve() == Path.cwd():
-        raise OutputError("--out names the working folder; a split needs a folder of its own")
+        raise OutputError("`out` names the working folder; a split needs a folder of its own")
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; name a folder with --out")
-    present = sorted(path for path in folder.rglob("*") if not path.is_dir()) if folder.is_dir() else []
+        raise OutputError(f"{folder}: is a file; name a folder with `out`")
+    files = folder.rglob("*") if folder.is_dir() else ()
+    present = sorted(path for path in files if not (path.is_dir() or _is_unfinished(path)))
     present = [path for path in present if not (path.name.startswith(".") and path.name.endswith(".part"))]  # of a kill
     if not present:
         return
     if not (folder / MANIFEST_NAME).is_file():
         names = listing([path.relative_to(folder).as_posix() for path in present], most=2)
         raise OutputError(
-            f"{folder}: holds files that no `risf prepare-splits` wrote ({names}), which are never touched or mixed; "
-            "choose another --out"
+            f"{folder}: is not empty and was not created by `risf prepare-splits` ({names}); choose another `out`"
         )
     try:
         other = read_manifest(folder)
@@ -190,14 +190,19 @@ def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None
     differences = manifest.differences(other)
     if differences and not force:
         raise OutputError(
-            f"{folder}: holds another split ({listing(differences, most=2)}); choose another --out, or replace it "
-            "whole with --force"
+            f"{folder}: holds another split ({listing(differences, most=2)}); choose another `out`, or replace it "
+            "whole with `force`"
         )
     own = {folder / name for name in other.files}
     strangers = [path for path in present if path not in own and not path.name.startswith(PREFIX)]
     if strangers:
         names = listing([path.relative_to(folder).as_posix() for path in strangers], most=2)
-        raise OutputError(f"{folder}: also holds {names}, of no split; move that away or choose another --out")
+        raise OutputError(f"{folder}: also holds {names}, of no split; move that away or choose another `out`")
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether a file is what a killed process was writing."""
+    return path.name.startswith(".") and path.name.endswith(".part")
 
 
 @contextlib.contextmanager
@@ -212,7 +217,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
             _swap(place, folder)
     except OSError as error:
         reason = "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        raise OutputError(f"{folder}: cannot be written: {reason}; choose another --out") from error
+        raise OutputError(f"{folder}: cannot be written: {reason}; choose another `out`") from error
 
 
 def _open_to_readers(place: Path) -> None:

@@ -121,7 +121,7 @@ def prepare_splits(
     classes that lack boxes in one line), OutputError where the folder holds something else.
     """
     if not settings.seeds:
-        raise ConfigError("--seeds names no seed; write a list with ranges, such as 0-9")
+        raise ConfigError("`seeds` names no seed; write a list with ranges, such as 0-9")
     held_out = read_held_out(settings.held_out) if settings.held_out is not None else None
     dataset, left_out = _without_held_out(dataset, held_out)
     dataset, novel_set = with_novel_classes(_with_note_of_no_area(dataset), settings.novel)
@@ -221,7 +221,7 @@ def _without_held_out(dataset: AnnotatedDataset, held_out: HeldOut | None) -> tu
         return dataset, 0
     positions, chance = held_out.positions(dataset.images)
     if len(positions) == len(dataset.images):
-        raise DataError(f"{held_out.path}: holds out every training image; give --held-out the list of the test images")
+        raise DataError(f"{held_out.path}: holds out every training image; give `held_out` the list of the test images")
     entries = held_out.entries_among(dataset.images)
     notes = (
         *dataset.notes,
@@ -249,17 +249,17 @@ def _labels(only: str, vocabulary: ClassVocabulary) -> list[int]:
         if only == group and only not in vocabulary.names:
             labels: list[int] = vocabulary.labels(group).tolist()
             if not labels:
-                raise ConfigError(f"--only {only}: there is no {only} class among the {len(vocabulary)}")
+                raise ConfigError(f"`only={only}`: there is no {only} class among the {len(vocabulary)}")
             return labels
     names = [name.strip() for name in only.split(",") if name.strip()]
-    require_classes(names, vocabulary, option="--only")
+    require_classes(names, vocabulary, option="`only`")
     return [label for label, name in enumerate(vocabulary.names) if name in names]
 
 
 def _shot_counts(asked: Sequence[int] | None, rule: Rule) -> tuple[int, ...]:
     counts = LADDERS[rule] if asked is None else tuple(sorted(set(asked)))
     if not counts or counts[0] < 1:
-        raise ConfigError(f"--shots must be whole numbers of at least 1, got {','.join(map(str, counts)) or 'none'}")
+        raise ConfigError(f"`shots` must be whole numbers of at least 1, got {','.join(map(str, counts)) or 'none'}")
     return counts
 
 
@@ -285,8 +285,8 @@ def _drawable(
             possible.append(count)
     if not faults or (possible and settings.shots is None):
         return tuple(possible), tuple(f"left out: {fault}" for fault in faults)
-    way_out = [] if settings.at_least else ["let --at-least take more boxes where no images make exactly that many"]
-    way_out += ["ask for other --shots", "leave classes out with --only"]
+    way_out = [] if settings.at_least else ["let `at_least` take more boxes where no images make exactly that many"]
+    way_out += ["ask for other `shots`", "leave classes out with `only`"]
     raise DataError(f"cannot draw {'; '.join(faults[:3])}: {', or '.join(way_out)}")
 
 

@@ -24,7 +24,7 @@ MARK_TEXTS: Mapping[MarkKind, str] = {
     "published": "read from the published files",
     "outside-ladder": "not a shot count of the literature: drawn by risf's own rule, around the counts below it and "
     "within those above",
-    "cut": "one image has more boxes of the class than were needed; the others of it are left unlabelled (--at-least "
+    "cut": "one image has more boxes of the class than were needed; the others of it are left unlabelled (`at_least` "
     "takes them all)",
     "combination": "TFA's loop would not end in this class: images that make the counts were drawn by risf's own rule",
     "at-least": "more boxes than asked for, because no images make exactly this count",

@@ -31,7 +31,7 @@ def write_tfa_split(
     names = dataset.vocabulary.names
     unfit = [names[label] for label in labels if {"/", "\\", "\0"} & set(names[label])]
     if unfit:
-        raise DataError(f"class {unfit[0]!r} cannot be part of a file name, as layout tfa needs; use --layout risf")
+        raise DataError(f"class {unfit[0]!r} cannot be part of a file name, as `layout=tfa` needs; use `layout=risf`")
     render = _voc_renderer(dataset) if dataset.source.kind == "voc" else _coco_renderer(dataset, drawn)
     total = len(drawn) * len(labels) * len(shots)
     count = 0

@@ -174,16 +174,16 @@ def test_a_list_of_names_longer_than_any_file_name_is_a_list():
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        (" , ", "--novel names no class; give coco20, voc1, voc2, voc3, names with commas, or a file"),
-        ("dog,dog", "--novel names 'dog' twice; keep one"),
-        ("dgo", "--novel: 'dgo' not among the 3 classes (did you mean 'dog'?); published sets are coco20, voc1, voc2, "
+        (" , ", "`novel` names no class; give coco20, voc1, voc2, voc3, names with commas, or a file"),
+        ("dog,dog", "`novel` names 'dog' twice; keep one"),
+        ("dgo", "`novel`: 'dgo' not among the 3 classes (did you mean 'dog'?); published sets are coco20, voc1, voc2, "
             "voc3"),
-        ("coco20,dog", "--novel: 'coco20' is a published set, which cannot be mixed with names; give the set alone, or "
+        ("coco20,dog", "`novel`: 'coco20' is a published set, which cannot be mixed with names; give the set alone, or "
             "the names of all novel classes"),
-        ("dog,hrose,xyz", "--novel: 'hrose', 'xyz' not among the 3 classes (did you mean 'horse'?)"),
-        ("coco2", "--novel: 'coco2' not among the 3 classes (did you mean 'coco20' or 'voc2'?); published sets are "
+        ("dog,hrose,xyz", "`novel`: 'hrose', 'xyz' not among the 3 classes (did you mean 'horse'?)"),
+        ("coco2", "`novel`: 'coco2' not among the 3 classes (did you mean 'coco20' or 'voc2'?); published sets are "
             "coco20, voc1, voc2, voc3"),
-        ("splits/novel.txt", "--novel splits/novel.txt: there is no such file; check the path"),
+        ("splits/novel.txt", "`novel=splits/novel.txt`: there is no such file; check the path"),
     ],
 )  # fmt: skip
 def test_novel_classes_that_do_not_exist_are_named_with_the_nearest(choice, message):

@@ -201,7 +201,7 @@ def test_holding_out_every_image_is_refused(write_coco: WriteCoco, tmp_path: Pat
     path = write_coco(PETS)
     with pytest.raises(DataError) as caught:
         prepare(path, tmp_path / "s", held_out=path)
-    assert str(caught.value) == (f"{path}: holds out every training image; give --held-out the list of the test images")
+    assert str(caught.value) == (f"{path}: holds out every training image; give `held_out` the list of the test images")
 
 
 def test_shots_outside_the_ladder_are_nested_in_both_directions_and_marked(
@@ -324,8 +324,8 @@ def test_a_shot_count_that_is_impossible_ends_with_every_class_that_lacks_boxes(
         prepare(write_coco(PETS), tmp_path / "s", shots=(5, 10, 30))
     assert str(caught.value) == (
         "cannot draw 10 shots of 'cat' (8 boxes in 8 images); 30 shots of 'cat' (8 boxes in 8 images), "
-        "'dog' (18 boxes in 13 images): let --at-least take more boxes where no images make exactly that many, "
-        "or ask for other --shots, or leave classes out with --only"
+        "'dog' (18 boxes in 13 images): let `at_least` take more boxes where no images make exactly that many, "
+        "or ask for other `shots`, or leave classes out with `only`"
     )
     assert not (tmp_path / "s").exists()
 
@@ -337,7 +337,7 @@ def test_images_that_cannot_make_k_exactly_end_with_an_error_or_at_least_k(
     with pytest.raises(DataError) as caught:
         prepare(path, tmp_path / "s", shots=(5,))
     assert str(caught.value).startswith(
-        "cannot draw 5 shots of 'pair' (40 boxes in 20 images, which do not fit to make exactly 5): let --at-least"
+        "cannot draw 5 shots of 'pair' (40 boxes in 20 images, which do not fit to make exactly 5): let `at_least`"
     )
     shots = prepare(path, tmp_path / "s", shots=(1, 5), at_least=True).seeds[1]
     assert [len(shots.rows[count][0]) for count in (1, 5)] == [2, 6]
@@ -364,21 +364,36 @@ def test_classes_without_boxes_are_left_out_unless_they_were_named(write_coco: W
     assert prepared.manifest.notes == ("1 of 3 classes have no box and are left out: unicorn",)
     with pytest.raises(DataError) as caught:
         prepare(path, tmp_path / "t", novel="unicorn,cat")
-    assert (
-        str(caught.value) == "--novel: 'unicorn' has no box to draw in the training images; label some or leave it out"
-    )
+    assert "`novel`: 'unicorn' has no box to draw" in str(caught.value)
+
+
+def test_a_novel_set_that_nobody_named_is_not_blamed_on_them(write_coco: WriteCoco, tmp_path: Path) -> None:
+    names = [*COCO_NOVEL, *(f"class {number}" for number in range(60))]
+    categories = [{"id": place + 1, "name": name} for place, name in enumerate(names)]
+    boxes = {100 + number: [names[number % 3]] for number in range(6)}
+    path = write_coco(boxes)
+    content = json.loads(path.read_text())
+    ids = {row["id"]: row["name"] for row in content["categories"]}
+    for row in content["annotations"]:
+        row["category_id"] = names.index(ids[row["category_id"]]) + 1
+    path.write_text(json.dumps({**content, "categories": categories}))
+    with pytest.raises(DataError) as caught:
+        prepare(path, tmp_path / "s")
+    assert "are by default those of coco20" in str(caught.value)
+    assert "`novel=all` for all classes that have boxes" in str(caught.value)
+    assert prepare(path, tmp_path / "s", novel="all", shots=(1,)).manifest.vocabulary.names == tuple(names[:3])
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"novel": "cta"}, "--novel: 'cta' not among the 2 classes (did you mean 'cat'?); published sets are "
+        ({"novel": "cta"}, "`novel`: 'cta' not among the 2 classes (did you mean 'cat'?); published sets are "
                            "coco20, voc1, voc2, voc3"),
-        ({"novel": "cat,dog,cat"}, "--novel names 'cat' twice; keep one"),
-        ({"only": "dgo"}, "--only: 'dgo' not among the 2 classes (did you mean 'dog'?)"),
-        ({"only": "base"}, "--only base: there is no base class among the 2"),
-        ({"shots": (0, 1)}, "--shots must be whole numbers of at least 1, got 0,1"),
-        ({"seeds": ()}, "--seeds names no seed; write a list with ranges, such as 0-9"),
+        ({"novel": "cat,dog,cat"}, "`novel` names 'cat' twice; keep one"),
+        ({"only": "dgo"}, "`only`: 'dgo' not among the 2 classes (did you mean 'dog'?)"),
+        ({"only": "base"}, "`only=base`: there is no base class among the 2"),
+        ({"shots": (0, 1)}, "`shots` must be whole numbers of at least 1, got 0,1"),
+        ({"seeds": ()}, "`seeds` names no seed; write a list with ranges, such as 0-9"),
     ],
 )  # fmt: skip
 def test_settings_at_fault_are_named(write_coco: WriteCoco, tmp_path: Path, settings: dict, message: str) -> None:
@@ -395,7 +410,7 @@ def test_a_class_name_that_is_no_file_name_is_refused_in_tfas_layout_alone(
     with pytest.raises(DataError) as caught:
         prepare(path, tmp_path / "s", layouts=("tfa",))
     assert str(caught.value) == (
-        "class 'cup/mug' cannot be part of a file name, as layout tfa needs; use --layout risf"
+        "class 'cup/mug' cannot be part of a file name, as `layout=tfa` needs; use `layout=risf`"
     )
     assert list(tmp_path.iterdir()) == [path]  # nothing half-written stays
     assert prepare(path, tmp_path / "s").manifest.drawn_classes == ("cup/mug",)
@@ -454,8 +469,8 @@ class TestTheFolder:
         with pytest.raises(OutputError) as caught:
             prepare(path, folder, seeds=(0, 1))
         assert str(caught.value) == (
-            f"{folder}: holds another split (seeds 0-2, here 0,1, layout risf+tfa, here risf); choose another --out, "
-            "or replace it whole with --force"
+            f"{folder}: holds another split (seeds 0-2, here 0,1, layout risf+tfa, here risf); choose another `out`, "
+            "or replace it whole with `force`"
         )
         assert files_of(folder) == before
         prepare(path, folder, seeds=(0, 1), force=True)
@@ -479,8 +494,7 @@ class TestTheFolder:
             prepare(write_coco(PETS), tmp_path / "s", force=force)
         folder = tmp_path / "s"
         assert str(caught.value) == (
-            f"{folder}: holds files that no `risf prepare-splits` wrote (thesis.tex), which are never touched or "
-            "mixed; choose another --out"
+            f"{folder}: is not empty and was not created by `risf prepare-splits` (thesis.tex); choose another `out`"
         )
         assert (tmp_path / "s/thesis.tex").read_text() == "years of work"
 
@@ -500,7 +514,7 @@ class TestTheFolder:
             prepare(path, folder, seeds=(7,), force=True)
         if isinstance(error, OSError):
             assert str(caught.value) == (
-                f"{folder}: cannot be written: no space left on the disk; choose another --out"
+                f"{folder}: cannot be written: no space left on the disk; choose another `out`"
             )
         assert files_of(folder) == before
         assert sorted(entry.name for entry in tmp_path.iterdir()) == ["own.json", "s"]
@@ -512,8 +526,18 @@ class TestTheFolder:
         with pytest.raises(OutputError) as caught:
             prepare(path, folder, seeds=(5,), force=True)
         assert str(caught.value) == (
-            f"{folder}: also holds notes.txt, of no split; move that away or choose another --out"
+            f"{folder}: also holds notes.txt, of no split; move that away or choose another `out`"
         )
+
+    def test_what_a_killed_process_was_writing_is_not_a_strange_file(
+        self, write_coco: WriteCoco, tmp_path: Path
+    ) -> None:
+        path, folder = write_coco(PETS), tmp_path / "s"
+        prepare(path, folder)
+        before = files_of(folder)
+        (folder / ".preview-1-shots-seed-0.png.abc.part").touch()
+        prepare(path, folder)
+        assert files_of(folder) == before
 
     def test_the_working_folder_is_no_folder_of_its_own(
         self, write_coco: WriteCoco, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -523,7 +547,7 @@ class TestTheFolder:
         monkeypatch.chdir(tmp_path / "work")
         with pytest.raises(OutputError) as caught:
             prepare(path, Path())
-        assert str(caught.value) == "--out names the working folder; a split needs a folder of its own"
+        assert str(caught.value) == "`out` names the working folder; a split needs a folder of its own"
 
     def test_the_manifest_finds_its_source_after_the_tree_was_moved(
         self, write_coco: WriteCoco, tmp_path: Path
