@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +13,7 @@ from torch.nn import functional
 
 from risf_core.choices import CropRule, Precision
 from risf_core.devices import usable_cores
-from risf_core.encoder.crop_feed import cut_ahead
+from risf_core.encoder.batches import encode_in_batches
 from risf_core.encoder.crops import cut_crops, cut_released_crops
 from risf_core.encoder.key import encoder_key
 from risf_core.encoder.open_clip_model import (
@@ -92,19 +90,16 @@ class OpenClipEncoder:
 
         Memory stays bounded whatever the number of photos and of boxes in one. Raises ImageError for a bad photo.
         """
-        waiting: deque[_Gathered] = deque()  # photos whose embeddings are not complete, in order
-        running: tuple[torch.Tensor, list[_Share]] | None = None  # a GPU works on it while the next batch is laid out
-        for batch, shares in self._batches(images, waiting):
-            started = (self._forward(batch), shares)
-            if running is not None:
-                _hand_out(*running)
-            running = started
-            while waiting and waiting[0].complete:
-                yield waiting.popleft().joined()
-        if running is not None:
-            _hand_out(*running)
-        while waiting:
-            yield waiting.popleft().joined()
+        return encode_in_batches(
+            images,
+            cut=self._cut,
+            forward=self._forward,
+            dimension=int(self.source.model_config["embed_dim"]),
+            batch_size=self.batch_size,
+            workers=self.workers,
+            beside=self.device != "cpu",
+            photo_per_batch=self.compat_released,  # the authors' public code takes one image at a time
+        )
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The embedding of each text, (T, D), in float32, of unit length."""
@@ -116,43 +111,6 @@ class OpenClipEncoder:
                 parts.append(functional.normalize(self._model.encode_text(tokens), dim=-1).float().cpu())
         embeddings: NDArray[np.float32] = torch.cat(parts).numpy()
         return embeddings
-
-    def _batches(
-        self, images: Iterable[ImageCrops], waiting: deque[_Gathered]
-    ) -> Iterator[tuple[torch.Tensor, list[_Share]]]:
-        """Full batches of crops in order, each with the photos that it holds crops of."""
-        pieces: list[NDArray[Any]] = []
-        shares: list[_Share] = []
-        room = self.batch_size
-        fed = cut_ahead(
-            self._pieces(images, waiting),
-            lambda piece: self._cut(piece.job),
-            size=lambda piece: len(piece.job.boxes),
-            workers=self.workers,
-            batch_size=self.batch_size,
-            beside=self.device != "cpu",
-        )
-        for piece, crops in fed:
-            while len(crops):
-                pieces.append(crops[:room])
-                shares.append(_Share(piece.gathered, len(pieces[-1])))
-                crops = crops[room:]
-                room -= shares[-1].count
-                # the authors' public code takes one image at a time; ours fills batches across images
-                if room == 0 or (self.compat_released and piece.last and not len(crops)):
-                    yield torch.from_numpy(np.concatenate(pieces)), shares
-                    pieces, shares, room = [], [], self.batch_size
-        if pieces:
-            yield torch.from_numpy(np.concatenate(pieces)), shares
-
-    def _pieces(self, images: Iterable[ImageCrops], waiting: deque[_Gathered]) -> Iterator[_Piece]:
-        for image in images:
-            gathered = _Gathered(len(image.boxes), int(self.source.model_config["embed_dim"]))
-            waiting.append(gathered)
-            for start in range(0, len(image.boxes), self.batch_size):
-                boxes = image.boxes[start : start + self.batch_size]
-                last = start + len(boxes) == len(image.boxes)
-                yield _Piece(gathered, ImageCrops(image.photo, boxes), last)
 
     def _cut(self, job: ImageCrops) -> NDArray[Any]:
         image = decode_rgb(job.photo.path, job.photo.size)
@@ -198,45 +156,3 @@ class OpenClipEncoder:
     @cached_property
     def _tokenizer(self) -> Tokenizer:
         return build_tokenizer(self.source)
-
-
-@dataclass
-class _Gathered:
-    """The embeddings of one photo as they come in."""
-
-    expected: int
-    width: int
-    parts: list[NDArray[np.float32]] = field(default_factory=list)
-
-    @property
-    def complete(self) -> bool:
-        return sum(map(len, self.parts)) == self.expected
-
-    def joined(self) -> NDArray[np.float32]:
-        return np.concatenate(self.parts) if self.parts else np.empty((0, self.width), dtype=np.float32)
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Some boxes of one photo: as many as fit into a batch."""
-
-    gathered: _Gathered
-    job: ImageCrops
-    last: bool  # of its photo
-
-
-@dataclass(frozen=True)
-class _Share:
-    """How many crops of a batch are of one photo."""
-
-    gathered: _Gathered
-    count: int
-
-
-def _hand_out(embeddings: torch.Tensor, shares: Sequence[_Share]) -> None:
-    """Give each photo its rows of a batch's embeddings (n, D)."""
-    rows = embeddings.cpu().numpy()
-    start = 0
-    for share in shares:
-        share.gathered.parts.append(rows[start : start + share.count])
-        start += share.count
