@@ -10,7 +10,7 @@ import typer
 
 from risf_cli.options import Json, Quiet
 from risf_core.choices import CheckpointForm
-from risf_core.errors import ConfigError, listing
+from risf_core.errors import ConfigError
 
 
 def convert_checkpoint(
@@ -47,42 +47,14 @@ def convert_checkpoint(
     """
     from risf_cli.render import say
 
-    form = to or {".pth": "defrcn", ".safetensors": "safetensors"}.get(out.suffix)
+    suffixes: dict[str, CheckpointForm] = {".pth": "defrcn", ".safetensors": "safetensors"}
+    form = to or suffixes.get(out.suffix)
     if form is None:
         raise ConfigError(f"--out {out} does not show the form; pass --to defrcn, detectron2, msra, safetensors or run")
 
-    from risf_core.detector.checkpoint import read_checkpoint
-    from risf_core.detector.checkpoint_writing import RUN_WEIGHTS, write_checkpoint
-    from risf_core.detector.runs import RUN_FILE
-    from risf_core.outputs import check_not_read, check_writable
+    from risf_core.detector.conversion import convert_weights
 
-    targets = [out / RUN_WEIGHTS, out / RUN_FILE] if form == "run" else [out]
-    for target in targets:
-        check_writable(target)
-    checkpoint = read_checkpoint(source, allow_pickle=allow_pickle)
-    for target in targets:
-        check_not_read(target, [checkpoint.source, checkpoint.source.parent / RUN_FILE])
-    written = write_checkpoint(checkpoint, out, form=form)  # type: ignore[arg-type]  # one of the forms, checked above
-    summary = {
-        "source": {"path": str(checkpoint.source), "form": checkpoint.form},
-        "out": {"path": str(out), "form": form},
-        "architecture": checkpoint.architecture.name,
-        "classes": checkpoint.class_count,
-        "parameters": written.parameters,
-        "implied": list(checkpoint.implied),
-        "not_of_the_network": list(checkpoint.left_out),
-        "without_a_place": list(written.left_out),
-        "folded_norms": list(written.folded),
-    }
-    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False) if json_ else str(out))
-    if quiet:
-        return
-    say(f"{checkpoint.source} ({checkpoint.form}) -> {out} ({form}): {written.parameters} parameters")
-    for names, what in (
-        (checkpoint.implied, "not in the file, but meant by its form"),
-        (checkpoint.left_out, "in the file, but no parameter of the network"),
-        (written.left_out, f"without a place in the form {form}"),
-        (written.folded, "norms worked into scale and shift, equal but for rounding"),
-    ):
-        if names:
-            say(f"{what}: {len(names)}: {listing(names)}")
+    conversion = convert_weights(source, out, form=form, allow_pickle=allow_pickle)
+    typer.echo(json.dumps(conversion.to_json(), indent=2, ensure_ascii=False) if json_ else out)
+    for line in () if quiet else conversion.lines():
+        say(line)

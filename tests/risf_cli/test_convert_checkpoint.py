@@ -34,7 +34,7 @@ def test_the_suffix_names_the_form_and_the_talk_what_was_left_out(run, weights) 
     result = run(weights, "--out", "new/w.safetensors")
     assert result.exit_code == 0, result.output
     assert result.stdout == "new/w.safetensors\n"
-    assert "in the file, but no parameter of the network: 1: iteration" in result.stderr
+    assert "in the file, but not a parameter of the network: 1: iteration" in result.stderr
     before, after = read_checkpoint(weights), read_checkpoint(Path("new/w.safetensors"))
     assert before.state.keys() == after.state.keys()
     assert all(torch.equal(before.state[name], after.state[name]) for name in before.state)
