@@ -24,15 +24,13 @@ def _suggesting(*words: str) -> Callable[[str], list[str]]:
 
 Annotations = Annotated[
     Path | None,
-    typer.Option(
-        "--annotations", metavar="FILE", help="The ground truth: a COCO JSON, or a folder in Pascal VOC's form."
-    ),
+    typer.Option("--annotations", metavar="FILE", help="Ground truth: a COCO JSON or a Pascal VOC folder."),
 ]
 Novel = Annotated[
     str | None,
     typer.Option(
         metavar="SET",
-        help="The novel classes: coco20, voc1, voc2, voc3, names with commas, or a file with one name a line.",
+        help="Novel classes: coco20, voc1, voc2, voc3, names with commas, or a file with one name per line.",
         autocompletion=_suggesting("coco20", "voc1", "voc2", "voc3"),
     ),
 ]
@@ -40,40 +38,40 @@ Format = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The form of the detections: coco, ultralytics-txt, supervision-json, ... (default: recognised; all "
-        "names: docs/formats.md)",
+        help="Format of the detections: coco, ultralytics-txt, supervision-json, ... (default: recognised; "
+        "docs/formats.md has all names)",
     ),
 ]
 Boxes = Annotated[
     choices.BoxConvention | None,
     typer.Option(
         metavar="FORM",
-        help="How the detections state boxes: xywh, xyxy, xywh-relative, xyxy-relative. (default: as their form does)",
+        help="How boxes are written: xywh, xyxy, xywh-relative or xyxy-relative. (default: as their format does)",
     ),
 ]
 CategoryIds = Annotated[
     choices.CategoryConvention | None,
     typer.Option(
         metavar="FORM",
-        help="Match classes by id: dataset (the annotations' own), positions, positions-from-1. (default: by name, "
-        "then by id)",
+        help="What category ids are: dataset (those of the annotations), positions or positions-from-1. "
+        "(default: matched by name, then by id)",
     ),
 ]
 ImageIds = Annotated[
     choices.ImageIdConvention | None,
     typer.Option(
         metavar="FORM",
-        help="Match images by id: dataset (the annotations' own), text, file-names, stems, positions, "
-        "positions-from-1. (default: by file name, then by id)",
+        help="What image ids are: dataset (those of the annotations), text, file-names, stems, positions or "
+        "positions-from-1. (default: matched by file name, then by id)",
     ),
 ]
 Rename = Annotated[
     list[str] | None,
-    typer.Option(metavar="OLD=NEW", help="The annotations call the detections' class OLD NEW; repeatable."),
+    typer.Option(metavar="OLD=NEW", help="Class OLD of the detections is NEW in the annotations; repeatable."),
 ]
 OnUnmatched = Annotated[
     Literal["error", "drop"],
-    typer.Option(metavar="WAY", help="Rows of unknown images or classes: error, or drop (leave them out)."),
+    typer.Option(metavar="WAY", help="Rows of unknown images or classes: error or drop."),
 ]
 OnUnreadable = Annotated[
     choices.OnUnreadable,
@@ -84,7 +82,7 @@ OnUnreadable = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but warnings and errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors on stderr.")]
 
 
 def _option(name: str | None = None, /, *, help: str, metavar: str, panel: str, **more: Any) -> Any:
@@ -92,36 +90,35 @@ def _option(name: str | None = None, /, *, help: str, metavar: str, panel: str, 
     return typer.Option(*([name] if name else []), help=help, metavar=metavar, rich_help_panel=panel, **more)
 
 
-# What a command that runs an image-text encoder shares with the others that do.
+# Options of the commands that run an image-text encoder.
 _DATA, _ENCODER, _FORMULA, _RUN = "Photos and classes", "Encoder", "Formula", "Speed"
 
 Classes = Annotated[
-    Path | None, _option(help="Class names instead: one a line, or YAML with names:.", metavar="FILE", panel=_DATA)
+    Path | None,
+    _option(help="Class names, one per line or YAML `names:`; instead of --annotations.", metavar="FILE", panel=_DATA),
 ]
 FirstId = Annotated[
     int | None,
-    _option(
-        help="The category id of the first name of --classes. (default: 1)", metavar="0|1", panel=_DATA, min=0, max=1
-    ),
+    _option(help="Category id of the first name in --classes. (default: 1)", metavar="0|1", panel=_DATA, min=0, max=1),
 ]
 Images = Annotated[
     list[Path] | None,
-    _option(help="A folder of photos, with its subfolders; repeatable.", metavar="DIR", panel=_DATA),
+    _option(help="Folder of photos, searched with its subfolders; repeatable.", metavar="DIR", panel=_DATA),
 ]
 Clip = Annotated[
     str,
-    _option(help="A model of open_clip, hf-hub:ORG/REPO or local-dir:FOLDER.", metavar="NAME[:TAG]", panel=_ENCODER),
+    _option(help="An open_clip model, hf-hub:ORG/REPO or local-dir:FOLDER.", metavar="NAME[:TAG]", panel=_ENCODER),
 ]
 ClipWeights = Annotated[
-    Path | None, _option(help="Local weights of the model (safetensors, pt).", metavar="FILE", panel=_ENCODER)
+    Path | None, _option(help="Local weights for the model (safetensors or pt).", metavar="FILE", panel=_ENCODER)
 ]
 ClipConfig = Annotated[
-    Path | None, _option(help="The config of a model of your own, in open_clip's form.", metavar="JSON", panel=_ENCODER)
+    Path | None, _option(help="Config of a custom model, as open_clip writes it.", metavar="JSON", panel=_ENCODER)
 ]
 Crop = Annotated[
     choices.CropRule,
     _option(
-        help="squash: box to square; pad: longer side to square; context: 10 % more a side, then squash.",
+        help="squash: resize the box to a square; pad: pad it to a square; context: 10 % more per side, then squash.",
         metavar="RULE",
         panel=_ENCODER,
     ),
@@ -129,16 +126,16 @@ Crop = Annotated[
 Compat = Annotated[
     Literal["released"] | None,
     _option(
-        help="Crops as the authors' code makes them: BGR in 0..1 by RoIAlign, an image a batch, fp16 on a GPU.",
+        help="Make crops as the authors' code does: BGR in 0..1 by RoIAlign, one image per batch, fp16 on a GPU.",
         metavar="released",
         panel=_ENCODER,
     ),
 ]
-Alpha = Annotated[float, _option(help="The detector's share, 0..1.", metavar="A", panel=_FORMULA)]
+Alpha = Annotated[float, _option(help="Weight of the detector's score, 0..1.", metavar="A", panel=_FORMULA)]
 Fusion = Annotated[
     str,
     _option(
-        help="linear: a*s + (1-a)*q; geometric: s^a * q^(1-a); log-odds: mean of logits; or what risf tune wrote.",
+        help="linear: a*s + (1-a)*q; geometric: s^a * q^(1-a); log-odds: mean of logits; or a file of risf tune.",
         metavar="RULE|FILE",
         panel=_FORMULA,
     ),
@@ -146,7 +143,7 @@ Fusion = Annotated[
 EvidenceChoice = Annotated[
     choices.EvidenceKind | None,
     _option(
-        help="What speaks for a class: its name (text), its shots (support), or both. (default: text; both with "
+        help="Compare crops with the class name (text), example boxes (support), or both. (default: text; both with "
         "--support)",
         metavar="KIND",
         panel=_FORMULA,
@@ -155,37 +152,43 @@ EvidenceChoice = Annotated[
 Support = Annotated[
     Path | None,
     _option(
-        help="A few boxes of each class, a second voice beside its name: a split of prepare-splits, one seed's file, "
-        "a folder in TFA's layout, or COCO JSON.",
+        help="A few example boxes per class to compare crops with: a split of prepare-splits, one seed's file, a "
+        "folder in TFA's layout, or a COCO JSON.",
         metavar="SPLIT|FILE",
         panel=_DATA,
     ),
 ]
 SupportShots = Annotated[
     int | None,
-    _option("--shots", help="Boxes of each class of a split. (default: its most)", metavar="K", panel=_DATA, min=1),
+    _option(
+        "--shots", help="Boxes per class of the split. (default: its largest number)", metavar="K", panel=_DATA, min=1
+    ),
 ]
-SplitSeed = Annotated[int, _option("--split-seed", help="Which shots of a split.", metavar="S", panel=_DATA, min=0)]
-Temperature = Annotated[float, _option(help="The factor of the cosine in the softmax.", metavar="T", panel=_FORMULA)]
+SplitSeed = Annotated[
+    int, _option("--split-seed", help="Which draw of the shots, for a split.", metavar="S", panel=_DATA, min=0)
+]
+Temperature = Annotated[
+    float, _option(help="Factor of the cosine similarity in the softmax.", metavar="T", panel=_FORMULA)
+]
 Template = Annotated[
     list[str] | None,
     _option(
-        help="A prompt with {} for the name; given again, an ensemble. (default: a photo of {})",
+        help="Prompt with {} for the name; repeatable, prompts are averaged. (default: a photo of {})",
         metavar="TEXT",
         panel=_FORMULA,
     ),
 ]
 Background = Annotated[
-    str, _option(help="The background's name in the softmax; none leaves it out.", metavar="NAME", panel=_FORMULA)
+    str, _option(help="Name of the background in the softmax; none leaves it out.", metavar="NAME", panel=_FORMULA)
 ]
 Alias = Annotated[
     list[str] | None,
-    _option(help="What the prompt calls a class; repeatable.", metavar="NAME=TEXT", panel=_FORMULA),
+    _option(help="What prompts call a class; repeatable.", metavar="NAME=TEXT", panel=_FORMULA),
 ]
 RescoreClasses = Annotated[
     str,
     _option(
-        help="Whose rows are re-scored: all, novel, or names with commas.",
+        help="Classes to re-score: all, novel, or names with commas.",
         metavar="SET",
         panel=_FORMULA,
         autocompletion=_suggesting("all", "novel"),
@@ -193,25 +196,25 @@ RescoreClasses = Annotated[
 ]
 SoftmaxOver = Annotated[
     choices.SoftmaxOver,
-    _option(help="The names in the softmax: those of the re-scored classes, or all.", metavar="SET", panel=_FORMULA),
+    _option(help="Classes in the softmax: the re-scored ones, or all.", metavar="SET", panel=_FORMULA),
 ]
-MinScore = Annotated[float, _option(help="Rows above this score are re-scored ...", metavar="S", panel=_FORMULA)]
-MaxScore = Annotated[float, _option(help="... up to this one.", metavar="S", panel=_FORMULA)]
+MinScore = Annotated[float, _option(help="Re-score only rows above this score ...", metavar="S", panel=_FORMULA)]
+MaxScore = Annotated[float, _option(help="... and up to this one.", metavar="S", panel=_FORMULA)]
 BatchSize = Annotated[
     int | None,
-    _option(help="Crops a forward pass. (default: 256 on a GPU, 32 on a CPU)", metavar="N", panel=_RUN, min=1),
+    _option(help="Crops per forward pass. (default: 256 on a GPU, 32 on a CPU)", metavar="N", panel=_RUN, min=1),
 ]
 Cache = Annotated[
     str | None,
     _option(
-        help="Where embeddings are kept for the next run; none keeps none. (default: the user's cache folder)",
+        help="Embedding cache folder; none disables it. (default: the user's cache folder)",
         metavar="DIR|none",
         panel=_RUN,
     ),
 ]
 Workers = Annotated[
     int | None,
-    _option(help="Threads that decode and cut. (default: as many as cores, up to 8)", metavar="N", panel=_RUN, min=0),
+    _option(help="Threads that decode and crop. (default: one per core, up to 8)", metavar="N", panel=_RUN, min=0),
 ]
 Device = Annotated[
     str,
@@ -224,12 +227,12 @@ Device = Annotated[
 ]
 PrecisionChoice = Annotated[
     choices.PrecisionChoice,
-    _option(help="auto (what the hardware supports), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),
+    _option(help="auto (the hardware's best), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),
 ]
 
 
 def cache_folder(choice: str | None) -> Path | None:
-    """The folder that --cache means; None for no cache."""
+    """The folder of --cache; None for no cache."""
     if choice == "none":
         return None
     if choice is not None:
@@ -242,7 +245,7 @@ def cache_folder(choice: str | None) -> Path | None:
 def number_list(text: str, *, option: str, least: int) -> tuple[int, ...]:
     """The whole numbers of a list with ranges (0-4,7), in order and each once.
 
-    Raises ConfigError naming the option where it is none, a range is empty, or a number is below `least`.
+    Raises ConfigError naming the option where it is not a list, a range is empty, or a number is below `least`.
     """
     numbers: dict[int, None] = {}
     for part in str(text).strip("[]").split(","):  # brackets: a YAML list of risf.yaml
@@ -291,12 +294,12 @@ def check_stdout_free(out: str, *, json_: bool, what: str) -> None:
 
 
 def print_written(out: str, content: Any, *, json_: bool) -> None:
-    """On stdout what was written where, or the JSON about it; nothing where the result itself is there."""
+    """Print to stdout where the result was written, or the JSON; nothing where stdout holds the result itself."""
     if not is_stdout(out):
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False) if json_ else out)
 
 
 def typed_options(context: typer.Context) -> set[str]:
-    """The options that stand on the command line itself, and not in risf.yaml."""
+    """The options that are on the command line itself, not in risf.yaml."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}

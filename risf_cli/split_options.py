@@ -11,24 +11,24 @@ _DATA, _LOOK = "Data", "Looking"
 
 Coco = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", rich_help_panel=_DATA, help="COCO instances JSON; repeatable, the files are joined."),
+    typer.Option(metavar="FILE", rich_help_panel=_DATA, help="COCO instances JSON; repeatable, files are joined."),
 ]
 Voc = Annotated[
     Path | None,
     typer.Option(
         metavar="ROOT",
         rich_help_panel=_DATA,
-        help="The folder with VOC2007 and VOC2012, or one with Annotations and JPEGImages.",
+        help="Folder that holds VOC2007 and VOC2012, or Annotations and JPEGImages.",
     ),
 ]
-Yolo = Annotated[Path | None, typer.Option(metavar="YAML", rich_help_panel=_DATA, help="data.yaml of a YOLO data set.")]
+Yolo = Annotated[Path | None, typer.Option(metavar="YAML", rich_help_panel=_DATA, help="data.yaml of a YOLO dataset.")]
 PreviewShots = Annotated[
     int | None,
     typer.Option(
-        metavar="K", min=1, rich_help_panel=_LOOK, help="A contact sheet of the K shots of the first seed, as PNG."
+        metavar="K", min=1, rich_help_panel=_LOOK, help="Also write a contact sheet (PNG) of the first seed's K shots."
     ),
 ]
 PreviewImages = Annotated[
     list[Path] | None,
-    typer.Option(metavar="DIR", rich_help_panel=_LOOK, help="A folder of photos for --preview; repeatable."),
+    typer.Option(metavar="DIR", rich_help_panel=_LOOK, help="Folder of photos for --preview; repeatable."),
 ]

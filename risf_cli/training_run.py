@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risf_cli.metrics_tables import percent
 from risf_core.choices import Engine, PrecisionChoice
 from risf_core.errors import ConfigError
 
@@ -28,35 +27,35 @@ ConfigFile = Annotated[
         "--config",
         metavar="FILE",
         rich_help_panel=_RUN,
-        help="A config, or a published one by name. (default: coco's or voc's, as the split says)",
+        help="Config file, or the name of a published one. (default: that of coco or voc, by the split)",
     ),
 ]
 SetValues = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", rich_help_panel=_RUN, help="Another value of the config; repeatable."
+        "--set", metavar="SECTION.KEY=VALUE", rich_help_panel=_RUN, help="Override a value of the config; repeatable."
     ),
 ]
 SplitPath = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="A split of risf prepare-splits, or in TFA's layout."),
+    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="Split of risf prepare-splits, or in TFA's layout."),
 ]
 CocoFiles = Annotated[
     list[Path] | None,
     typer.Option(
-        metavar="FILE", rich_help_panel=_DATA, help="COCO JSON instead of a split: all its boxes are trained on."
+        metavar="FILE", rich_help_panel=_DATA, help="COCO JSON instead of a split; all its boxes are trained on."
     ),
 ]
 ImageFolders = Annotated[
     list[Path] | None,
-    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="A folder of photos; repeatable."),
+    typer.Option(metavar="DIR", rich_help_panel=_DATA, help="Folder of photos; repeatable."),
 ]
 HeldOut = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
         rich_help_panel=_DATA,
-        help="COCO JSON to evaluate on every solver.evaluate_every iterations. (default: the split's)",
+        help="COCO JSON to evaluate on, every solver.evaluate_every iterations. (default: that of the split)",
     ),
 ]
 TrainingDevice = Annotated[
@@ -77,7 +76,7 @@ TrainingEngine = Annotated[
         "--engine",
         metavar="NAME",
         rich_help_panel=_RUN,
-        help="torchvision, or detectron2 and its trainer where that is installed. (default: torchvision)",
+        help="torchvision, or detectron2 with its trainer if installed. (default: torchvision)",
     ),
 ]
 TrainingWorkers = Annotated[
@@ -86,7 +85,7 @@ TrainingWorkers = Annotated[
 ]
 Resume = Annotated[
     bool,
-    typer.Option("--resume", rich_help_panel=_RUN, help="Go on with the run in the folder, if there is one."),
+    typer.Option("--resume", rich_help_panel=_RUN, help="Continue the run in the folder, if there is one."),
 ]
 Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Replace the run in the folder.")]
 
@@ -144,5 +143,7 @@ def _progress_line(status: RunStatus) -> str:
 
 def _evaluation_line(iteration: int, figures: Mapping[str, float]) -> str:
     """The first figures of an evaluation, in percent."""
+    from risf_cli.metrics_tables import percent
+
     shown = [f"{name} {percent(figures[name])}" for name in _FIRST if name in figures]
     return f"iteration {iteration}, held-out images: {', '.join(shown)}"

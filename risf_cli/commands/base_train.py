@@ -37,16 +37,14 @@ def base_train(
         typer.Option(
             metavar="FILE|none",
             rich_help_panel="Data",
-            help="What training starts from: MSRA's R-101.pkl, any detector, or none for fresh weights. "
+            help="Weights to start from: MSRA's R-101.pkl, any detector, or none for random weights. "
             "(default: ImageNetPretrained/MSRA/R-101.pkl in the data folder)",
         ),
     ] = None,
     config: ConfigFile = None,
     set_: SetValues = None,
     seed: TrainingSeed = None,
-    out: Annotated[Path, typer.Option(metavar="DIR", rich_help_panel="Run", help="The run's folder.")] = Path(
-        "runs/base"
-    ),
+    out: Annotated[Path, typer.Option(metavar="DIR", rich_help_panel="Run", help="Run folder.")] = Path("runs/base"),
     resume: Resume = False,
     force: Force = False,
     engine: TrainingEngine = None,
@@ -58,11 +56,9 @@ def base_train(
 ) -> None:
     """Train a detector on the base classes (DeFRCN's first stage), from ImageNet weights.
 
-    The published batch of 16 is kept on any hardware by accumulation:
-    solver.images_per_step says how many images a process holds at once.
-    A smaller solver.batch scales learning rate and iterations; what is in
-    force is printed, and `risf config` shows it beforehand.
-    A stopped run continues with --resume, to the same weights.
+    The published batch of 16 is kept on any hardware by accumulating gradients; solver.images_per_step sets how many
+    images a process holds at once. A smaller solver.batch scales learning rate and iterations; the values used are
+    printed, and `risf config` shows them beforehand. --resume continues a stopped run and ends with the same weights.
     On several GPUs: torchrun --nproc-per-node 8 -m risf_cli base-train
 
     Examples:

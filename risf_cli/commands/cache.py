@@ -1,4 +1,4 @@
-"""`risf cache`: what the embedding cache holds, and clearing it."""
+"""`risf cache`: the embedding cache, shown and cleared."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ def cache(
     action: Annotated[
         Literal["info", "prune"],
         typer.Argument(
-            metavar="info|prune", help="info: what is there; prune: drop what was not used for long, or is too much."
+            metavar="info|prune", help="info: show what it holds; prune: drop unused embeddings, or all beyond a size."
         ),
     ] = "info",
     *,
     cache: Annotated[
-        str | None, typer.Option(metavar="DIR", help="The cache's folder. (default: the user's cache folder)")
+        str | None, typer.Option(metavar="DIR", help="Cache folder. (default: the user's cache folder)")
     ] = None,
     unused_days: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="prune: drop embeddings not used for N days; 0 drops all.")
     ] = None,
     max_size: Annotated[
         float | None,
-        typer.Option(metavar="MB", min=0, help="prune: drop the least recently used until N MB are left."),
+        typer.Option(metavar="MB", min=0, help="prune: drop the least recently used embeddings beyond N MB."),
     ] = None,
     json_: Json = False,
 ) -> None:
-    """What the embedding cache of `risf rescore` holds, and clearing it.
+    """Show what the embedding cache of `risf rescore` holds, and clear it.
 
     Examples:
 
@@ -66,7 +66,7 @@ def cache(
 
 
 def _short(key: str) -> str:
-    """The encoder's key in a readable line; keys of other encoders than open_clip's stand as they are."""
+    """The encoder's key in a readable line; keys of encoders other than open_clip's are left as they are."""
     try:
         parts = json.loads(key)
         rule = parts["preprocessing"]["crop"]

@@ -26,7 +26,7 @@ def check_split(
     context: typer.Context,
     split: Annotated[
         Path | None,
-        typer.Argument(metavar="SPLIT", help="The folder of a split: of risf prepare-splits, or in TFA's layout."),
+        typer.Argument(metavar="SPLIT", help="Folder of a split: of risf prepare-splits, or in TFA's layout."),
     ] = None,
     *,
     coco: Coco = None,
@@ -37,15 +37,15 @@ def check_split(
         typer.Option(
             metavar="FILE",
             rich_help_panel="Data",
-            help="The test images: a COCO JSON, or ids or file names. (default: those that the split names)",
+            help="Test images: a COCO JSON, or a list of ids or file names. (default: those that the split names)",
         ),
     ] = None,
     novel: Annotated[
         str | None,
-        typer.Option(metavar="SET", rich_help_panel="Data", help="The novel classes of a folder in TFA's layout."),
+        typer.Option(metavar="SET", rich_help_panel="Data", help="Novel classes, for a folder in TFA's layout."),
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="S[,S-S..]", help="The seeds to check, as a list with ranges. (default: all)")
+        str | None, typer.Option(metavar="S[,S-S..]", help="Seeds to check, a list with ranges. (default: all)")
     ] = None,
     preview: PreviewShots = None,
     images: PreviewImages = None,
@@ -54,8 +54,8 @@ def check_split(
 ) -> None:
     """Compare a split with the data it was drawn from, and print boxes and images per class.
 
-    The source is found by the split itself; --coco, --voc or --yolo name it where it has moved, or for a folder in
-    TFA's layout. Exit code 1 where the split is not sound.
+    The split names its source; pass --coco, --voc or --yolo if that has moved, or for a folder in TFA's layout. Exit
+    code 1 if the split is not sound.
 
     Examples:
 

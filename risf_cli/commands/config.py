@@ -19,24 +19,24 @@ def config(
         str | None,
         typer.Argument(
             metavar="FILE",
-            help="A config, or a published one by its name: coco/base, coco/fsod, coco/gfsod, voc/base, ... "
-            "Without it: the options' defaults in this folder.",
+            help="A config file, or the name of a published one: coco/base, coco/fsod, coco/gfsod, voc/base, ... "
+            "(default: show the options' defaults in this folder)",
         ),
     ] = None,
     *,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Another value, as training takes it; repeatable."),
+        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override a value, as for training; repeatable."),
     ] = None,
     shots: Annotated[
         int | None, typer.Option(metavar="K", min=1, help="Fill in the published schedule for K shots.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """The settings in force, and where each comes from.
+    """Show which settings are in force and where each comes from.
 
-    Of a config: its values over those of the file that it extends, over the defaults. All faults are shown at once.
-    Without a config: the options that risf.yaml or the published layout of this folder states for each command.
+    With a config: its values, over those of the file it extends, over the defaults; all errors are shown at once.
+    Without one: the options that risf.yaml or the published layout sets for each command in this folder.
 
     Examples:
 

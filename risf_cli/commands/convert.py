@@ -1,4 +1,4 @@
-"""`risf convert`: detections of any form in another form."""
+"""`risf convert`: detections from one format to another."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from risf_core.errors import ConfigError
 
 def convert(
     detections: Annotated[
-        str | None, typer.Argument(metavar="IN", help="Detections in any form (docs/formats.md); - is stdin.")
+        str | None, typer.Argument(metavar="IN", help="Detections in any format (docs/formats.md); - is stdin.")
     ] = None,
     out: Annotated[str | None, typer.Argument(metavar="OUT", help="A new file, a new folder, or - for stdout.")] = None,
     *,
     to: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The form to write: coco, ultralytics-txt, voc-txt, ...")
+        str | None, typer.Option(metavar="NAME", help="Format to write: coco, ultralytics-txt, voc-txt, ...")
     ] = None,
     annotations: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO JSON, Pascal VOC folder or data.yaml that names images and classes. (default: as IN names them)",
+            help="COCO JSON, Pascal VOC folder or data.yaml that names images and classes. (default: those in IN)",
         ),
     ] = None,
     classes: Classes = None,
@@ -52,7 +52,7 @@ def convert(
 ) -> None:
     """Convert detections from one tool's format to another's, and report what is lost.
 
-    docs/formats.md lists the forms, who writes them and what each keeps.
+    docs/formats.md lists the formats, which tools write them and what each keeps.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`risf convert-checkpoint`: weights from any form into any other."""
+"""`risf convert-checkpoint`: a detector's weights from one format to another."""
 
 from __future__ import annotations
 
@@ -26,18 +26,21 @@ def convert_checkpoint(
         CheckpointForm | None,
         typer.Option(
             metavar="FORM",
-            help="defrcn (.pth), detectron2 (.pkl), msra (.pkl: backbone and res5 alone), safetensors, or run (a "
-            "folder). (default: by the suffix .pth or .safetensors of --out)",
+            help="defrcn (.pth), detectron2 (.pkl), msra (.pkl: only backbone and res5), safetensors, or run (a "
+            "folder). (default: by the suffix of --out, .pth or .safetensors)",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(metavar="FILE|RUN", help="The file, or for --to run the folder, to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE|RUN", help="File to write, or folder for --to run.")],
     allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Let a checkpoint run code when it is opened. Only if you trust it.")
+        bool,
+        typer.Option(
+            "--allow-pickle", help="Allow a checkpoint to run code when it is opened; only for files you trust."
+        ),
     ] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn a checkpoint into another form, every number as it is; what has no place there is listed.
+    """Convert a checkpoint to another format with every number unchanged; what the format cannot hold is listed.
 
     Examples:
 

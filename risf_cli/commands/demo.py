@@ -28,7 +28,7 @@ def demo(
     ] = "0",
     full: Annotated[bool, typer.Option("--full", help="More photos and longer training.")] = False,
     shots: Annotated[
-        int | None, typer.Option(metavar="K", min=1, help="Boxes of each class to finetune on. (default: 5)")
+        int | None, typer.Option(metavar="K", min=1, help="Boxes per class to finetune on. (default: 5)")
     ] = None,
     photos: Annotated[
         int | None, typer.Option(metavar="N", min=8, help="Training photos. (default: 400; with --full 500)")

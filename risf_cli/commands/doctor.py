@@ -1,4 +1,4 @@
-"""`risf doctor`: what of this machine risf can use, each thing with a verdict."""
+"""`risf doctor`: a check of the installation and the hardware."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ def doctor(
     cache: Cache = None,
     json_: Json = False,
 ) -> None:
-    """What of this machine risf can use: versions, devices, precision, encoder, each with a verdict in one line.
+    """Check versions, devices, precision and encoder weights; one line for each.
 
-    A fault keeps something from working, and its line says how to fix it. Nothing is downloaded.
-    Loading the libraries, to see that they fit together, takes longest. Exit code 0 when risf is usable, 1 when there
-    is a fault.
+    A line marked "fault" says what does not work and how to fix it. Nothing is downloaded. Importing the libraries
+    takes most of the time. Exit code 0 if risf is usable, 1 if there is a fault.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`risf evaluate`: AP of detections against ground truth, several files side by side."""
+"""`risf evaluate`: AP of detections against ground truth, several files next to each other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def evaluate(
         list[str] | None,
         typer.Argument(
             metavar="DETECTIONS",
-            help="Detections in any form (docs/formats.md); - is stdin. The others are compared with the first.",
+            help="Detections in any format (docs/formats.md); - is stdin. The others are compared with the first.",
         ),
     ] = None,
     *,
@@ -44,14 +44,14 @@ def evaluate(
     novel: Novel = None,
     protocol: Annotated[
         Protocol,
-        typer.Option(metavar="NAME", help="coco, or voc: VOC2007's 11-point AP, boxes in pixels, difficult ignored."),
+        typer.Option(metavar="NAME", help="coco, or voc: VOC2007's 11-point AP, difficult boxes ignored."),
     ] = "coco",
     max_dets: Annotated[
         str | None,
         typer.Option(
             metavar="N[,N..]",
-            help="Detections of an image and class that count: one AR each, AP at the last. 300 is short for 1,10,300. "
-            "(default: 100; voc counts all)",
+            help="Detections per image and class that count: an AR for each number, AP at the last; 300 means "
+            "1,10,300. (default: 100; voc counts all)",
         ),
     ] = None,
     bootstrap: Annotated[
@@ -59,18 +59,20 @@ def evaluate(
         typer.Option(
             metavar="N",
             min=0,
-            help="95 % intervals from N resamples of the images, the same for all files; 0 leaves them out. "
-            "(default: 1000 where files are compared)",
+            help="95 % intervals from N resamples of the images, the same for all files; 0: none. "
+            "(default: 1000 if files are compared)",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the resamples.")] = 0,
     aggregate: Annotated[
         bool,
-        typer.Option("--aggregate", help="Take the files as runs of one setting (seeds): mean and 95 % interval."),
+        typer.Option(
+            "--aggregate", help="Treat the files as runs of one setting (seeds): print mean and 95 % interval."
+        ),
     ] = False,
     evaluator: Annotated[
         EvaluatorName,
-        typer.Option(metavar="NAME", help="The library that computes: ultrafast or pycocotools, with the same values."),
+        typer.Option(metavar="NAME", help="Library to use: ultrafast or pycocotools; both give the same values."),
     ] = "ultrafast",
     format: Format = None,
     boxes: Boxes = None,
@@ -83,14 +85,16 @@ def evaluate(
         bool, typer.Option("--all-metrics", help="Also print AP by size of box, and AR. (always in the JSON)")
     ] = False,
     json_: Json = False,
-    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the JSON to a file as well.")] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures of each class as CSV.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the JSON to a file.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the metrics of each class as CSV.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """AP of detections against ground truth by the COCO protocol, as pycocotools computes it, or by VOC's.
+    """Compute AP of detections against ground truth by COCO's protocol, exactly as pycocotools, or by VOC's.
 
-    Tables are in percent; JSON holds the values as they are, 0..1, and -1 where there is nothing to measure against.
-    With --novel, bAP, nAP and so on stand for the base and the novel classes alone.
+    Tables are in percent. JSON values are in 0..1, and -1 where there is nothing to measure against. With --novel, bAP
+    and nAP are AP of the base and of the novel classes alone.
 
     Examples:
 

@@ -36,13 +36,13 @@ def finetune(
             metavar="K",
             min=1,
             rich_help_panel="Data",
-            help="Boxes of each class, one of the split's counts; picks the published schedule. "
-            "(of --coco: as many as its rarest class has)",
+            help="Boxes per class, one of the split's numbers; sets the published schedule. "
+            "(default with --coco: the number of its rarest class)",
         ),
     ] = None,
     split_seed: Annotated[
         int | None,
-        typer.Option(metavar="S", min=0, rich_help_panel="Data", help="Which shots of the split. (default: 0)"),
+        typer.Option(metavar="S", min=0, rich_help_panel="Data", help="Which draw of the shots. (default: 0)"),
     ] = None,
     seed: TrainingSeed = None,
     generalised: Annotated[
@@ -50,7 +50,7 @@ def finetune(
         typer.Option(
             "--generalised",
             rich_help_panel="Data",
-            help="Train base and novel classes, and keep what the weights know of the base ones.",
+            help="Train base and novel classes, starting from what the weights know of the base classes.",
         ),
     ] = False,
     split: SplitPath = None,
@@ -63,7 +63,7 @@ def finetune(
         typer.Option(
             metavar="RUN|FILE",
             rich_help_panel="Data",
-            help="What training starts from: a run of base-train, a DeFRCN base, a COCO C4 detector, ImageNet. "
+            help="Weights to start from: a run of base-train, a DeFRCN base, a COCO C4 detector, or ImageNet. "
             "(default: runs/base)",
         ),
     ] = None,
@@ -80,7 +80,7 @@ def finetune(
         typer.Option(
             metavar="DIR",
             rich_help_panel="Run",
-            help="The run's folder. (default: runs/fsod; with --generalised runs/gfsod)",
+            help="Run folder. (default: runs/fsod; with --generalised runs/gfsod)",
         ),
     ] = None,
     resume: Resume = False,
@@ -94,11 +94,9 @@ def finetune(
 ) -> None:
     """Teach a detector new classes from a few boxes of each (DeFRCN's second stage, with RISF's loss BNRL).
 
-    The classification head is resized automatically: novel classes alone get
-    a fresh one; with --generalised the rows of the classes that the weights
-    know are kept by name. Iterations follow the published schedule,
-    interpolated for other shot counts; a smaller solver.batch scales learning
-    rate and iterations. --split-seed chooses the shots.
+    The classification head is resized automatically: a new one for novel classes alone; with --generalised the rows of
+    classes that the weights know are kept, by name. Iterations follow the published schedule, interpolated for other
+    shot counts; a smaller solver.batch scales learning rate and iterations. --split-seed chooses the shots.
 
     Examples:
 

@@ -33,7 +33,7 @@ def predict(
         Path | None,
         typer.Option(
             metavar="RUN|FILE",
-            help="A run folder, or a checkpoint: DeFRCN's .pth, detectron2's COCO C4 models, safetensors.",
+            help="Run folder or checkpoint: DeFRCN's .pth, detectron2's COCO C4 models, or safetensors.",
         ),
     ] = None,
     images: Images = None,
@@ -41,8 +41,8 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO JSON, or Pascal VOC folder, that lists the images and names the classes; boxes in it are never "
-            "read. none: every photo of --images.",
+            help="COCO JSON or Pascal VOC folder that lists images and classes; its boxes are not read. none: all photos "
+            "of --images.",
         ),
     ] = None,
     classes: Classes = None,
@@ -50,13 +50,11 @@ def predict(
     novel: Novel = None,
     group: Annotated[
         GroupChoice,
-        typer.Option(
-            metavar="GROUP", help="Which of the classes a bare checkpoint has: auto (as fits), all, base, novel."
-        ),
+        typer.Option(metavar="GROUP", help="Classes of a bare checkpoint: auto (by their number), all, base or novel."),
     ] = "auto",
-    out: Annotated[str, typer.Option(metavar="FILE", help="Where the detections go; - is stdout.")] = "detections.json",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Output file; - is stdout.")] = "detections.json",
     min_score: Annotated[
-        float, typer.Option(metavar="S", min=0, max=1, help="Detections above this score are written.")
+        float, typer.Option(metavar="S", min=0, max=1, help="Write detections above this score.")
     ] = 0.05,
     max_dets: Annotated[int, typer.Option(metavar="N", min=1, help="Keep at most N detections per image.")] = 100,
     short_side: Annotated[
@@ -64,36 +62,39 @@ def predict(
         typer.Option(
             metavar="PIXELS",
             min=16,
-            help="Photos are resized to this short side, the long one at most 5/3 of it. (default: as the weights say)",
+            help="Resize photos to this short side (long side at most 5/3 of it). (default: as the weights state)",
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images per forward pass (same size only).")] = 1,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that decode and resize.")] = 2,
     engine: Annotated[
         Engine,
-        typer.Option(metavar="NAME", help="torchvision, or detectron2 where that is installed: the same boxes."),
+        typer.Option(metavar="NAME", help="torchvision, or detectron2 if installed; both give the same boxes."),
     ] = "torchvision",
     device: Device = "auto",
     precision: Annotated[
         PrecisionChoice,
         typer.Option(
             metavar="NAME",
-            help="fp32 (the boxes of upstream's test), auto (the hardware's best), bf16 or fp16: in half precision "
-            "boxes and scores change a little.",
+            help="fp32 (tested to match upstream), auto (the hardware's best), bf16 or fp16; half precision changes "
+            "boxes and scores slightly.",
         ),
     ] = "fp32",
     on_unreadable: OnUnreadable = "error",
     allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Let a checkpoint run code when it is opened. Only if you trust it.")
+        bool,
+        typer.Option(
+            "--allow-pickle", help="Allow a checkpoint to run code when it is opened; only for files you trust."
+        ),
     ] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Find objects in photos with a DeFRCN detector; the result is ready for `risf rescore` and `risf evaluate`.
+    """Detect objects in photos with a DeFRCN detector; `risf rescore` and `risf evaluate` read the result.
 
-    Boxes are in each photo's own pixels, category ids are the dataset's. Without --annotations a photo's image_id is
-    its file name without suffix (a number where it is one). Under torchrun the photos are shared out and the result
-    merged: torchrun --nproc-per-node 4 -m risf_cli predict ...
+    Boxes are in pixels of each photo, category ids are the dataset's. Without --annotations a photo's image_id is its
+    file name without suffix (as a number, if it is one). On several GPUs photos are shared among the processes and the
+    results merged: torchrun --nproc-per-node 4 -m risf_cli predict ...
 
     Examples:
 

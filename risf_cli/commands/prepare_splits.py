@@ -23,7 +23,9 @@ def prepare_splits(
     data_root: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", rich_help_panel=_DATA, help="Where the literature's folders are, if no data is named."
+            metavar="DIR",
+            rich_help_panel=_DATA,
+            help="Folder with the published layout (coco, cocosplit, VOC2007 ...), if no data is named.",
         ),
     ] = Path("datasets"),
     held_out: Annotated[
@@ -31,7 +33,7 @@ def prepare_splits(
         typer.Option(
             metavar="FILE",
             rich_help_panel=_DATA,
-            help="Test images that must not be drawn or trained on: a COCO JSON, or ids or file names.",
+            help="Test images that must never be drawn or trained on: a COCO JSON, or a list of ids or file names.",
         ),
     ] = None,
     published: Annotated[
@@ -39,7 +41,7 @@ def prepare_splits(
         typer.Option(
             metavar="DIR",
             rich_help_panel=_DATA,
-            help="TFA's cocosplit or vocsplit, for the published seed 0; none draws it. (default: below --data-root)",
+            help="TFA's cocosplit or vocsplit, for the published seed 0; none: draw it. (default: below --data-root)",
         ),
     ] = None,
     novel: Annotated[
@@ -47,7 +49,7 @@ def prepare_splits(
         typer.Option(
             metavar="SET",
             rich_help_panel=_DRAW,
-            help="The novel classes: coco20, voc1, voc2, voc3, all, names with commas, or a file of names.",
+            help="Novel classes: coco20, voc1, voc2, voc3, all, names with commas, or a file with one name per line.",
         ),
     ] = None,
     shots: Annotated[
@@ -55,19 +57,19 @@ def prepare_splits(
         typer.Option(
             metavar="K[,K..]",
             rich_help_panel=_DRAW,
-            help="Boxes per class, any list. (default: 1,2,3,5,10,30; of VOC to 10; as far as every class has boxes)",
+            help="Boxes per class, any list. (default: 1,2,3,5,10,30; VOC up to 10; as far as every class has boxes)",
         ),
     ] = None,
     seeds: Annotated[
         str | None,
-        typer.Option(metavar="S[,S-S..]", rich_help_panel=_DRAW, help="Seeds, as a list with ranges. (default: 0-9)"),
+        typer.Option(metavar="S[,S-S..]", rich_help_panel=_DRAW, help="Seeds, a list with ranges. (default: 0-9)"),
     ] = None,
     only: Annotated[
         str,
         typer.Option(
             metavar="SET",
             rich_help_panel=_DRAW,
-            help="Whose shots are written: all, novel, base, or names; the draw is the same.",
+            help="Classes whose shots are written: all, novel, base, or names; the draw stays the same.",
         ),
     ] = "all",
     at_least: Annotated[
@@ -79,7 +81,7 @@ def prepare_splits(
         typer.Option(
             "--drop-images-with-novel",
             rich_help_panel=_DRAW,
-            help="No image with a novel object in the base set. (published: there, unlabelled)",
+            help="Keep images with a novel object out of the base set. (published: kept, without these labels)",
         ),
     ] = False,
     layout: Annotated[
@@ -89,24 +91,24 @@ def prepare_splits(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", rich_help_panel=_DRAW, help="The split's folder. (default: risfsplit/SET below --data-root)"
+            metavar="DIR",
+            rich_help_panel=_DRAW,
+            help="Folder for the split. (default: risfsplit/SET below --data-root)",
         ),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", rich_help_panel=_DRAW, help="Replace another split in that folder, whole.")
+        bool, typer.Option("--force", rich_help_panel=_DRAW, help="Replace the split that is in the folder.")
     ] = False,
     preview: PreviewShots = None,
     images: PreviewImages = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Few-shot splits: K labelled boxes of every class, the very ones that the field's own scripts draw.
+    """Draw few-shot splits: K labelled boxes per class, exactly those that the published scripts draw.
 
-    They are frozen in the split: every run and every process trains on the
-    same boxes. In a folder laid out as the literature lays it out
-    (datasets/cocosplit, datasets/VOC2007, VOC2012) no option is needed.
-    Without --novel the novel classes are coco20 for COCO's 80 classes, voc1
-    for VOC's 20, and all classes of other data.
+    The split stores them, so every run and every process trains on the same boxes. With the published layout
+    (datasets/cocosplit, datasets/VOC2007, VOC2012) no option is needed. Without --novel the novel classes are coco20
+    for COCO's 80 classes, voc1 for VOC's 20, and all classes of other data.
 
     Examples:
 

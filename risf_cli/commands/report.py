@@ -1,4 +1,4 @@
-"""`risf report`: one HTML page on what became of a file of detections."""
+"""`risf report`: one HTML page that compares two detections files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ from risf_core.errors import ConfigError
 def report(
     before: Annotated[
         str | None,
-        typer.Argument(metavar="BEFORE", help="Detections as they were, in any form (docs/formats.md); - is stdin."),
+        typer.Argument(
+            metavar="BEFORE", help="Detections before re-scoring, in any format (docs/formats.md); - is stdin."
+        ),
     ] = None,
     after: Annotated[
         str | None, typer.Argument(metavar="AFTER", help="The same detections re-scored, or others of the same images.")
@@ -39,15 +41,13 @@ def report(
     annotations: Annotations = None,
     images: Images = None,
     novel: Novel = None,
-    out: Annotated[str, typer.Option(metavar="FILE", help="Where the page goes; - is stdout.")] = "report.html",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Output file; - is stdout.")] = "report.html",
     pictures: Annotated[
-        int, typer.Option(metavar="N", min=0, max=100, help="Pictures of each kind: rises, falls, removed, lost ...")
+        int, typer.Option(metavar="N", min=0, max=100, help="Pictures of each kind: raised, lowered, removed, lost ...")
     ] = 8,
-    threshold: Annotated[
-        float, typer.Option(metavar="S", help="The score from which on a detection counts as kept.")
-    ] = 0.5,
+    threshold: Annotated[float, typer.Option(metavar="S", help="Detections from this score on count as kept.")] = 0.5,
     bootstrap: Annotated[
-        int, typer.Option(metavar="N", min=0, help="95 % intervals from N resamples of the images; 0 leaves them out.")
+        int, typer.Option(metavar="N", min=0, help="95 % intervals from N resamples of the images; 0: none.")
     ] = DEFAULT_BOOTSTRAP,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the resamples.")] = 0,
     format: Format = None,
@@ -59,12 +59,11 @@ def report(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """One HTML page on what re-scoring did: figures with intervals, classes, curves, calibration, pictures.
+    """Write an HTML page on what re-scoring did: metrics with intervals, classes, curves, calibration, pictures.
 
-    The page holds all it shows and loads nothing: send it, or open it offline. Each crop is shown with the encoder's
-    best names where AFTER keeps them (clip_names, which risf rescore writes).
-
-    AFTER need not come from risf rescore: any two files of detections of the same images can be compared.
+    The page is a single file that works offline. Each crop is shown with the encoder's top names if AFTER has them
+    (clip_names, written by risf rescore). AFTER need not come from risf rescore: any two detections files of the same
+    images can be compared.
 
     Examples:
 

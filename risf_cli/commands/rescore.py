@@ -69,7 +69,7 @@ def rescore(
     detections: Annotated[
         str,
         typer.Argument(
-            metavar="DETECTIONS", help="COCO detections: a results list, or a dataset dict with scores; - is stdin."
+            metavar="DETECTIONS", help="COCO detections: a results list or a dataset with scores; - is stdin."
         ),
     ],
     *,
@@ -77,7 +77,7 @@ def rescore(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO JSON, or Pascal VOC folder, that names images and classes; boxes in it are never read.",
+            help="COCO JSON or Pascal VOC folder that names images and classes; its boxes are not read.",
         ),
     ] = None,
     classes: Classes = None,
@@ -93,15 +93,14 @@ def rescore(
     on_unmatched: Annotated[
         OnUnmatched,
         typer.Option(
-            metavar="WAY", help="Rows of unknown images, categories or photos: error, keep (as they are) or drop."
+            metavar="WAY",
+            help="Rows of unknown images, categories or photos: error, keep (leave them as they are) or drop.",
         ),
     ] = "error",
     on_unreadable: OnUnreadable = "error",
-    out: Annotated[
-        str, typer.Option(metavar="FILE", help="Where the result goes, with a record beside it; - is stdout.")
-    ] = "-",
+    out: Annotated[str, typer.Option(metavar="FILE", help="Output file, with a record beside it; - is stdout.")] = "-",
     plain: Annotated[
-        bool, typer.Option("--plain", help="Leave out score_detector, score_clip and clip_names of re-scored rows.")
+        bool, typer.Option("--plain", help="Do not write score_detector, score_clip and clip_names.")
     ] = False,
     clip: Clip = DEFAULT_CLIP,
     clip_weights: ClipWeights = None,
@@ -127,11 +126,11 @@ def rescore(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Re-score saved detections with CLIP (CM-CLIP of RISF): better scores, the same boxes and classes.
+    """Re-score saved detections with CLIP (RISF's CM-CLIP): new scores, the same boxes and classes.
 
-    s' = alpha * s + (1 - alpha) * q, where q is the probability that CLIP gives the row's class for the box's crop.
-    Whether that helps your detector is for `risf evaluate before.json after.json` to say; `risf tune` fits the formula
-    to labelled images, and --fusion applies what it wrote.
+    The new score is alpha * s + (1 - alpha) * q, where q is CLIP's probability of the row's class for the box's crop.
+    `risf evaluate before.json after.json` measures whether it helps. `risf tune` fits the formula to labelled images;
+    --fusion applies the result.
 
     Examples:
 

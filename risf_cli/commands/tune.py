@@ -1,4 +1,4 @@
-"""`risf tune`: a fusion fitted to labelled images, and whether re-scoring helps at all."""
+"""`risf tune`: a fusion fitted to labelled images, and whether re-scoring helps."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def tune(
     detections: Annotated[
         str,
         typer.Argument(
-            metavar="DETECTIONS", help="COCO detections; those of images without labels are passed over. - is stdin."
+            metavar="DETECTIONS", help="COCO detections; those of unlabelled images are ignored. - is stdin."
         ),
     ],
     *,
@@ -72,16 +72,15 @@ def tune(
         typer.Option(
             "--annotations",
             metavar="FILE|SPLIT",
-            help="The labels: a COCO JSON, a folder in Pascal VOC's form, or a few-shot split (see --sparse).",
+            help="Labels: a COCO JSON, a Pascal VOC folder, or a few-shot split (see --sparse).",
         ),
     ] = None,
     sparse: Annotated[
         bool | None,
         typer.Option(
             "--sparse/--exhaustive",
-            help="Whether only some objects of the images are labelled: then only detections on labelled boxes are "
-            "judged, and the fit is pulled harder to the detector's order. (default: sparse where the labels are a "
-            "split)",
+            help="Sparse: only some objects of each image are labelled, so only detections on labelled boxes are "
+            "judged, and the fit is regularised more strongly. (default: sparse if the labels are a split)",
         ),
     ] = None,
     images: Images = None,
@@ -97,7 +96,7 @@ def tune(
         typer.Option(metavar="WAY", help="Rows of unknown categories, or without a photo: error or drop."),
     ] = "error",
     on_unreadable: OnUnreadable = "error",
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where the fusion goes.")] = Path("fusion.json"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Output file for the fusion.")] = Path("fusion.json"),
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the folds and the resamples.")] = 0,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Resamples of the images for the intervals; 0: none.")
@@ -124,11 +123,11 @@ def tune(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fit re-scoring to labelled images, so that it helps where it can and else leaves the detector in peace.
+    """Fit the fusion to labelled images; keep the detector's scores where CLIP does not help.
 
-    A logistic regression of "is this detection right" on the detector's score and the encoder's evidence, pulled
-    towards the detector's own order: little data means little change. The table comes from cross-validation over the
-    images, never from those that were fitted to. `risf rescore --fusion FILE` applies what is written.
+    A logistic regression predicts whether a detection is right from the detector's score and CLIP's evidence,
+    regularised towards the detector's own ranking: with little data it changes little. The table comes from
+    cross-validation over the images, never from images that were fitted to. `risf rescore --fusion FILE` applies it.
 
     Examples:
 
@@ -224,7 +223,7 @@ def _print_table(tuned: Tuned) -> None:
     title = f"cross-validation over {tuned.labels['images']} images, {validation.folds} folds, differences ± 95 %"
     print_table(columns, [rows], title=title)
     if any(method.intervals for method in validation.methods):
-        typer.echo("* the interval of the difference is without 0")
+        typer.echo("* the interval of the difference does not contain 0")
 
 
 def _weights(tuned: Tuned) -> Iterator[str]:
@@ -234,7 +233,7 @@ def _weights(tuned: Tuned) -> Iterator[str]:
         yield f"fitted: log-odds of the score x {tuned.fusion.fused.slope:.2f}, {weights}"
     left_out = [_left_out(admission) for admission in tuned.admissions if not admission.admitted]
     if left_out:
-        yield f"not let in, for want of certain gain on held-out images (nats an image ± 95 %): {', '.join(left_out)}"
+        yield f"not used, no clear gain on held-out images (nats/image ± 95 %): {', '.join(left_out)}"
 
 
 def _left_out(admission: Admission) -> str:

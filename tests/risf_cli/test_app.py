@@ -333,7 +333,8 @@ def test_defaults_reach_a_real_command(call):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["rescore", "d.json"], "risf rescore needs --images; pass it, or write `images: ...` into risf.yaml"),
+        (["rescore", "d.json"], "--images is missing: name the folder of the photos, or write `images: ...` into "
+            "risf.yaml"),
         (["evaluate", "d.json"], "risf evaluate needs --annotations; pass it, or write `annotations: ...` into "
             "risf.yaml of the working folder"),
     ],
