@@ -41,8 +41,8 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO JSON or Pascal VOC folder that lists images and classes; its boxes are not read. none: all photos "
-            "of --images.",
+            help="COCO JSON or Pascal VOC folder that lists images and classes; its boxes are not read. none: all "
+            "photos of --images.",
         ),
     ] = None,
     classes: Classes = None,
