@@ -99,7 +99,7 @@ def _train(
             on_note(
                 f"{solver.iterations} iterations at learning rate {solver.learning_rate:g} are meant for batches of "
                 f"{PUBLISHED_BATCH}: {schedule.iterations} at {schedule.learning_rate:g} for batches of {solver.batch} "
-                "(`solver.scale_schedule=false` takes them as they stand)"
+                "(`solver.scale_schedule=false` takes them as they are)"
             )
         on_note(
             f"batch {solver.batch} = {processes.count} process(es) x {group_size} images x {accumulation} portions; "
@@ -149,7 +149,7 @@ def _held_out(config: ConfigInForce, data: TrainingData) -> HeldOutSet | None:
 
 
 def _inputs(config: Config, data: TrainingData, held_out: HeldOutSet | None) -> dict[str, str]:
-    """What the run stands on -> its SHA-256."""
+    """What the run reads -> its SHA-256."""
     inputs = dict(data.inputs)
     if held_out is not None:
         inputs["held_out"] = held_out.sha256

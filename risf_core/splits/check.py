@@ -45,7 +45,7 @@ class CheckReport:
     preview: Path | None = None  # the contact sheet
 
     def lines(self) -> Iterator[str]:
-        """What there is to know about the split, a line each."""
+        """What there is to know about the split, one line per fact."""
         if self.preview is not None:
             yield f"contact sheet: {self.preview}"
         yield from (f"note: {note}" for note in self.notes)

@@ -17,7 +17,7 @@ from risf_core.splits.classes import VOC_SETS
 
 COCO_TRAINING = "cocosplit/datasplit/trainvalno5k.json"
 COCO_TEST = "cocosplit/datasplit/5k.json"
-PUBLISHED = {"coco": "cocosplit", "voc": "vocsplit"}  # where TFA's splits lie, seed 0 in the root
+PUBLISHED = {"coco": "cocosplit", "voc": "vocsplit"}  # where TFA's splits are, seed 0 in the root
 VOC_FOLDERS = ("VOC2007", "VOC2012")
 
 
@@ -44,7 +44,7 @@ class SourceFiles:
     paths: tuple[Path, ...]
     held_out: Path | None = None
     published: Path | None = None
-    image_folders: tuple[Path, ...] = ()  # as far as the data's form tells
+    image_folders: tuple[Path, ...] = ()  # if the data's form says
 
 
 def find_source(data: DataChoice, *, novel: str | None = None) -> SourceFiles:

@@ -14,11 +14,11 @@ from risf_core.splits.pools import ClassPool, PoolPair, freeze_lists, own_genera
 from risf_core.splits.sampling import (
     COCO_LADDER,
     VOC_LADDER,
-    Climb,
-    climb_in_steps,
-    climb_whole_images,
-    exact_climb,
-    generous_climb,
+    DrawnImages,
+    draw_at_least,
+    draw_exactly,
+    draw_in_steps,
+    draw_whole_images,
 )
 from risf_core.splits.split import ClassShots, Mark, MarkKind, Rows, SeedShots
 
@@ -45,8 +45,8 @@ def draw_seed(
     a class of few images, the boxes hang together with which counts are asked for.
 
     Args:
-        distinct: no box stands twice. TFA's draw for VOC repeats boxes where it takes an image twice; that is kept for
-            the published sets alone.
+        distinct: no box is drawn twice. TFA's draw for VOC repeats boxes where it takes an image twice; that is kept
+            for the published sets alone.
         published: label -> shots that were published for this seed; they replace what is drawn. Given, even
             empty, the shots that are drawn are marked as not the published ones.
     """
@@ -92,7 +92,7 @@ def fill_between(
 
     K shots are the boxes of the next lower count of the ladder and the first more of a fixed random order of the
     images that the next higher count adds (above the highest: of all images left), image by image. So K shots
-    contain all lower counts and lie within all higher ones, whichever are asked for; at most one image is cut.
+    contain all lower counts and are within all higher ones, whichever are asked for; at most one image is cut.
     """
     rows, listed, marks = dict(ladder.rows), dict(ladder.listed_images), dict(ladder.marks)
     for count in sorted(set(shots).difference(LADDERS[rule])):
@@ -159,39 +159,39 @@ def _with_published(drawn: ClassShots, published: ClassShots | None) -> ClassSho
 def _draw_coco_class(
     pool: PoolPair, *, generator: Random, seed: int, shots: Sequence[int], at_least: bool
 ) -> ClassShots:
-    """The ladder of a class as TFA draws it; what that cannot give is drawn by rules of our own."""
+    """The ladder of a class as TFA draws it; what that cannot give is drawn by rules of risf."""
     everything, usable = pool.everything, pool.usable
-    drawn = _whole_images(everything, climb_whole_images(everything.counts, ladder=COCO_LADDER, generator=generator))
+    drawn = _whole_images(everything, draw_whole_images(everything.counts, ladder=COCO_LADDER, generator=generator))
     if usable.box_count < everything.box_count and not all(
         np.isin(rows, usable.all_rows).all() for rows in drawn.rows.values()
     ):
         own = own_generator(seed, usable.name, "usable boxes")
-        again = climb_whole_images(usable.counts, ladder=COCO_LADDER, generator=own)
+        again = draw_whole_images(usable.counts, ladder=COCO_LADDER, generator=own)
         drawn = _whole_images(usable, again, marks=("no-area",))
     wanted = [count for count in COCO_LADDER if count in shots and count <= usable.box_count]
     if all(count in drawn.rows for count in wanted):
         return drawn
     own = own_generator(seed, usable.name, f"combination {wanted}")
-    found = exact_climb(usable.counts, ladder=wanted, generator=own)
+    found = draw_exactly(usable.counts, ladder=wanted, generator=own)
     if found is None and at_least:
-        found = generous_climb(usable.counts, ladder=wanted, generator=own)
+        found = draw_at_least(usable.counts, ladder=wanted, generator=own)
     return drawn if found is None else _whole_images(usable, found, marks=("combination",))
 
 
-def _whole_images(pool: ClassPool, climb: Climb, *, marks: tuple[MarkKind, ...] = ()) -> ClassShots:
-    rows = {shots: pool.rows_of(climb.taken[:end]) for shots, end in climb.ends.items()}
+def _whole_images(pool: ClassPool, images: DrawnImages, *, marks: tuple[MarkKind, ...] = ()) -> ClassShots:
+    rows = {shots: pool.rows_of(images.taken[:end]) for shots, end in images.ends.items()}
     of_count: dict[int, tuple[MarkKind, ...]] = {}
-    for shots in climb.ends:
+    for shots in images.ends:
         more: tuple[MarkKind, ...] = ("at-least",) if len(rows[shots]) > shots else ()
-        few: tuple[MarkKind, ...] = ("few-images",) if shots in climb.few_images else ()
+        few: tuple[MarkKind, ...] = ("few-images",) if shots in images.few_images else ()
         of_count[shots] = (*marks, *more, *few)
-    return ClassShots(rows, {k: pool.images[list(climb.taken[:end])] for k, end in climb.ends.items()}, of_count)
+    return ClassShots(rows, {k: pool.images[list(images.taken[:end])] for k, end in images.ends.items()}, of_count)
 
 
 def _draw_voc_class(pool: PoolPair, *, generator: Random, seed: int, distinct: bool) -> ClassShots:
-    climb = climb_in_steps(pool.everything.counts, ladder=VOC_LADDER, generator=generator)
-    images = pool.everything.images[list(climb.taken)]
-    lists = {shots: images[:end] for shots, end in climb.ends.items()}
+    drawn = draw_in_steps(pool.everything.counts, ladder=VOC_LADDER, generator=generator)
+    images = pool.everything.images[list(drawn.taken)]
+    lists = {shots: images[:end] for shots, end in drawn.ends.items()}
     return freeze_lists(lists, pool.usable, seed=seed, fill=True, distinct=distinct)
 
 

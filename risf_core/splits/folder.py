@@ -67,7 +67,7 @@ class SplitFolder:
 
     @property
     def image_folders(self) -> tuple[Path, ...]:
-        """Where the images of its data are, as far as the data's form tells: COCO's does not."""
+        """Where the images of its data are, if the data's form says: COCO's does not."""
         if self.manifest is None or self.kind == "coco":
             return ()
         source = self.manifest.source_paths[0]

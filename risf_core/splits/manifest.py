@@ -38,7 +38,7 @@ class HeldOutFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a folder of splits holds; two manifests that agree in everything but `files` stand for the same split."""
+    """What a folder of splits holds; two manifests that agree in everything but `files` describe the same split."""
 
     benchmark: Benchmark
     novel_set: str
@@ -122,7 +122,7 @@ def write_manifest(folder: Path, manifest: Manifest, *, at: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder that `risf prepare-splits` wrote. Raises DataError where it is none."""
+    """The manifest of a folder that `risf prepare-splits` wrote. Raises DataError where it is not one."""
     path = folder / MANIFEST_NAME
     content: Any = read_table_file(path, form=FORMAT)
     try:
@@ -168,7 +168,7 @@ def _resolved(stated: str, folder: Path) -> Path:
 
 
 def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None:
-    """Raises OutputError where `folder` holds another split (unless `force`) or anything that is no split of risf."""
+    """Raises OutputError where `folder` holds another split (unless `force`) or anything that risf did not write."""
     if folder.resolve() == Path.cwd():
         raise OutputError("`out` names the working folder; a split needs a folder of its own")
     if folder.exists() and not folder.is_dir():
@@ -197,7 +197,7 @@ def refuse_other_split(folder: Path, manifest: Manifest, *, force: bool) -> None
     strangers = [path for path in present if path not in own and not path.name.startswith(PREFIX)]
     if strangers:
         names = listing([path.relative_to(folder).as_posix() for path in strangers], most=2)
-        raise OutputError(f"{folder}: also holds {names}, of no split; move that away or choose another `out`")
+        raise OutputError(f"{folder}: also holds {names}, not of this split; move that away or choose another `out`")
 
 
 def _is_unfinished(path: Path) -> bool:

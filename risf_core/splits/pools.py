@@ -1,4 +1,4 @@
-"""The images and boxes that the shots of one class are drawn from, and the boxes that lists of images stand for."""
+"""The images and boxes that the shots of one class are drawn from, and the boxes that lists of images mean."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ def _pool(name: str, rows: NDArray[np.int64], image_positions: NDArray[np.int64]
 def freeze_lists(
     lists: Mapping[int, Rows], pool: ClassPool, *, seed: int, fill: bool, distinct: bool = False
 ) -> ClassShots:
-    """The boxes that lists of images stand for: shots -> positions of images, as TFA's VOC files hold them.
+    """The boxes that lists of images mean: shots -> positions of images, as TFA's VOC files hold them.
 
     The ancestors draw K boxes of the listed images anew in every process. Here they are drawn once: where a list
     begins with the next shorter one, that one's boxes stay and the rest come from the images it adds, by a stream
     that depends on the seed, the class and the count alone. Where these hold too few boxes, the rest comes from the
-    other listed images; in a list that names an image twice boxes may then stand twice (unless `distinct`, which
+    other listed images; in a list that names an image twice boxes may then be there twice (unless `distinct`, which
     reads every image of a list once); and with `fill` at last from any image of the class. Counts for which there are
     too few boxes are missing.
     """
@@ -137,7 +137,7 @@ def freeze_lists(
 
 
 def repeated_mark(rows: Rows) -> tuple[MarkKind, ...]:
-    """The mark of boxes of which one stands twice."""
+    """The mark of boxes of which one is there twice."""
     return ("repeated",) if len(np.unique(rows)) < len(rows) else ()
 
 

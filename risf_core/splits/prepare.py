@@ -66,7 +66,7 @@ class PreparedSplits:
     preview: Path | None = None  # the contact sheet
 
     def lines(self) -> Iterator[str]:
-        """What was drawn and what there is to know about it, a line each."""
+        """What was drawn and what there is to know about it, one line per fact."""
         manifest, base = self.manifest, self.base
         if self.preview is not None:
             yield f"contact sheet: {self.preview}"

@@ -34,7 +34,7 @@ def prepare_split_folder(
         data: what is read; the held-out list and the published seed 0 that are beside it in the published layout are
             used unless `settings` name others. ``Path("none")`` for `settings.published` draws seed 0.
         out: the folder; default `default_split_folder`.
-        preview: with its own folders of photos and those that the data's form tells.
+        preview: with its own folders of photos and those that the data's form states.
         talk: is called with a line before the data is read.
 
     Raises what `find_source` and `prepare_splits` raise.

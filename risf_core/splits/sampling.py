@@ -16,7 +16,7 @@ VOC_LADDER: tuple[int, ...] = (1, 2, 3, 5, 10)
 
 
 @dataclass(frozen=True)
-class Climb:
+class DrawnImages:
     """The images drawn for a class, as places in its pool."""
 
     taken: tuple[int, ...]  # in the order drawn
@@ -24,7 +24,7 @@ class Climb:
     few_images: frozenset[int] = frozenset()  # shots for which TFA's script would want more images than there are
 
 
-def climb_whole_images(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> Climb:
+def draw_whole_images(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> DrawnImages:
     """Images whose boxes make exactly each count of the ladder, each count keeping the images of the one below (COCO).
 
     At each count: as many images as shots are sampled; one that is taken or whose boxes do not all fit is passed
@@ -61,14 +61,14 @@ def climb_whole_images(counts: Sequence[int], *, ladder: Sequence[int], generato
             left[counts[place]] += 1
             total -= counts[place]
         del taken[before:]
-    return Climb(tuple(taken), ends, frozenset(few_images))
+    return DrawnImages(tuple(taken), ends, frozenset(few_images))
 
 
-def climb_in_steps(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> Climb:
+def draw_in_steps(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> DrawnImages:
     """Images that hold at least as many boxes as each step of the ladder adds (VOC).
 
     At each step as many images as shots are added are sampled and taken one by one until their boxes reach that
-    number. Images of earlier steps may be drawn again: then they stand twice.
+    number. Images of earlier steps may be drawn again: then they are in the list twice.
     """
     taken: list[int] = []
     ends: dict[int, int] = {}
@@ -84,7 +84,7 @@ def climb_in_steps(counts: Sequence[int], *, ladder: Sequence[int], generator: R
             if boxes >= step:
                 break
         ends[shots] = len(taken)
-    return Climb(tuple(taken), ends, few_images=frozenset(few_images))
+    return DrawnImages(tuple(taken), ends, few_images=frozenset(few_images))
 
 
 def can_make(left: Mapping[int, int], need: int) -> bool:
@@ -101,7 +101,7 @@ def can_make(left: Mapping[int, int], need: int) -> bool:
 MOST_TRIES = 2_000  # ways that are looked at before a ladder counts as impossible
 
 
-def exact_climb(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> Climb | None:
+def draw_exactly(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> DrawnImages | None:
     """Images whose boxes make exactly every count of the ladder, each keeping those below; None where there are none.
 
     Unlike TFA's draw it looks ahead: what it takes for a low count leaves what the higher ones need.
@@ -109,7 +109,7 @@ def exact_climb(counts: Sequence[int], *, ladder: Sequence[int], generator: Rand
     steps = [shots - below for shots, below in zip(ladder, (0, *ladder), strict=False)]
     tries = iter(range(MOST_TRIES))
 
-    def climb(level: int, left: Counter[int]) -> list[Counter[int]] | None:
+    def fill(level: int, left: Counter[int]) -> list[Counter[int]] | None:
         if level == len(steps):
             return []
         if not all(can_make(left, sum(steps[level:end])) for end in range(level + 1, len(steps) + 1)):
@@ -117,12 +117,12 @@ def exact_climb(counts: Sequence[int], *, ladder: Sequence[int], generator: Rand
         for part in _parts(steps[level], left, generator):
             if next(tries, None) is None:
                 return None
-            rest = climb(level + 1, left - part)
+            rest = fill(level + 1, left - part)
             if rest is not None:
                 return [part, *rest]
         return None
 
-    found = climb(0, Counter(count for count in counts if count))
+    found = fill(0, Counter(count for count in counts if count))
     if found is None:
         return None
     places: dict[int, list[int]] = {}
@@ -135,10 +135,10 @@ def exact_climb(counts: Sequence[int], *, ladder: Sequence[int], generator: Rand
         generator.shuffle(group)
         taken += group
         ends[shots] = len(taken)
-    return Climb(tuple(taken), ends)
+    return DrawnImages(tuple(taken), ends)
 
 
-def generous_climb(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> Climb:
+def draw_at_least(counts: Sequence[int], *, ladder: Sequence[int], generator: Random) -> DrawnImages:
     """Images whose boxes make at least every count, each keeping those below and adding as few too many as can be.
 
     Counts for which there are too few boxes are missing.
@@ -155,7 +155,7 @@ def generous_climb(counts: Sequence[int], *, ladder: Sequence[int], generator: R
             taken += [free[place] for place in found]
             total = sum(counts[place] for place in taken)
         ends[shots] = len(taken)
-    return Climb(tuple(taken), ends)
+    return DrawnImages(tuple(taken), ends)
 
 
 def smallest_sum(counts: Sequence[int], need: int, generator: Random) -> list[int] | None:

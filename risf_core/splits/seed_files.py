@@ -60,7 +60,7 @@ def base_to_json(base: AnnotatedDataset) -> dict[str, Any]:
 
 
 def read_seed_file(path: Path) -> SeedShots:
-    """The frozen boxes of a seed's file. Raises DataError where it is none."""
+    """The frozen boxes of a seed's file. Raises DataError where it is not one."""
     content = read_table_file(path, form=SEED_FORMAT)
     boxes = _dataset(content, path)
     nothing: list[int] = []
@@ -87,7 +87,7 @@ def is_seed_file(path: Path) -> bool:
 
 
 def read_base_file(path: Path) -> AnnotatedDataset:
-    """The base set of a split. Raises DataError where the file is none."""
+    """The base set of a split. Raises DataError where the file is not one."""
     return _dataset(read_table_file(path, form=BASE_FORMAT), path)
 
 
@@ -95,7 +95,7 @@ def read_table_file(path: Path, *, form: str) -> Content:
     """The JSON of a split's file, checked for what it says it is."""
     content = read_json(path, what=f"{form} file")
     if not isinstance(content, dict) or content.get("format") != form:
-        raise DataError(f"{path}: is no {form!r} file; name a folder or file that `risf prepare-splits` wrote")
+        raise DataError(f"{path}: is not a {form!r} file; name what `risf prepare-splits` wrote")
     if content.get("version") != VERSION:
         raise DataError(
             f"{path}: has version {content.get('version')!r}, this risf reads {VERSION}; draw the split again"

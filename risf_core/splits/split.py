@@ -30,9 +30,9 @@ MARK_TEXTS: Mapping[MarkKind, str] = {
     "at-least": "more boxes than asked for, because no images make exactly this count",
     "no-area": "TFA's draw holds a box of no area: drawn again by risf's own rule without such boxes",
     "few-images": "fewer images than TFA's script needs: drawn from all there are",
-    "repeated": "the list names an image twice, so one of its boxes stands twice, as published",
+    "repeated": "the list names an image twice, so one of its boxes is there twice, as published",
     "filled": "the listed images hold too few boxes that can be trained on: the rest is drawn from the class's others",
-    "once": "TFA's draw takes an image twice and has no further box in it: every box stands once, the rest is drawn "
+    "once": "TFA's draw takes an image twice and has no further box in it: every box is taken once, the rest is drawn "
     "from the class's others",
 }
 

@@ -29,7 +29,7 @@ Classes = tuple[ClassVocabulary, str]  # a vocabulary and the name of its novel 
 
 
 def tfa_files(folder: Path, seed: int) -> tuple[str, Files]:
-    """The form ("coco", "voc" or "" where there are none) and the files of a seed; seed 0 may lie in the root."""
+    """The form ("coco", "voc" or "" where there are none) and the files of a seed; seed 0 may be in the root."""
     for place in (folder / f"seed{seed}", *([folder] if seed == 0 else [])):
         names = sorted(os.listdir(place)) if place.is_dir() else []
         for form, pattern in (("coco", _COCO_NAME), ("voc", _VOC_NAME)):
@@ -80,7 +80,7 @@ def stems_of_list(path: Path) -> list[str]:
 
 
 def freeze_voc_files(files: Files, dataset: AnnotatedDataset, *, seed: int) -> dict[int, ClassShots]:
-    """Label -> the frozen boxes that a seed's lists stand for. Raises DataError where a listed image is unknown."""
+    """Label -> the frozen boxes that a seed's lists mean. Raises DataError where a listed image is unknown."""
     position_of = {info.image_id: position for position, info in enumerate(dataset.images)}
     pools = class_pools(dataset)
     frozen = {}

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The records of a run, the classes that its weights may be of, and what it stands on."""
+    """The records of a run, the classes that its weights may be of, and digests of what was read."""
 
     records: RecordSet
     whole: ClassVocabulary  # of the split: base and novel; of COCO files: also the classes without a box

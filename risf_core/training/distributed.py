@@ -37,7 +37,7 @@ def with_shared_gradients(model: Detector, processes: Processes, device: torch.d
     """The model in DistributedDataParallel, or itself where there is one process."""
     if processes.count == 1:
         return model
-    # without any gradient into res4 its parameters have none, which DDP must be told to look for
+    # without any gradient into res4 its parameters have none, which DDP has to look for
     cut_off = model.rpn_gradient_scale == 0 and model.rcnn_gradient_scale == 0
     no_buffers: dict[str, Any] = {_buffers_option(): False}  # Any: torch's keywords. They are frozen norms
     return DistributedDataParallel(

@@ -34,7 +34,7 @@ class Example:
 def make_example(record: ImageRecord, data: DataConfig, *, place: int, generator: np.random.Generator) -> Example:
     """The example of a record: short side drawn from `data.short_sides`, mirrored as often as `data.flip` says.
 
-    Boxes are clipped to the image; those that lie outside of it are dropped. Raises ImageError as `decode_rgb` does.
+    Boxes are clipped to the image; those outside of it are dropped. Raises ImageError as `decode_rgb` does.
     """
     short_side = data.short_sides[int(generator.integers(len(data.short_sides)))]
     mirrored = generator.random() < data.flip

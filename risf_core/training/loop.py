@@ -1,4 +1,4 @@
-"""The training loop: step by step from where a run stands to its end."""
+"""The training loop: step by step from where a run is to its end."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ TENSORBOARD_NAME = "tensorboard"
 
 
 class MetricsLog:
-    """Appends to a run's metrics; what lies beyond the iteration that a run resumes at is cut off first."""
+    """Appends to a run's metrics; what is beyond the iteration that a run resumes at is cut off first."""
 
     def __init__(self, folder: Path, *, iteration: int) -> None:
         self._path = folder / METRICS_NAME

@@ -124,6 +124,6 @@ def _plan(choice: TrainingChoice, stage: str, out: Path | None) -> TrainingPlan:
 
 
 def published_config_name(split: SplitFolder | None, novel: str | None, stage: str) -> str:
-    """The published config of a stage: voc's for Pascal VOC, else coco's; without a split the novel set tells."""
+    """The published config of a stage: voc's for Pascal VOC, else coco's; without a split the novel set decides."""
     is_voc = novel in VOC_SETS if split is None else split.is_pascal_voc
     return f"{'voc' if is_voc else 'coco'}/{stage}"

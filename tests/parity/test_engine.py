@@ -276,7 +276,7 @@ def test_the_decoupled_layers_refuse_heads_of_several_feature_maps() -> None:
     from risf_core.errors import ConfigError
 
     pyramid = SimpleNamespace(proposal_generator=SimpleNamespace(in_features=["p2", "p3"]), roi_heads=None)
-    with pytest.raises(ConfigError, match=r"takes the features p2, p3; DeFRCN's layers stand before heads of one"):
+    with pytest.raises(ConfigError, match=r"takes the features p2, p3; DeFRCN's layers are before heads of one"):
         decouple(pyramid, rcnn_gradient_scale=0.01)
 
 

@@ -29,7 +29,7 @@ def decouple(model: GeneralizedRCNN, *, rcnn_gradient_scale: float, rpn_gradient
         if len(features) != 1:
             raise ConfigError(
                 f"{type(branch).__name__} takes the features {', '.join(features)}; "
-                "DeFRCN's layers stand before heads of one feature map (detectron2's C4 models)"
+                "DeFRCN's layers are before heads of one feature map (detectron2's C4 models)"
             )
         affine = Affine(model.backbone.output_shape()[features[0]].channels).to(model.device)
         model.add_module(name, affine)

@@ -71,7 +71,7 @@ class DecoupledRCNN(GeneralizedRCNN):  # type: ignore[misc]  # detectron2 has no
 
     @property
     def class_count(self) -> int:
-        """How many classes it tells apart, background not counted."""
+        """How many classes it distinguishes, background not counted."""
         return self.roi_heads.num_classes  # type: ignore[no-any-return]
 
     def forward(

@@ -526,7 +526,7 @@ class TestTheFolder:
         with pytest.raises(OutputError) as caught:
             prepare(path, folder, seeds=(5,), force=True)
         assert str(caught.value) == (
-            f"{folder}: also holds notes.txt, of no split; move that away or choose another `out`"
+            f"{folder}: also holds notes.txt, not of this split; move that away or choose another `out`"
         )
 
     def test_what_a_killed_process_was_writing_is_not_a_strange_file(

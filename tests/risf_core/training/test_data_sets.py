@@ -14,7 +14,9 @@ from risf_core.datasets import read_coco_dataset
 from risf_core.engines.train import train
 from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, prepare_splits
+from risf_core.splits.manifest import Manifest, read_manifest
 from risf_core.training.data_sets import read_training_data
+from risf_core.training.plan import TrainingChoice, plan_finetuning
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 from tests.risf_core.training.test_resume import Stop, stop_at
@@ -57,6 +59,21 @@ def swap_shots(split: Path) -> None:
     """Other boxes under the same names: those of one shot under the name of two."""
     shutil.copy(split / "seed0/full_box_1shot_red triangle_trainval.json",
                 split / "seed0/full_box_2shot_red triangle_trainval.json")  # fmt: skip
+
+
+def test_a_training_opens_its_split_once(tfa_coco: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counting(folder: Path) -> Manifest:
+        read.append(folder)
+        return read_manifest(folder)
+
+    monkeypatch.setattr("risf_core.splits.folder.read_manifest", counting)
+    choice = TrainingChoice(split=tfa_coco.split, images=tfa_coco.images, shots=2, weights=Path("base.pth"))
+    plan = plan_finetuning(choice)
+    data = read_training_data(plan.config.values.data, plan.split)
+    assert len(data.records) == 4
+    assert read == [tfa_coco.split]
 
 
 @pytest.mark.parametrize("with_manifest", [True, False])

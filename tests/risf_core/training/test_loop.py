@@ -174,7 +174,7 @@ def test_a_schedule_that_is_scaled_to_the_batch_says_so(small, tmp_path: Path) -
     )
     assert (
         "1 iterations at learning rate 0.02 are meant for batches of 16: 8 at 0.0025 for batches of 2 "
-        "(`solver.scale_schedule=false` takes them as they stand)"
+        "(`solver.scale_schedule=false` takes them as they are)"
     ) in said
     said.clear()
     train(small("solver.iterations=1", "solver.steps=[]"), tmp_path / "as-stated", on_note=said.append)

@@ -65,7 +65,10 @@ def test_seeds_and_folders_that_are_not_there_are_named(tfa_only: Path, tmp_path
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"format": "other"}, "is no 'risf split seed' file; name a folder or file that `risf prepare-splits` wrote"),
+        (
+            {"format": "other"},
+            "is not a 'risf split seed' file; name a folder or file that `risf prepare-splits` wrote",
+        ),
         ({"format": "risf split seed", "version": 99}, "has version 99, this risf reads 1; draw the split again"),
         ({"format": "risf split seed", "version": 1}, "is damaged (KeyError: 'images'); draw the split again"),
     ],
