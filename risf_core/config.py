@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias, get_type_hints
 
 from risf_core.choices import Engine, LossPreset, PrecisionChoice, RecordForm, Setting
 from risf_core.config_values import ValueFault, read_value
-from risf_core.errors import ConfigError, did_you_mean
-from risf_core.files import read_text
+from risf_core.documents import parse_yaml, read_yaml
+from risf_core.errors import ConfigError, DataError, did_you_mean
 
 Value: TypeAlias = Any  # a YAML value, until its field's type has read it
 
@@ -220,12 +220,7 @@ def _shown_path(path: Path) -> str:
 
 
 def _read_yaml(path: Path) -> dict[str, Value]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_text(path, what="config"))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date and is none
-        raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path, what="config", fault=ConfigError)
     if not isinstance(content, dict | None):
         raise ConfigError(f"{path}: holds {type(content).__name__}, not sections of keys and values")
     return content or {}
@@ -265,11 +260,9 @@ def _override(text: str, faults: list[str]) -> dict[str, Value]:
 
 
 def _yaml_value(text: str) -> Value:
-    import yaml
-
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none
+        return parse_yaml(text, source="--set")
+    except DataError:
         return text
 
 

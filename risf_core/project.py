@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from risf_core.documents import parse_yaml
 from risf_core.errors import ConfigError, did_you_mean
 from risf_core.files import SETTINGS_FILE, read_text
 
@@ -70,7 +71,6 @@ class Project:
 
     folder: Path
     settings: Mapping[str, Value] = field(default_factory=dict)  # by option name: clip_weights, never clip-weights
-    faults: Sequence[str] = ()  # what is wrong with risf.yaml whatever the command
 
     def defaults(
         self, command: str, options: Mapping[str, Reader], *, commands: Sequence[str], given: Collection[str] = ()
@@ -85,7 +85,7 @@ class Project:
         Raises ConfigError, all faults at once, where risf.yaml has a key or a value that is of no use.
         """
         sections = [_option(name) for name in commands]
-        faults = [*self.faults, *self._unknown_keys(command, options, sections)]
+        faults = [*self._unknown_keys(command, options, sections)]
         section = self.settings.get(_option(command))
         found = {name: value for name, value in self._layout(command).items() if name in options}
         for prefix, level in (("", self.settings), (f"[{command}] ", section if isinstance(section, dict) else {})):
@@ -172,33 +172,13 @@ def load_project(folder: Path | None = None) -> Project:
     path = folder / SETTINGS_FILE
     if not os.path.isfile(path):
         return Project(folder)
-    import yaml
-
-    try:
-        text = read_text(path, what="settings file")
-        content = yaml.safe_load(text)
-        faults = tuple(_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader)))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{SETTINGS_FILE}: is not valid YAML: {' '.join(str(error).split())}") from None
+    content = parse_yaml(read_text(path, what="settings file"), source=SETTINGS_FILE, fault=ConfigError)
     if content is None:
         return Project(folder)
     if not isinstance(content, dict):
         raise ConfigError(f"{SETTINGS_FILE}: holds {type(content).__name__}, not keys and values")
     settings = {_option(key): _with_option_keys(value) for key, value in content.items()}
-    return Project(folder, settings, faults)
-
-
-def _repeated_keys(node: Any) -> Iterator[str]:
-    """A fault for each key that stands twice in a mapping (YAML itself silently takes the last). Any: PyYAML's node."""
-    if getattr(node, "id", None) != "mapping":
-        return
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        name, line = _option(key.value), key.start_mark.line + 1
-        if name in seen:
-            yield f"key {key.value!r} stands twice (lines {seen[name]} and {line}); keep one"
-        seen[name] = line
-        yield from _repeated_keys(value)
+    return Project(folder, settings)
 
 
 def _with_option_keys(value: Value) -> Value:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import Group
+from risf_core.documents import parse_yaml
 from risf_core.errors import ConfigError, DataError, did_you_mean, listing
 from risf_core.files import read_text
 
@@ -179,12 +180,7 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
 
 
 def _names_of_yaml(path: Path, text: str) -> tuple[list[str], tuple[int, ...] | None]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
+    content = parse_yaml(text, source=path)
     names = content.get("names") if isinstance(content, dict) else content
     ids = None
     if isinstance(names, dict):

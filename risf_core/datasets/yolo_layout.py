@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from risf_core.datasets.index import check_categories
+from risf_core.documents import read_yaml
 from risf_core.errors import DataError, listing
 from risf_core.files import read_text
 from risf_core.photos import iter_photos
@@ -60,12 +61,7 @@ def read_yolo_layout(path: Path) -> YoloLayout:
 
 
 def _read_settings(file: Path) -> dict[str, Any]:  # Any: YAML
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_text(file, what="data.yaml"))
-    except yaml.YAMLError as error:
-        raise DataError(f"{file}: is not valid YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(file, what="data.yaml")
     if not isinstance(content, dict):
         raise DataError(f"{file}: holds {type(content).__name__}, not keys and values; train: and names: are needed")
     return content

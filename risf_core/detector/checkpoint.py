@@ -205,6 +205,7 @@ def _description(stated: Any, path: Path) -> RunDescription | None:
     if stated is None:
         return None
     try:
-        return description_of_json(json.loads(stated) if isinstance(stated, str) else stated, path)
-    except json.JSONDecodeError:
+        content = json.loads(stated) if isinstance(stated, str) else stated
+    except (ValueError, RecursionError):
         raise CheckpointError(f"{path}: its {METADATA_KEY!r} note is not JSON; write the file again") from None
+    return description_of_json(content, path)

@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from risf_core.detector.architecture import Architecture, InputSettings
+from risf_core.detector.architecture import Architecture
+from risf_core.documents import typed
 from risf_core.errors import CheckpointError, RisfError, listing
 from risf_core.files import read_json, write_json
 from risf_core.vocabulary import ClassVocabulary
 
 RUN_FILE = "run.json"
 RUN_WEIGHTS_PREFIX = "model_"
-# What `--weights RUN` takes, in this order
+_MOST_BLOCKS = 1000  # ten times those of any ResNet
+# What `weights=RUN` takes, in this order
 WEIGHT_NAMES = ("model_final.pth", "model_final.safetensors", "model_best.pth", "model_best.safetensors")
 
 
@@ -60,34 +62,39 @@ def read_run(folder: Path) -> RunDescription:
     """What the weights of a run folder are of. Raises CheckpointError where the folder is none."""
     path = folder / RUN_FILE
     if not path.is_file():
-        raise CheckpointError(f"{folder}: is no run folder (it has no {RUN_FILE}); name a run or a file of weights")
+        raise CheckpointError(f"{folder}: is not a run folder (it has no {RUN_FILE}); name a run or a file of weights")
     return description_of_json(read_json(path, what="run description"), path)
+
+
+@dataclass(frozen=True)
+class _Classes:
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    novel: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Stated:
+    architecture: Architecture
+    classes: _Classes | None = None
 
 
 def description_of_json(content: Any, source: Path) -> RunDescription:
     """The description that `to_json` wrote. Raises CheckpointError naming `source` where it is another."""
+    stated = typed(content, _Stated, source=source, way_out="was it edited?", fault=CheckpointError)
+    unknown = set(content["architecture"]) - {field.name for field in fields(Architecture)}
+    if unknown:
+        raise CheckpointError(
+            f"{source}: its architecture has {listing(sorted(unknown))}, which this version of risf does not know; "
+            "update risf"
+        )
+    if sum(stated.architecture.block_counts) > _MOST_BLOCKS:
+        raise CheckpointError(f"{source}: its architecture has too many blocks; was it edited?")
+    classes = stated.classes
+    if classes is None:
+        return RunDescription(stated.architecture, None)
     try:
-        stated = dict(content["architecture"])
-        unknown = set(stated) - {field.name for field in fields(Architecture)}
-        if unknown:
-            raise CheckpointError(
-                f"{source}: its architecture has {listing(sorted(unknown))}, which this version of risf does not know; "
-                "update risf"
-            )
-        stated["inputs"] = InputSettings(**_with_tuples(stated["inputs"]))
-        architecture = Architecture(**_with_tuples(stated))
-        classes = content.get("classes")
-        vocabulary = None
-        if classes is not None:
-            vocabulary = ClassVocabulary(
-                tuple(classes["names"]), tuple(classes["category_ids"]), frozenset(classes["novel"])
-            )
-    except RisfError:
-        raise
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{source}: does not describe a run of risf ({error!r}); was it edited?") from None
-    return RunDescription(architecture, vocabulary)
-
-
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        vocabulary = ClassVocabulary(classes.names, classes.category_ids, frozenset(classes.novel))
+    except RisfError as error:
+        raise CheckpointError(f"{source}: {error}") from None
+    return RunDescription(stated.architecture, vocabulary)

@@ -41,10 +41,10 @@ def preprocessing_of(source: EncoderSource, crop: str) -> Preprocessing:
     stated = {**vars(open_clip.transform.PreprocessCfg()), **source.preprocess}
     side = source.model_config["vision_cfg"].get("image_size", 224)
     if not isinstance(side, int):
-        height, width = side
-        if height != width:
-            raise EncoderError(f"{source.name} wants crops of {width}x{height}; only square inputs are supported")
-        side = int(height)
+        if len(set(side)) != 1:
+            shown = "x".join(map(str, reversed(side)))
+            raise EncoderError(f"{source.name} wants crops of {shown}; only square inputs are supported")
+        side = int(side[0])
     if stated["interpolation"] not in ("bicubic", "bilinear"):
         raise EncoderError(f"{source.name} wants {stated['interpolation']!r} interpolation, not bicubic or bilinear")
     return Preprocessing(side, tuple(stated["mean"]), tuple(stated["std"]), stated["interpolation"], crop)
@@ -54,8 +54,10 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
     """The model with its weights, in float32 on the CPU. Raises EncoderError where the weights do not fit."""
     try:
         model = create_untrained(_open_clip_name(source))
-    except (TypeError, RuntimeError, KeyError) as error:
-        raise EncoderError(f"{source.name} cannot be built by open_clip: {error}") from error
+    except (  # what a config of other values than open_clip has in mind ends in
+        TypeError, RuntimeError, LookupError, ValueError, AttributeError, AssertionError, ArithmeticError, MemoryError,
+    ) as error:  # fmt: skip
+        raise EncoderError(f"{source.name} cannot be built by open_clip: {_first_line(error)}") from error
     misfit = f"{source.weights}: these weights are not of the model {source.name}"
     try:
         if is_torchscript(source.weights):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import urllib.error
 import urllib.request
@@ -10,15 +9,21 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from risf_core.choices import DEFAULT_CLIP
-from risf_core.errors import EncoderError, did_you_mean, listing
+from risf_core.documents import typed
+from risf_core.errors import EncoderError, RisfError, did_you_mean, listing
 from risf_core.files import read_json
 from risf_core.unpickling import fault_of_text
 
 _WEIGHT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _CONFIG_NAME = "open_clip_config.json"
+_Positive = Annotated[float, Meta(gt=0)]
+_Count = Annotated[int, Meta(ge=1, le=20_000)]
+_Layers = Annotated[int, Meta(ge=1, le=1000)]
 _PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -135,19 +140,49 @@ def _preprocess_of(name: str, tags: Sequence[str]) -> dict[str, Any]:
     return forms[0] if forms else {}
 
 
+@dataclass(frozen=True)
+class _VisionConfig:
+    # lists, not tuples: msgspec 0.22 crashes on a bounded number or a tuple of a fixed length
+    image_size: _Count | list[_Count] = 224  # pixels
+    layers: _Layers | list[_Layers] = 12
+    width: _Count = 768
+
+
+@dataclass(frozen=True)
+class _TextConfig:
+    context_length: _Count = 77  # tokens
+    vocab_size: Annotated[int, Meta(ge=1, le=10_000_000)] = 49408
+    width: _Count = 512
+    layers: _Layers = 12
+    hf_tokenizer_name: str | None = None
+
+
+@dataclass(frozen=True)
+class _ModelConfig:
+    """What is read of a model's config here; open_clip reads the rest."""
+
+    embed_dim: _Count
+    vision_cfg: _VisionConfig
+    text_cfg: _TextConfig
+
+
+@dataclass(frozen=True)
+class _PreprocessConfig:
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
+    interpolation: str = ""
+    resize_mode: str = ""
+
+
 def _parts_of_config(content: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A model's config and preprocessing, from either form that open_clip writes."""
-    preprocess = {}
-    if isinstance(content, dict) and isinstance(content.get("model_cfg"), dict):
-        stated = content.get("preprocess_cfg") or {}
-        preprocess = {key: stated[key] for key in _PREPROCESS_KEYS if key in stated}
-        content = content["model_cfg"]
-    missing = [
-        key for key in ("embed_dim", "vision_cfg", "text_cfg") if not isinstance(content, dict) or key not in content
-    ]
-    if missing:
-        raise EncoderError(f"{path}: is not a model config of open_clip: it lacks {', '.join(missing)}")
-    return content, preprocess
+    way_out = "pass a model config in open_clip's form"
+    stated: dict[str, Any] = {}
+    if isinstance(content, dict) and "model_cfg" in content:
+        stated, content = content.get("preprocess_cfg") or {}, content["model_cfg"]
+    typed(stated, _PreprocessConfig, source=path, way_out=way_out, fault=EncoderError)
+    typed(content, _ModelConfig, source=path, way_out=way_out, fault=EncoderError)
+    return content, {key: stated[key] for key in _PREPROCESS_KEYS if key in stated}
 
 
 def _weights_of_tag(clip: str, pretrained: Mapping[str, Any]) -> Path:
@@ -239,8 +274,8 @@ def _check_quick_gelu(source: EncoderSource) -> None:
         if not beside.is_file():
             return
         try:
-            stated = json.loads(beside.read_text(encoding="utf-8")).get("model_cfg", {})
-        except (ValueError, AttributeError):
+            stated, _ = _parts_of_config(read_json(beside, what="model config"), beside)
+        except RisfError:
             return
         wants_it, sign = bool(stated.get("quick_gelu")), f"{source.weights} ({_CONFIG_NAME} beside it says so)"
     if wants_it != has_it:

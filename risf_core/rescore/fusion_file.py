@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from risf_core.documents import typed
 from risf_core.errors import ConfigError, DataError, excerpt
 from risf_core.files import read_json
-from risf_core.rescore.fitted import TERMS, FittedFusion, Line, Term
+from risf_core.rescore.fitted import TERMS, FittedFusion
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, prompts_of
 from risf_core.vocabulary import ClassVocabulary
@@ -83,30 +84,26 @@ def conditions_of(
     }
 
 
+@dataclass(frozen=True)
+class _Stated:
+    fusion: FittedFusion
+    conditions: dict[str, Any]  # Any: JSON
+
+
 def read_fusion(path: Path) -> SavedFusion:
     """The fusion of a file that `risf tune` wrote. Raises DataError where it is none, or of another version."""
     content = read_json(path, what="fusion file")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DataError(f"{path}: is no fusion file; name one that `risf tune` wrote")
+        raise DataError(f"{path}: is not a fusion file; name one that `risf tune` wrote")
     if content.get("version") != VERSION:
         raise DataError(
             f"{path}: has version {content.get('version')!r}, this risf reads {VERSION}; run risf tune again"
         )
-    try:
-        stated = content["fusion"]
-        fusion = FittedFusion(
-            **{line: Line(**_numbers(stated[line])) for line in ("fused", "alone", "others")},
-            terms=tuple(Term(term["name"], float(term["weight"]), float(term["centre"])) for term in stated["terms"]),
-            min_score=float(stated["min_score"]),
-            max_score=float(stated["max_score"]),
-        )
-        unknown = [term.name for term in fusion.terms if term.name not in TERMS]
-        conditions = dict(content["conditions"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: is damaged ({type(error).__name__}: {error}); run risf tune again") from None
+    stated = typed(content, _Stated, source=path, way_out="run risf tune again")
+    unknown = [term.name for term in stated.fusion.terms if term.name not in TERMS]
     if unknown:
         raise DataError(f"{path}: has a term {unknown[0]!r}, which this risf does not know; run risf tune again")
-    return SavedFusion(path, fusion, conditions, content)
+    return SavedFusion(path, stated.fusion, stated.conditions, content)
 
 
 def check_fusion(saved: SavedFusion, conditions: Content) -> None:
@@ -142,7 +139,3 @@ def _short(value: Any) -> str:  # Any: JSON
     return (
         f"{value[:12]}..." if isinstance(value, str) and len(value) == 64 else "none" if value is None else str(value)
     )
-
-
-def _numbers(values: Content) -> dict[str, float]:
-    return {"slope": float(values["slope"]), "intercept": float(values["intercept"])}

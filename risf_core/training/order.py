@@ -20,14 +20,8 @@ class OrderState:
     waiting: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())  # landscape and portrait places without a group yet
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """As plain values; `order_state_of` reads them."""
+        """As plain values."""
         return {"place": self.place, "waiting": [list(places) for places in self.waiting]}
-
-
-def order_state_of(content: dict[str, Any]) -> OrderState:
-    """The state that `to_json` wrote."""
-    landscape, portrait = content["waiting"]
-    return OrderState(content["place"], (tuple(landscape), tuple(portrait)))
 
 
 @dataclass(frozen=True)

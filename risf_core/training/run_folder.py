@@ -13,7 +13,8 @@ from typing import Any
 
 from risf_core.config import FREE_KEYS, ConfigInForce
 from risf_core.detector.runs import RUN_FILE, RunDescription, write_run
-from risf_core.errors import ConfigError, DataError, OutputError, listing
+from risf_core.documents import typed
+from risf_core.errors import ConfigError, OutputError, listing
 from risf_core.files import read_json, write_failure, write_text
 from risf_core.locks import locked_folder
 from risf_core.training.metrics_log import METRICS_NAME, TENSORBOARD_NAME
@@ -138,13 +139,17 @@ def config_text(config: ConfigInForce) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class _Begun:
+    config: dict[str, dict[str, Any]]  # Any: JSON
+    inputs: dict[str, str]
+
+
 def _refuse_changes(folder: Path, record: RunRecord) -> None:
     content = read_json(folder / RUN_FILE, what="run description")
-    try:
-        before = {f"{s}.{key}": value for s, part in content["config"].items() for key, value in part.items()}
-        before |= {f"inputs.{name}": digest for name, digest in content["inputs"].items()}
-    except (KeyError, AttributeError, TypeError):
-        raise DataError(f"{folder / RUN_FILE}: does not describe a training run; start again with `force`") from None
+    stated = typed(content, _Begun, source=folder / RUN_FILE, way_out="start again with `force`")
+    before = {f"{section}.{key}": value for section, part in stated.config.items() for key, value in part.items()}
+    before |= {f"inputs.{name}": digest for name, digest in stated.inputs.items()}
     now = record.flat()
     keys = dict.fromkeys([*now, *(key for key in before if key not in FREE_KEYS)])
     changed = [

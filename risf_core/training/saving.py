@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,13 @@ from risf_core.detector.checkpoint import METADATA_KEY
 from risf_core.detector.checkpoint_writing import write_torch_file
 from risf_core.detector.pickles import load_torch_or_pickle
 from risf_core.detector.runs import RunDescription
+from risf_core.documents import typed
 from risf_core.errors import CheckpointError
-from risf_core.training.order import OrderState, order_state_of
+from risf_core.training.order import OrderState
 
 LAST, BEST, FINAL = "model_last.pth", "model_best.pth", "model_final.pth"
 TRAINING_KEY = "training"
+_START_AGAIN = "start again with `force`"
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,21 @@ def load_state(folder: Path) -> TrainingState:
     if not path.is_file():
         raise CheckpointError(f"{folder}: has no {LAST} to resume from; start again with `force`")
     content = load_torch_or_pickle(path)
-    try:
-        training = content[TRAINING_KEY]
-        return TrainingState(
-            iteration=operator.index(training["iteration"]),
-            model=content["model"],
-            optimizer=training["optimizer"],
-            scaler=training["scaler"],
-            order=order_state_of(training["order"]),
-            best=training["best"],
-            run=training["run"],
-        )
-    except (LookupError, TypeError, ValueError, AttributeError):
-        raise CheckpointError(f"{path}: holds no state of a training run; start again with `force`") from None
+    if not isinstance(content, dict):
+        content = {}
+    stated = typed(content.get(TRAINING_KEY), _Training, source=path, way_out=_START_AGAIN, fault=CheckpointError)
+    model = typed(content.get("model"), dict[str, Any], source=path, way_out=_START_AGAIN, fault=CheckpointError)
+    return TrainingState(model=model, **vars(stated))
+
+
+@dataclass(frozen=True)
+class _Training:
+    iteration: int
+    optimizer: dict[str, Any]  # Any: torch's state dict
+    scaler: dict[str, Any]
+    order: OrderState
+    best: float | None
+    run: str
 
 
 def _note(description: RunDescription) -> dict[str, str]:

@@ -125,7 +125,7 @@ def test_the_working_folder_is_the_default(folder, monkeypatch):
 def test_all_faults_are_named_at_once(folder):
     settings(
         folder,
-        "anotations: a\n1: b\nalpha: 0.5\nevaluate: yes\ndata_root: [a]\nnovel: bad\nclip-weights: a\nclip_weights: b\n"
+        "anotations: a\n1: b\nalpha: 0.5\nevaluate: yes\ndata_root: [a]\nnovel: bad\nclip-weights: a\n"
         "rescore:\n  imges: c\n  alpha: bad\n",
     )
 
@@ -137,8 +137,7 @@ def test_all_faults_are_named_at_once(folder):
     with pytest.raises(ConfigError) as caught:
         load_project(folder).defaults("rescore", dict.fromkeys(OPTIONS, reads), commands=COMMANDS)
     assert str(caught.value) == (
-        "risf.yaml: key 'clip_weights' stands twice (lines 7 and 8); keep one; "
-        "unknown key 'anotations' (did you mean 'annotations'?); "
+        "risf.yaml: unknown key 'anotations' (did you mean 'annotations'?); "
         "unknown key '1'; "
         "'alpha' is an option of rescore; put it under rescore:; "
         "[evaluate] must be a section of options, got True; "
@@ -158,6 +157,7 @@ def test_all_faults_are_named_at_once(folder):
             "\"<unicode string>\", line 1, column 16: annotations: [a ^"),
         ("rescroe:\n  alpha: 1\n", "risf.yaml: unknown key 'rescroe' (did you mean 'rescore'?)"),
         ("rescore:\n  alpha: 1\n  alpha: 2\n", "risf.yaml: key 'alpha' stands twice (lines 2 and 3); keep one"),
+        ("clip-weights: a\nclip_weights: b\n", "risf.yaml: key 'clip_weights' stands twice (lines 1 and 2); keep one"),
     ],
 )  # fmt: skip
 def test_what_is_no_settings_file_is_named(folder, text, message):

@@ -131,7 +131,7 @@ def test_a_config_of_another_form_is_refused(tiny, tmp_path):
     path = tmp_path / "other.json"
     path.write_text('{"embed_dim": 4}')
     assert message_of(config=path, weights=tiny[1]) == (
-        f"{path}: is not a model config of open_clip: it lacks vision_cfg, text_cfg"
+        f"{path}: is damaged ($: object missing required field vision_cfg); pass a model config in open_clip's form"
     )
 
 

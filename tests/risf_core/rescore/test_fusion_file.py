@@ -129,11 +129,11 @@ def test_novel_classes_matter_only_to_a_fusion_that_asks_for_them(written) -> No
 
 
 BROKEN = {
-    "a list": ([], "is no fusion file; name one that `risf tune` wrote"),
-    "detections": ({"images": []}, "is no fusion file; name one that `risf tune` wrote"),
+    "a list": ([], "is not a fusion file; name one that `risf tune` wrote"),
+    "detections": ({"images": []}, "is not a fusion file; name one that `risf tune` wrote"),
     "a version to come": ({"format": FORMAT, "version": 9}, "has version 9, this risf reads 1; run risf tune again"),
     "nothing in it": (
-        {"format": FORMAT, "version": 1}, "is damaged (KeyError: 'fusion'); run risf tune again",
+        {"format": FORMAT, "version": 1}, "is damaged ($: object missing required field fusion); run risf tune again",
     ),
     "an unknown term": (
         {"format": FORMAT, "version": 1, "conditions": {},

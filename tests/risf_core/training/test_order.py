@@ -7,7 +7,8 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from risf_core.training.order import OrderState, ShuffledOrder, box_seed, look_generator, order_state_of, step_plans
+from risf_core.documents import typed
+from risf_core.training.order import OrderState, ShuffledOrder, box_seed, look_generator, step_plans
 
 PORTRAIT = [number % 3 == 0 for number in range(10)]
 
@@ -45,7 +46,7 @@ def test_the_order_goes_on_from_any_state(after: int) -> None:
         return step_plans(ShuffledOrder(10, seed=4), portrait=PORTRAIT, group_size=3, groups_per_step=1, state=state)
 
     whole = list(islice(plans(), 30))
-    state = order_state_of(whole[after - 1].state.to_json())
+    state = typed(whole[after - 1].state.to_json(), OrderState, source="", way_out="")
     assert isinstance(state, OrderState)
     assert list(islice(plans(state), 30 - after)) == whole[after:]
 
