@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from risf_core.config import read_config
 from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.model import build_detector
 from risf_core.engines.train import train
@@ -23,25 +21,23 @@ from risf_core.training.metrics_log import read_metrics
 from risf_core.training.stepping import LOSS_NAMES
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.runs import final_weights, first_ones
+from tests.together import run_together
+
+
+def train_on_first_ones(folder: Path, overrides: list[str]) -> None:
+    train(read_config(overrides=overrides), folder, hooks=Hooks(sampler_of=first_ones))
 
 
 def test_two_processes_of_one_image_train_as_one_of_two(scenes: Path, small, tmp_path: Path) -> None:
     same = ("data.short_sides=[64]", "solver.iterations=5", "solver.steps=[]", "solver.learning_rate=0.005")
     data = [f"data.coco=[{scenes}/instances.json]", f"data.images=[{scenes}/photos]"]
-    batches = (2, 4)  # 4: with two portions a step
-    runs = {
-        str(tmp_path / f"two-{batch}"): [*SMALL, *data, *same, f"solver.batch={batch}", "solver.images_per_step=1"]
-        for batch in batches
-    }
-    for batch, (folder, overrides) in zip(batches, runs.items(), strict=True):
-        done = subprocess.run(
-            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-             "-m", "tests.risf_core.training.two_processes", json.dumps({folder: overrides})],
-            capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert "FutureWarning" not in done.stderr
+    for batch in (2, 4):  # 4: with two portions a step
         one, two = tmp_path / f"one-{batch}", tmp_path / f"two-{batch}"
+        overrides = [*SMALL, *data, *same, f"solver.batch={batch}", "solver.images_per_step=1"]
+        job = partial(train_on_first_ones, two, overrides)
+        for ended in run_together(job, job, folder=tmp_path):
+            assert ended.code == 0, ended.stderr
+            assert "FutureWarning" not in ended.stderr
         train(
             small(*same, f"solver.batch={batch}", "solver.images_per_step=2"), one, hooks=Hooks(sampler_of=first_ones)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from tests.risf_core.training.shapes import BASE, NAMES, NOVEL, write_shapes
 
 SHOTS = 5
 COMMON = (
-    "data.short_sides=[128]", "data.long_side=266", "data.workers=0", "solver.device=cpu", "solver.batch=2",
+    "data.short_sides=[96]", "data.long_side=200", "data.workers=0", "solver.device=cpu", "solver.batch=2",
     "solver.scale_schedule=false", "solver.warmup_iterations=20",
 )  # fmt: skip
 # The small variant starts from nothing, so its RPN may form the features too
@@ -67,6 +68,7 @@ def truth_of(world: Path) -> AnnotatedDataset:
     return truth.with_vocabulary(truth.vocabulary.with_novel(NOVEL))
 
 
+@cache
 def detected(world: Path, run: Path) -> Detections:
     """What a run finds in the test images, labels in the order of the test file."""
     checkpoint = read_checkpoint(run)

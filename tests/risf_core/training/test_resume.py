@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
-import subprocess
-import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from risf_core.config import read_config
 from risf_core.detector.runs import RUN_FILE
 from risf_core.engines.train import train
 from risf_core.errors import CheckpointError, ConfigError, OutputError
@@ -19,6 +21,7 @@ from risf_core.training import run_folder
 from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.saving import FINAL, LAST, load_state
+from tests import together
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.runs import assert_same_weights, final_weights
 
@@ -40,17 +43,31 @@ LONG = ("solver.iterations=34", "solver.steps=[20]", "solver.warmup_iterations=9
         "solver.learning_rate=0.01")  # fmt: skip
 
 
+def resume_training(folder: Path, overrides: list[str]) -> None:
+    train(read_config(overrides=overrides), folder, resume=True)
+
+
+def last_iteration(folder: Path) -> int:
+    return max((line["iteration"] for line in read_metrics(folder)), default=0)
+
+
 def test_killed_at_ten_random_iterations_a_run_ends_with_the_same_weights(scenes: Path, small, tmp_path: Path) -> None:
     train(small(*LONG), tmp_path / "undisturbed")
     data = [f"data.coco=[{scenes}/instances.json]", f"data.images=[{scenes}/photos]"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.risf_core.training.killed_run", str(tmp_path / "killed"),
-         json.dumps([*SMALL, *data, *LONG]), "10", "1"],
-        capture_output=True, text=True, check=False, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    killed_at = json.loads(done.stdout)
-    assert len(killed_at) == 10
+    job = partial(resume_training, tmp_path / "killed", [*SMALL, *data, *LONG])
+    chance = random.Random(1)
+    for _ in range(10):
+        process = together.start(job, tmp_path, printed=tmp_path / "printed")
+        wanted = last_iteration(tmp_path / "killed") + chance.randint(1, 3)
+        while last_iteration(tmp_path / "killed") < wanted:
+            assert process.is_alive(), "the run ended before it could be killed"
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.06)  # anywhere in a step, or in the writing of a checkpoint
+        process.kill()
+        process.join()
+    process = together.start(job, tmp_path, printed=tmp_path / "printed")
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "printed.err").read_text()
     assert_same_weights(tmp_path / "undisturbed", tmp_path / "killed")
     undisturbed, killed = read_metrics(tmp_path / "undisturbed"), read_metrics(tmp_path / "killed")
     assert [line["loss"] for line in killed] == [line["loss"] for line in undisturbed]
