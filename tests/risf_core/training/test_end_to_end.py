@@ -28,7 +28,7 @@ from tests.risf_core.training.shapes import BASE, NAMES, NOVEL, write_shapes
 
 SHOTS = 5
 COMMON = (
-    "data.short_sides=[96]", "data.long_side=200", "data.workers=0", "solver.device=cpu", "solver.batch=2",
+    "data.short_sides=[128]", "data.long_side=266", "data.workers=0", "solver.device=cpu", "solver.batch=2",
     "solver.scale_schedule=false", "solver.warmup_iterations=20",
 )  # fmt: skip
 # The small variant starts from nothing, so its RPN may form the features too
