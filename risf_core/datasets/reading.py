@@ -17,8 +17,8 @@ _log = logging.getLogger(__name__)
 def read_ground_truth(path: Path | str) -> AnnotatedDataset:
     """The labelled boxes of a COCO JSON, or of a folder in Pascal VOC's form (its test list, else what it holds).
 
-    The image ids of a VOC folder are the file stems, its category ids count from 1 in alphabetical order. What reading
-    left out or changed is logged. Raises DataError, in one line, where a file is not what it should be.
+    The image ids of a VOC folder are the file stems, its category ids count the class names of its annotation
+    files from 1. What reading left out or changed is logged. Raises DataError, in one line, where a file is at fault.
     """
     path = Path(path)
     if path.is_dir():

@@ -90,8 +90,8 @@ FAULTS: list[tuple[Callable[[Document], object], str]] = [
         'annotation id 12: category_id is "cow", not a whole number or the name of a category',
     ),
     (
-        lambda d: [row.update(bbox=[x, 50, 30, 5]) for x, row in zip((60, 70, 75), d["annotations"], strict=True)],
-        "3 of 3 boxes reach beyond their image as [x, y, width, height], such as [60.0, 50.0, 30.0, 5.0] of an image "
+        lambda d: [row.update(bbox=[x, 50, 30, 5]) for x, row in zip((55, 60, 64), d["annotations"], strict=True)],
+        "3 of 3 boxes reach beyond their image as [x, y, width, height], such as [55.0, 50.0, 30.0, 5.0] of an image "
         "80 x 60: they look like a centre and sides [cx, cy, width, height]; write [x, y, width, height]",
     ),
 ]
