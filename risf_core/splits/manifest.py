@@ -10,14 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from risf_core.choices import Benchmark, DatasetKind, Layout
+from risf_core.documents import typed
 from risf_core.errors import DataError, OutputError, listing
 from risf_core.files import write_json
 from risf_core.locks import part_folder_of
 from risf_core.splits.preview import PREFIX
-from risf_core.splits.seed_files import classes_from_json, classes_to_json, read_table_file
+from risf_core.splits.seed_files import Class, classes_from_json, classes_to_json, read_split_json
 from risf_core.splits.split import number_ranges
 from risf_core.vocabulary import ClassVocabulary
 
@@ -121,38 +122,67 @@ def write_manifest(folder: Path, manifest: Manifest, *, at: Path) -> None:
     write_json(at / MANIFEST_NAME, content)
 
 
+class _File(TypedDict):
+    path: str
+    sha256: str
+
+
+class _Source(TypedDict):
+    kind: DatasetKind
+    files: list[_File]
+
+
+class _HeldOut(_File):
+    left_out: int
+    has_boxes: bool
+
+
+class _Settings(TypedDict):
+    shots: tuple[int, ...]
+    seeds: tuple[int, ...]
+    layouts: tuple[Layout, ...]
+    drawn_classes: tuple[str, ...]
+    at_least: bool
+    drop_images_with_novel: bool
+
+
+class _Content(TypedDict):
+    benchmark: Benchmark
+    novel_set: str
+    source: _Source
+    held_out: _HeldOut | None
+    published: bool
+    settings: _Settings
+    classes: list[Class]
+    notes: tuple[str, ...]
+    files: tuple[str, ...]
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a folder that `risf prepare-splits` wrote. Raises DataError where it is not one."""
     path = folder / MANIFEST_NAME
-    content: Any = read_table_file(path, form=FORMAT)
-    try:
-        settings, source, held_out = content["settings"], content["source"], content["held_out"]
-        return Manifest(
-            benchmark=content["benchmark"],
-            novel_set=content["novel_set"],
-            vocabulary=classes_from_json(content["classes"]),
-            kind=source["kind"],
-            source_paths=tuple(_resolved(file["path"], folder) for file in source["files"]),
-            source_sha256=tuple(file["sha256"] for file in source["files"]),
-            held_out=HeldOutFile(
-                _resolved(held_out["path"], folder), held_out["sha256"], held_out["left_out"], held_out["has_boxes"]
-            )
-            if held_out
-            else None,
-            published=content["published"],
-            shots=tuple(settings["shots"]),
-            seeds=tuple(settings["seeds"]),
-            layouts=tuple(settings["layouts"]),
-            drawn_classes=tuple(settings["drawn_classes"]),
-            at_least=settings["at_least"],
-            drop_images_with_novel=settings["drop_images_with_novel"],
-            notes=tuple(content["notes"]),
-            files=tuple(content["files"]),
+    way_out = "draw the split again into another folder"
+    content = typed(read_split_json(path, form=FORMAT), _Content, source=path, way_out=way_out)
+    source, held_out = content["source"], content["held_out"]
+    if not (source["files"] and content["classes"] and content["settings"]["seeds"]):
+        raise DataError(f"{path}: is damaged (it names no source, class or seed); {way_out}")
+    return Manifest(
+        benchmark=content["benchmark"],
+        novel_set=content["novel_set"],
+        vocabulary=classes_from_json(content["classes"], path),
+        kind=source["kind"],
+        source_paths=tuple(_resolved(file["path"], folder) for file in source["files"]),
+        source_sha256=tuple(file["sha256"] for file in source["files"]),
+        held_out=HeldOutFile(
+            _resolved(held_out["path"], folder), held_out["sha256"], held_out["left_out"], held_out["has_boxes"]
         )
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{path}: is damaged ({type(error).__name__}: {error}); draw the split again into another folder"
-        ) from None
+        if held_out
+        else None,
+        published=content["published"],
+        **content["settings"],
+        notes=content["notes"],
+        files=content["files"],
+    )
 
 
 def _relative(path: Path, folder: Path) -> str:
@@ -215,6 +245,11 @@ def new_folder(folder: Path) -> Iterator[Path]:
             yield place
             _open_to_readers(place)
             _swap(place, folder)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"the data hold {error.object[error.start : error.end]!a} in a name, which is half a character and "
+            "cannot be written; correct the name"
+        ) from None
     except OSError as error:
         reason = "no space left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
         raise OutputError(f"{folder}: cannot be written: {reason}; choose another `out`") from error

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
+from risf_core.choices import Benchmark, DatasetKind
 from risf_core.datasets import AnnotatedDataset, Source
+from risf_core.documents import typed
 from risf_core.errors import DataError
 from risf_core.files import read_json
 from risf_core.photos import ImageInfo
-from risf_core.splits.split import Mark, SeedShots
+from risf_core.splits.split import Mark, MarkKind, SeedShots
 from risf_core.vocabulary import ClassVocabulary
 
 BASE_NAME = "base.json"  # below a split's folder
 SEED_FORMAT = "risf split seed"
 BASE_FORMAT = "risf split base"
 VERSION = 1
+REDRAW = "draw the split again"  # the way out of every fault of these files
 
 Content = Mapping[str, Any]  # Any: JSON
 
@@ -59,25 +63,74 @@ def base_to_json(base: AnnotatedDataset) -> dict[str, Any]:
     return {"format": BASE_FORMAT, "version": VERSION, **_table(base)}
 
 
+class Class(TypedDict):
+    """A class in these files."""
+
+    name: str
+    category_id: int
+    novel: bool
+
+
+class _Source(TypedDict):
+    kind: DatasetKind
+    sha256: list[str]
+
+
+class _Images(TypedDict):
+    id: list[int | str]
+    file_name: list[str | None]
+    height: list[int | None]
+    width: list[int | None]
+
+
+_Boxes = TypedDict(
+    "_Boxes",
+    {
+        "annotation_id": list[int],
+        "image": list[int],  # positions in `images`
+        "class": list[int],  # positions in `classes`
+        "xywh": list[tuple[float, float, float, float]],
+        "difficult": list[int],  # positions in `boxes`
+    },
+)
+
+
+class _Table(TypedDict):
+    source: _Source
+    classes: list[Class]
+    images: _Images
+    boxes: _Boxes
+
+
+class _Mark(TypedDict):
+    kind: MarkKind
+    shots: int
+    classes: list[str]
+
+
+class _Seed(_Table):
+    benchmark: Benchmark
+    novel_set: str
+    seed: int
+    shots: dict[str, dict[str, list[int]]]  # shots -> class -> positions in `boxes`
+    marks: list[_Mark]
+
+
 def read_seed_file(path: Path) -> SeedShots:
     """The frozen boxes of a seed's file. Raises DataError where it is not one."""
-    content = read_table_file(path, form=SEED_FORMAT)
+    content = typed(read_split_json(path, form=SEED_FORMAT), _Seed, source=path, way_out=REDRAW)
     boxes = _dataset(content, path)
     nothing: list[int] = []
-    try:
-        return SeedShots(
-            content["benchmark"],
-            content["novel_set"],
-            content["seed"],
-            boxes,
-            {
-                int(count): tuple(np.array(by_name.get(n, nothing), dtype=np.int64) for n in boxes.vocabulary.names)
-                for count, by_name in content["shots"].items()
-            },
-            tuple(Mark(mark["kind"], mark["shots"], tuple(mark["classes"])) for mark in content["marks"]),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _broken(path, error) from None
+    if not all(count.isdecimal() and int(count) for count in content["shots"]):
+        raise DataError(f"{path}: is damaged (a shot count is not a whole number from 1 on); {REDRAW}")
+    rows = {
+        int(count): tuple(_positions(by_name.get(n, nothing), len(boxes), path) for n in boxes.vocabulary.names)
+        for count, by_name in content["shots"].items()
+    }
+    if any((boxes.labels[of_class] != label).any() for by in rows.values() for label, of_class in enumerate(by)):
+        raise DataError(f"{path}: is damaged (a box is listed under another class than its own); {REDRAW}")
+    marks = tuple(Mark(mark["kind"], mark["shots"], tuple(mark["classes"])) for mark in content["marks"])
+    return SeedShots(content["benchmark"], content["novel_set"], content["seed"], boxes, rows, marks)
 
 
 def is_seed_file(path: Path) -> bool:
@@ -88,18 +141,16 @@ def is_seed_file(path: Path) -> bool:
 
 def read_base_file(path: Path) -> AnnotatedDataset:
     """The base set of a split. Raises DataError where the file is not one."""
-    return _dataset(read_table_file(path, form=BASE_FORMAT), path)
+    return _dataset(typed(read_split_json(path, form=BASE_FORMAT), _Table, source=path, way_out=REDRAW), path)
 
 
-def read_table_file(path: Path, *, form: str) -> Content:
+def read_split_json(path: Path, *, form: str) -> Content:
     """The JSON of a split's file, checked for what it says it is."""
     content = read_json(path, what=f"{form} file")
     if not isinstance(content, dict) or content.get("format") != form:
         raise DataError(f"{path}: is not a {form!r} file; name what `risf prepare-splits` wrote")
     if content.get("version") != VERSION:
-        raise DataError(
-            f"{path}: has version {content.get('version')!r}, this risf reads {VERSION}; draw the split again"
-        )
+        raise DataError(f"{path}: has version {content.get('version')!r}, this risf reads {VERSION}; {REDRAW}")
     return content
 
 
@@ -111,13 +162,12 @@ def classes_to_json(vocabulary: ClassVocabulary) -> list[dict[str, Any]]:
     ]
 
 
-def classes_from_json(rows: Sequence[Content]) -> ClassVocabulary:
-    """The vocabulary of such a list."""
-    return ClassVocabulary(
-        tuple(row["name"] for row in rows),
-        tuple(row["category_id"] for row in rows),
-        frozenset(row["name"] for row in rows if row["novel"]),
-    )
+def classes_from_json(rows: Sequence[Class], path: Path) -> ClassVocabulary:
+    """The vocabulary of such a list in the file at `path`."""
+    names, ids = [row["name"] for row in rows], [row["category_id"] for row in rows]
+    if len(set(names)) < len(names) or len(set(ids)) < len(ids):
+        raise DataError(f"{path}: is damaged (a class is listed twice); {REDRAW}")
+    return ClassVocabulary(tuple(names), tuple(ids), frozenset(row["name"] for row in rows if row["novel"]))
 
 
 def _table(boxes: AnnotatedDataset) -> dict[str, Any]:
@@ -140,34 +190,38 @@ def _table(boxes: AnnotatedDataset) -> dict[str, Any]:
     }
 
 
-def _dataset(content: Content, path: Path) -> AnnotatedDataset:
+def _dataset(content: _Table, path: Path) -> AnnotatedDataset:
+    images, boxes = content["images"], content["boxes"]
+    vocabulary = classes_from_json(content["classes"], path)
+    count = len(boxes["annotation_id"])
+    of_images = {len(images["id"]), len(images["file_name"]), len(images["height"]), len(images["width"])}
+    of_boxes = {count, len(boxes["image"]), len(boxes["class"]), len(boxes["xywh"])}
+    if len(of_images) > 1 or len(of_boxes) > 1:
+        raise DataError(f"{path}: is damaged (its columns differ in length); {REDRAW}")
+    boxes_xywh = np.array(boxes["xywh"], dtype=np.float64).reshape(count, 4)
+    difficult = np.zeros(count, dtype=bool)
+    difficult[_positions(boxes["difficult"], count, path)] = True
+    return AnnotatedDataset(
+        vocabulary=vocabulary,
+        images=tuple(map(ImageInfo, images["id"], images["file_name"], images["height"], images["width"])),
+        annotation_ids=_positions(boxes["annotation_id"], None, path),
+        image_positions=_positions(boxes["image"], len(images["id"]), path),
+        labels=_positions(boxes["class"], len(vocabulary), path),
+        boxes_xywh=boxes_xywh,
+        areas=boxes_xywh[:, 2] * boxes_xywh[:, 3],
+        crowd=np.zeros(count, dtype=bool),
+        difficult=difficult,
+        file_rows=np.arange(count, dtype=np.int64),
+        source=Source(content["source"]["kind"], (path,), tuple(content["source"]["sha256"])),
+    )
+
+
+def _positions(values: Sequence[int], below: int | None, path: Path) -> NDArray[np.int64]:
+    """Whole numbers as an array; positions where `below` states how many things they count."""
     try:
-        images, boxes = content["images"], content["boxes"]
-        count = len(boxes["annotation_id"])
-        boxes_xywh = np.array(boxes["xywh"], dtype=np.float64).reshape(count, 4)
-        difficult = np.zeros(count, dtype=bool)
-        difficult[boxes["difficult"]] = True
-        return AnnotatedDataset(
-            vocabulary=classes_from_json(content["classes"]),
-            images=tuple(
-                ImageInfo(image_id, file_name, height, width)
-                for image_id, file_name, height, width in zip(
-                    images["id"], images["file_name"], images["height"], images["width"], strict=True
-                )
-            ),
-            annotation_ids=np.array(boxes["annotation_id"], dtype=np.int64),
-            image_positions=np.array(boxes["image"], dtype=np.int64),
-            labels=np.array(boxes["class"], dtype=np.int64),
-            boxes_xywh=boxes_xywh,
-            areas=boxes_xywh[:, 2] * boxes_xywh[:, 3],
-            crowd=np.zeros(count, dtype=bool),
-            difficult=difficult,
-            file_rows=np.arange(count, dtype=np.int64),
-            source=Source(content["source"]["kind"], (path,), tuple(content["source"]["sha256"])),
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise _broken(path, error) from None
-
-
-def _broken(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path}: is damaged ({type(error).__name__}: {error}); draw the split again")
+        numbers = np.array(values, dtype=np.int64)
+    except OverflowError:
+        raise DataError(f"{path}: is damaged (a number is too large); {REDRAW}") from None
+    if below is not None and len(numbers) and not 0 <= numbers.min() <= numbers.max() < below:
+        raise DataError(f"{path}: is damaged (position {numbers.max()} among {below}); {REDRAW}")
+    return numbers

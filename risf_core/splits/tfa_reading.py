@@ -24,6 +24,8 @@ from risf_core.vocabulary import ClassVocabulary
 _COCO_NAME = re.compile(r"full_box_(\d+)shot_(.+)_trainval\.json")
 _VOC_NAME = re.compile(r"box_(\d+)shot_(.+)_train\.txt")
 
+_FETCH = "draw or fetch the split again"
+
 Files = Mapping[int, Mapping[str, Path]]  # shots -> class name -> file
 Classes = tuple[ClassVocabulary, str]  # a vocabulary and the name of its novel set
 
@@ -70,7 +72,7 @@ def read_tfa_split(
         return _read_coco(files, seed=seed, novel=novel, classes=classes)
     if form == "voc":
         return _read_voc(files, seed=seed, novel=novel, classes=classes, root=voc_root)
-    raise DataError(f"{folder}: holds no files of seed {seed} in TFA's layout; draw or fetch the split again")
+    raise DataError(f"{folder}: holds no files of seed {seed} in TFA's layout; {_FETCH}")
 
 
 def stems_of_list(path: Path) -> list[str]:
@@ -110,13 +112,11 @@ def _read_coco(files: Files, *, seed: int, novel: NovelChoice, classes: Classes 
     }
     rows: dict[Any, dict[str, Any]] = {}  # Any: JSON
     for (shots, name), document in documents.items():
-        for row in document.get("annotations", []):
-            if not isinstance(row, dict) or "id" not in row:
-                raise DataError(f"{files[shots][name]}: has an annotation without id; draw or fetch the split again")
+        for row in _annotations(document, files[shots][name]):
             if rows.setdefault(row["id"], row) != row:
                 raise DataError(
                     f"{files[shots][name]}: annotation {row['id']} is another than in the other files of seed {seed}; "
-                    "draw or fetch the split again"
+                    f"{_FETCH}"
                 )
     first = next(iter(documents.values()))
     images = {image["id"]: image for document in documents.values() for image in document["images"]}
@@ -129,13 +129,27 @@ def _read_coco(files: Files, *, seed: int, novel: NovelChoice, classes: Classes 
     row_of = {annotation_id: row for row, annotation_id in enumerate(dataset.annotation_ids.tolist())}
 
     def rows_of(shots: int, name: str) -> list[int]:
-        document = documents.get((shots, name), {})
-        return [row_of[row["id"]] for row in document.get("annotations", [])]
+        ids = [row["id"] for row in documents.get((shots, name), {}).get("annotations", [])]
+        unknown = [annotation_id for annotation_id in ids if annotation_id not in row_of]
+        if unknown:
+            raise DataError(
+                f"{files[shots][name]}: annotation {unknown[0]} is not of an image and a category that the file lists; "
+                f"{_FETCH}"
+            )
+        return [row_of[annotation_id] for annotation_id in ids]
 
     by_shots = {
         k: tuple(np.array(rows_of(k, name), dtype=np.int64) for name in vocabulary.names) for k in sorted(files)
     }
     return SeedShots(benchmark_of(dataset, novel_set), novel_set, seed, dataset, by_shots)
+
+
+def _annotations(document: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:  # Any: JSON
+    """The annotations of one of TFA's files, each with its id."""
+    rows = document.get("annotations", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and type(row.get("id")) is int for row in rows):
+        raise DataError(f"{path}: its annotations are not a list of boxes with whole numbers as ids; {_FETCH}")
+    return rows
 
 
 def _read_voc(files: Files, *, seed: int, novel: NovelChoice, classes: Classes | None, root: Path | None) -> SeedShots:
@@ -197,11 +211,11 @@ def _find_boxes(files: Files, dataset: AnnotatedDataset) -> dict[int, ClassShots
 
 def _rows_of(path: Path, dataset: AnnotatedDataset, label: int, row_of: Mapping[int, int]) -> Rows:
     rows = []
-    for annotation in read_coco_document(path).get("annotations", []):
-        row = row_of.get(annotation.get("id"))
+    for annotation in _annotations(read_coco_document(path), path):
+        row = row_of.get(annotation["id"])
         if row is None or dataset.labels[row] != label or dataset.boxes_xywh[row].tolist() != annotation.get("bbox"):
             raise DataError(
-                f"{path}: annotation {annotation.get('id')!r} is not in the training data as it is there; is it of "
+                f"{path}: annotation {annotation['id']} is not in the training data as it is there; is it of "
                 "other data? (`published=none` draws seed 0 instead)"
             )
         rows.append(row)

@@ -67,10 +67,13 @@ def test_seeds_and_folders_that_are_not_there_are_named(tfa_only: Path, tmp_path
     [
         (
             {"format": "other"},
-            "is not a 'risf split seed' file; name a folder or file that `risf prepare-splits` wrote",
+            "is not a 'risf split seed' file; name what `risf prepare-splits` wrote",
         ),
         ({"format": "risf split seed", "version": 99}, "has version 99, this risf reads 1; draw the split again"),
-        ({"format": "risf split seed", "version": 1}, "is damaged (KeyError: 'images'); draw the split again"),
+        (
+            {"format": "risf split seed", "version": 1},
+            "is damaged ($: object missing required field source); draw the split again",
+        ),
     ],
 )
 def test_a_seed_file_at_fault_is_named(tmp_path: Path, content: dict, message: str) -> None:
@@ -79,6 +82,65 @@ def test_a_seed_file_at_fault_is_named(tmp_path: Path, content: dict, message: s
     with pytest.raises(DataError) as caught:
         open_split(path).read()
     assert str(caught.value) == f"{path}: {message}"
+
+
+def damaged(path: Path, place: str, value: object) -> Path:
+    """The file with another value at a place such as boxes.image.0."""
+    content = json.loads(path.read_text())
+    part = content
+    *parents, last = place.split(".")
+    for key in parents:
+        part = part[int(key) if isinstance(part, list) else key]
+    part[int(last) if isinstance(part, list) else last] = value
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("boxes.image.0", 99), ("boxes.image.0", -1), ("boxes.class.0", 2), ("boxes.class.0", None),
+        ("boxes.annotation_id.0", 10**30), ("boxes.xywh.0", [1, 2, 3]), ("boxes.xywh.0.0", "7"), ("boxes.xywh", []),
+        ("boxes.difficult", [[0]]), ("images.id.0", [1]), ("images.width", []), ("classes.1.name", "cat"),
+        ("classes.0", []), ("shots.1.cat", [[0]]), ("shots.1.cat", [99]), ("shots.1", []), ("shots", {"one": {}}),
+        ("shots", {"0": {}}), ("shots.1.dog", [0]), ("marks", [{"kind": "odd", "shots": 1, "classes": []}]),
+        ("source.kind", "other"), ("seed", 1.5), ("novel_set", None),
+    ],
+)  # fmt: skip
+def test_a_damaged_seed_file_is_one_line(cat_split: Path, place: str, value: object) -> None:
+    path = damaged(cat_split / "shots/seed1.json", place, value)
+    with pytest.raises(DataError) as caught:
+        open_split(path)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).endswith("; draw the split again")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("source.files", []), ("source.files.0.path", ["x"]), ("source.kind", 1), ("held_out", {}), ("classes", []),
+        ("settings.seeds", []), ("settings.shots", "1"), ("settings.layouts", ["odd"]), ("files", [["x"]]),
+        ("notes", 1),
+    ],
+)  # fmt: skip
+def test_a_damaged_manifest_is_one_line(cat_split: Path, place: str, value: object) -> None:
+    path = damaged(cat_split / "split.json", place, value)
+    with pytest.raises(DataError) as caught:
+        open_split(cat_split)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert str(caught.value).endswith("; draw the split again into another folder")
+
+
+@pytest.mark.parametrize(
+    "annotations",
+    [3, [7], [{"id": [1]}], [{"id": 7, "image_id": 999, "category_id": 3, "bbox": [1, 2, 3, 4]}]],
+    ids=["a number", "no objects", "an id that is a list", "an image that is not listed"],
+)
+def test_damaged_files_of_tfas_layout_are_one_line(tfa_only: Path, annotations: object) -> None:
+    path = damaged(tfa_only / "seed4/full_box_1shot_cat_trainval.json", "annotations", annotations)
+    with pytest.raises(DataError) as caught:
+        open_split(tfa_only).read(4)
+    assert str(path) in str(caught.value)
 
 
 class TestTheRealVocLists:

@@ -529,6 +529,12 @@ class TestTheFolder:
             f"{folder}: also holds notes.txt, not of this split; move that away or choose another `out`"
         )
 
+    def test_names_that_cannot_be_written_are_one_line(self, write_coco: WriteCoco, tmp_path: Path) -> None:
+        path = write_coco(PETS, categories=[{"id": 3, "name": "cat"}, {"id": 13, "name": "d\ud800g"}])
+        with pytest.raises(DataError, match=r"the data hold '\\ud800' in a name"):
+            prepare(path, tmp_path / "s", layouts=("tfa",))
+        assert not (tmp_path / "s").exists()
+
     def test_what_a_killed_process_was_writing_is_not_a_strange_file(
         self, write_coco: WriteCoco, tmp_path: Path
     ) -> None:
