@@ -37,6 +37,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Tools": {
         "convert": ("convert", "Convert detections from one tool's format to another's."),
         "convert-checkpoint": ("convert_checkpoint", "Convert a detector's weights from one format to another."),
+        "encoders": ("encoders", "List the image-text encoders that --clip takes by name."),
         "cache": ("cache", "Show what the embedding cache holds, and clear it."),
         "config": ("config", "Show which settings are in force and where each comes from."),
         "doctor": ("doctor", "Check versions, devices, precision and encoder weights."),

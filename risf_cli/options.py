@@ -168,7 +168,12 @@ SplitSeed = Annotated[
     int, _option("--split-seed", help="Which draw of the shots, for a split.", metavar="S", panel=_DATA, min=0)
 ]
 Temperature = Annotated[
-    float, _option(help="Factor of the cosine similarity in the softmax.", metavar="T", panel=_FORMULA)
+    str,
+    _option(
+        help="Factor of the cosine similarity in the softmax; auto: the encoder's own (CLIP: 100).",
+        metavar="T|auto",
+        panel=_FORMULA,
+    ),
 ]
 Template = Annotated[
     list[str] | None,

@@ -28,6 +28,16 @@ def evidence_choice(choice: EvidenceKind | None, support: Path | None) -> Eviden
     return choice or ("text" if support is None else "both")
 
 
+def temperature_choice(text: str) -> float | None:
+    """The number of --temperature; None for auto."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--temperature takes a number or auto, got {text!r}") from None
+
+
 def aliases(pairs: Sequence[str] | None) -> dict[str, str]:
     """The NAME=TEXT pairs of --alias."""
     found: dict[str, str] = {}

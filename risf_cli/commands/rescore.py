@@ -49,14 +49,13 @@ from risf_cli.options import (
     print_written,
     typed_options,
 )
-from risf_cli.rescore_options import aliases, class_choice, evidence_choice, fusion_choice
+from risf_cli.rescore_options import aliases, class_choice, evidence_choice, fusion_choice, temperature_choice
 from risf_core.choices import (
     DEFAULT_ALPHA,
     DEFAULT_BACKGROUND,
     DEFAULT_CLIP,
     DEFAULT_MAX_SCORE,
     DEFAULT_MIN_SCORE,
-    DEFAULT_TEMPERATURE,
     OnUnmatched,
 )
 
@@ -110,7 +109,7 @@ def rescore(
     alpha: Alpha = DEFAULT_ALPHA,
     fusion: Fusion = "linear",
     evidence: EvidenceChoice = None,
-    temperature: Temperature = DEFAULT_TEMPERATURE,
+    temperature: Temperature = "auto",
     template: Template = None,
     background: Background = DEFAULT_BACKGROUND,
     alias: Alias = None,
@@ -156,7 +155,7 @@ def rescore(
     rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed_options(context))
     encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
     settings = RescoreSettings(
-        alpha, rule, temperature, tuple(template or RescoreSettings.templates),
+        alpha, rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
         min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support),
     )  # fmt: skip

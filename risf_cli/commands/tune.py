@@ -44,14 +44,13 @@ from risf_cli.options import (
     conventions_of,
     required,
 )
-from risf_cli.rescore_options import aliases, class_choice, evidence_choice
+from risf_cli.rescore_options import aliases, class_choice, evidence_choice, temperature_choice
 from risf_core.choices import (
     DEFAULT_ALPHA,
     DEFAULT_BACKGROUND,
     DEFAULT_CLIP,
     DEFAULT_MAX_SCORE,
     DEFAULT_MIN_SCORE,
-    DEFAULT_TEMPERATURE,
 )
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def tune(
     crop: Crop = "squash",
     compat: Compat = None,
     evidence: EvidenceChoice = None,
-    temperature: Temperature = DEFAULT_TEMPERATURE,
+    temperature: Temperature = "auto",
     template: Template = None,
     background: Background = DEFAULT_BACKGROUND,
     alias: Alias = None,
@@ -144,7 +143,7 @@ def tune(
 
     print_warnings(quiet=quiet)
     settings = RescoreSettings(
-        DEFAULT_ALPHA, "linear", temperature, tuple(template or RescoreSettings.templates),
+        DEFAULT_ALPHA, "linear", temperature_choice(temperature), tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
         min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
     )  # fmt: skip
@@ -193,6 +192,7 @@ _TERM_NAMES = {
     "certainty": "its certainty (-log of the rest)",
     "background": "log of the background's probability",
     "rank": "rank of the name",
+    "match": "log-odds that crop and name belong together",
     "support": "log of the shots' probability",
     "similarity": "similarity to the shots",
     "size": "size of the box",

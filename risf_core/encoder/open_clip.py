@@ -22,6 +22,7 @@ from risf_core.encoder.open_clip_model import (
     build_tokenizer,
     check_prompt_lengths,
     preprocessing_of,
+    stored_scale,
 )
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.encoder.weights import EncoderSource
@@ -73,6 +74,11 @@ class OpenClipEncoder:
     def weights_sha256(self) -> str:
         """The hash of the weights' bytes."""
         return sha256_of(self.source.weights)
+
+    @cached_property
+    def scale_and_bias(self) -> tuple[float, float | None]:
+        """exp(logit_scale), the factor of the cosine that the model was trained with, and its bias (SigLIP) if any."""
+        return stored_scale(self.source)
 
     @cached_property
     def key(self) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,12 +18,19 @@ import open_clip
 import torch
 from safetensors import SafetensorError, safe_open
 
+from risf_core.choices import DEFAULT_TEMPERATURE
 from risf_core.encoder.torchscript import read_torchscript
 from risf_core.encoder.weights import EncoderSource, is_torchscript
 from risf_core.errors import EncoderError, listing
 from risf_core.unpickling import fault_of_torch_file
 
 _POSITION_EMBEDDINGS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
+
+
+_DAMAGED = (  # what torch, safetensors and open_clip raise on a damaged file or one that holds other things
+    OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, MemoryError,
+    pickle.UnpicklingError, SafetensorError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,15 +88,33 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
     except AssertionError as error:  # how open_clip refuses what it cannot stretch
         reason = f"{misfit} ({_first_line(error)})"
         raise EncoderError(f"{reason}; pass the `clip` or `clip_config` they belong to") from error
-    except (  # what torch, safetensors and open_clip raise on a damaged file or one that holds other things
-        OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, MemoryError, pickle.UnpicklingError,
-        SafetensorError,
-    ) as error:  # fmt: skip
+    except _DAMAGED as error:
         raise EncoderError(
             f"{source.weights}: cannot be read as weights ({type(error).__name__}: {_first_line(error)}); "
             "pass a file of weights (safetensors, pt), or fetch it again"
         ) from error
     return model
+
+
+def stored_scale(source: EncoderSource) -> tuple[float, float | None]:
+    """exp(logit_scale) of a model's weights, 100 where they state none, and their logit_bias (None: none)."""
+    names = ("logit_scale", "logit_bias")
+    path = source.weights
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="pt") as file:
+                found = {name: float(file.get_tensor(name)) for name in names if name in set(file.keys())}
+        else:
+            if is_torchscript(path):
+                state = read_torchscript(path)
+            else:
+                _refuse_programs(path)
+                state = open_clip.factory.load_state_dict(str(path))
+            found = {name: float(state[name]) for name in names if name in state}
+    except _DAMAGED as error:
+        raise EncoderError(f"{path}: cannot be read as weights ({_first_line(error)})") from error
+    scale = math.exp(found["logit_scale"]) if "logit_scale" in found else DEFAULT_TEMPERATURE
+    return float(f"{scale:.6g}"), found.get("logit_bias")  # ln 100 in float32 is meant as 100
 
 
 def create_untrained(name: str) -> Any:  # Any: open_clip is not typed
@@ -107,11 +133,10 @@ class Tokenizer(Protocol):
 
 def build_tokenizer(source: EncoderSource) -> Tokenizer:
     """The tokenizer that belongs to a model."""
-    own = source.folder is not None and source.model_config["text_cfg"].get("hf_tokenizer_name")
     try:
-        tokenizer: Tokenizer = open_clip.get_tokenizer(f"local-dir:{source.folder}" if own else _open_clip_name(source))
-    except (ImportError, OSError) as error:
-        raise EncoderError(f"the tokenizer of {source.name} cannot be loaded: {error}") from error
+        tokenizer: Tokenizer = open_clip.get_tokenizer(_open_clip_name(source))
+    except Exception as error:  # transformers and the hub raise what they like
+        raise EncoderError(f"the tokenizer of {source.name} cannot be loaded: {_first_line(error)}") from error
     return tokenizer
 
 
@@ -129,9 +154,10 @@ def check_prompt_lengths(source: EncoderSource, tokenizer: Tokenizer, texts: Seq
 
 def _open_clip_name(source: EncoderSource) -> str:
     """The name under which open_clip builds the model; a config that is not open_clip's own is registered for it."""
-    if open_clip.get_model_config(source.name) == source.model_config:
+    config = _with_local_text_side(source)
+    if open_clip.get_model_config(source.name) == config:
         return source.name
-    content = json.dumps(source.model_config, sort_keys=True)
+    content = json.dumps(config, sort_keys=True)
     name = f"{Path(source.name).name}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
     if open_clip.get_model_config(name) is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -139,6 +165,20 @@ def _open_clip_name(source: EncoderSource) -> str:
             path.write_text(content, encoding="utf-8")
             open_clip.add_model_config(path)
     return name
+
+
+def _with_local_text_side(source: EncoderSource) -> dict[str, Any]:
+    """The model's config; where its tokenizer's files are in a folder here, with that folder for the hub's names."""
+    config = dict(source.model_config)
+    folder = source.tokenizer_folder
+    if folder is not None and source.needs_transformers:
+        text = dict(config["text_cfg"])
+        if text.get("hf_tokenizer_name"):
+            text["hf_tokenizer_name"] = str(folder)
+        if text.get("hf_model_name") and (folder / "config.json").is_file():
+            text["hf_model_name"] = str(folder)
+        config["text_cfg"] = text
+    return config
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import urllib.request
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ _CONFIG_NAME = "open_clip_config.json"
 _Positive = Annotated[float, Meta(gt=0)]
 _Count = Annotated[int, Meta(ge=1, le=20_000)]
 _Layers = Annotated[int, Meta(ge=1, le=1000)]
+_TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
 _PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
 
 
@@ -36,7 +38,18 @@ class EncoderSource:
     model_config: Mapping[str, Any]  # open_clip's embed_dim, vision_cfg, text_cfg ...
     weights: Path
     preprocess: Mapping[str, Any] = field(default_factory=dict)  # mean, std, interpolation where they are stated
-    folder: Path | None = None  # of the model's own tokenizer
+    folder: Path | None = None  # of the model's config, where its tokenizer's files may be too
+
+    @property
+    def needs_transformers(self) -> bool:
+        """Whether the text side is built by Hugging Face's transformers (SigLIP, CLIPA, MetaCLIP 2 and others)."""
+        return needs_transformers(self.model_config)
+
+    @property
+    def tokenizer_folder(self) -> Path | None:
+        """The folder with the tokenizer's files: that of the config or of the weights; None where neither has any."""
+        folders = (self.folder, self.weights.parent)
+        return next((each for each in folders if each and any((each / name).is_file() for name in _TOKENIZERS)), None)
 
 
 def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, config: Path | None = None) -> EncoderSource:
@@ -52,8 +65,8 @@ def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, confi
         raise EncoderError(f"`clip_weights={weights}`: there is no such file")
     if weights is not None and (fault := fault_of_text(weights)) is not None:
         raise EncoderError(f"{weights}: {fault}")
-    if config is not None and clip != DEFAULT_CLIP:
-        raise EncoderError(f"`clip={clip}` and `clip_config={config}` both name the model; pass one of them")
+    if config is not None and clip != DEFAULT_CLIP and not _is_config_of(clip, config):
+        raise EncoderError(f"`clip={clip}` and `clip_config={config}` name two models; pass one of them")
     if config is not None:
         source = _from_config(config, weights)
     elif clip.startswith(("local-dir:", "hf-hub:")):
@@ -61,7 +74,15 @@ def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, confi
     else:
         source = _from_name(clip, weights)
     _check_quick_gelu(source)
+    if source.needs_transformers:
+        _check_text_side(source)
     return source
+
+
+def needs_transformers(model_config: Mapping[str, Any]) -> bool:
+    """Whether a model's tokenizer or text tower is one of Hugging Face's transformers."""
+    text = model_config["text_cfg"]
+    return bool(text.get("hf_tokenizer_name") or text.get("hf_model_name"))
 
 
 def is_torchscript(path: Path) -> bool:
@@ -118,7 +139,9 @@ def _from_name(clip: str, weights: Path | None) -> EncoderSource:
         example = f"{name}:{tags[0] if tags else 'TAG'}"
         raise EncoderError(f"`clip={name}` names no weights; add a tag ({example}) or `clip_weights`")
     pretrained = open_clip.get_pretrained_cfg(name, tag)
-    if bool(pretrained.get("quick_gelu")) != bool(model_config.get("quick_gelu")):
+    other = name.removesuffix("-quickgelu") if name.endswith("-quickgelu") else f"{name}-quickgelu"
+    differs = bool(pretrained.get("quick_gelu")) != bool(model_config.get("quick_gelu"))
+    if differs and other in open_clip.list_models():  # else the config, which is all there is, is what was trained
         raise EncoderError(_quick_gelu_fault(name, f"the tag {tag!r}", bool(pretrained.get("quick_gelu"))))
     return EncoderSource(name, tag, model_config, _weights_of_tag(clip, pretrained), _preprocess_of(name, [tag]))
 
@@ -185,24 +208,31 @@ def _parts_of_config(content: Any, path: Path) -> tuple[dict[str, Any], dict[str
     return content, {key: stated[key] for key in _PREPROCESS_KEYS if key in stated}
 
 
+def local_weights_of_tag(pretrained: Mapping[str, Any]) -> Path | None:
+    """The file of a tag's weights on this machine, None where it is not here; `pretrained` is open_clip's entry."""
+    repository, names = _place_in_hub(pretrained)
+    if repository:
+        return _in_hub_cache(repository, names)
+    cached = Path("~/.cache/clip").expanduser() / str(pretrained["url"]).rsplit("/", 1)[1]  # open_clip's own folder
+    return cached if cached.is_file() else None
+
+
+def _place_in_hub(pretrained: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The repository of a tag's weights and the names that they may have there; an empty one where it has a url."""
+    repository, _, file_name = str(pretrained.get("hf_hub") or "").rpartition("/")
+    return repository, (file_name,) if file_name else _WEIGHT_NAMES
+
+
 def _weights_of_tag(clip: str, pretrained: Mapping[str, Any]) -> Path:
     """The local file of a tag's weights, downloaded by open_clip where it is not here yet."""
     import open_clip
 
-    repository, _, file_name = str(pretrained.get("hf_hub") or "").rpartition("/")
-    names = (file_name,) if file_name else _WEIGHT_NAMES
-    if repository:
-        here = _in_hub_cache(repository, names)
-        if here is not None:
-            return here
-        place = f"{names[0]} from https://huggingface.co/{repository}"
-        address = _hub_endpoint()
-    else:
-        url = str(pretrained["url"])
-        cached = Path("~/.cache/clip").expanduser() / url.rsplit("/", 1)[1]  # open_clip's own folder
-        if cached.is_file():
-            return cached
-        place = address = url
+    here = local_weights_of_tag(pretrained)
+    if here is not None:
+        return here
+    repository, names = _place_in_hub(pretrained)
+    place = f"{names[0]} from https://huggingface.co/{repository}" if repository else str(pretrained["url"])
+    address = _hub_endpoint() if repository else place
     advice = f"fetch {place} on a machine with network and pass it with `clip_weights`"
     if not _in_reach(address):
         raise EncoderError(f"{clip}: its weights are not on this machine and there is no network; {advice}")
@@ -232,6 +262,35 @@ def _repository_snapshot(repository: str) -> Path:
     except Exception as error:  # the hub's errors share no base that all its releases have
         raise EncoderError(f"hf-hub:{repository} cannot be downloaded ({error}); {advice}") from error
     return config.parent
+
+
+def _is_config_of(clip: str, config: Path) -> bool:
+    """Whether a config file is of the model that a name means."""
+    import open_clip
+
+    known = open_clip.get_model_config(clip.partition(":")[0])
+    return known is not None and known == _parts_of_config(read_json(config, what="model config"), config)[0]
+
+
+def _check_text_side(source: EncoderSource) -> None:
+    """Raises EncoderError where transformers, or the files it needs, are neither here nor in reach."""
+    if find_spec("transformers") is None:
+        raise EncoderError(
+            f"{source.name}: its text side needs transformers; install it with: pip install 'risf[transformers]'"
+        )
+    text = source.model_config["text_cfg"]
+    wanted = {"hf_tokenizer_name": ("tokenizer.json", "tokenizer_config.json"), "hf_model_name": ("config.json",)}
+    for key, names in wanted.items():
+        repository = text.get(key)
+        here = source.tokenizer_folder
+        if not repository or (here is not None and (key == "hf_tokenizer_name" or (here / names[0]).is_file())):
+            continue
+        if os.path.isdir(repository) or _in_hub_cache(repository, names) is not None or _in_reach(_hub_endpoint()):
+            continue
+        raise EncoderError(
+            f"{source.name}: its text side needs {' and '.join(names)} of https://huggingface.co/{repository}, which "
+            f"are not on this machine, and there is no network; put them into {source.folder or source.weights.parent}"
+        )
 
 
 def _in_hub_cache(repository: str, names: tuple[str, ...]) -> Path | None:

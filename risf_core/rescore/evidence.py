@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,19 @@ class Evidence:
     support: NDArray[np.float64]  # (N,) probability of the row's class, by the shots
     similarity: NDArray[np.float64]  # (N,) cosine to the mean of the shots of the row's class
 
+    match: NDArray[np.float64]  # (N,) log-odds that crop and name belong together, of an encoder trained by a sigmoid
+
     @classmethod
     def unknown(cls, count: int) -> Evidence:
         """No opinion of any of `count` rows."""
-        return cls(*(np.full(count, np.nan) for _ in range(5)))
+        return cls(*(np.full(count, np.nan) for _ in range(6)))
 
     def __len__(self) -> int:
         return len(self.probability)
 
     def __getitem__(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Evidence:
         """The evidence of some rows."""
-        return Evidence(
-            self.probability[rows], self.background[rows], self.rank[rows], self.support[rows], self.similarity[rows]
-        )
+        return Evidence(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def combined(self, kind: EvidenceKind) -> NDArray[np.float64]:
         """The probability (N,) that the plain formulas take: by names, by shots, or the mean of those there are.

@@ -149,6 +149,7 @@ _TERMS: Mapping[str, Callable[[Evidence], Column]] = {
     "background": lambda evidence: _log(evidence.background),
     "rank": lambda evidence: np.log1p(evidence.rank),
     "support": lambda evidence: _log(evidence.support),
+    "match": lambda evidence: evidence.match,
     "similarity": lambda evidence: 10 * evidence.similarity,  # cosines of crops differ by tenths
 }
 TERMS: tuple[str, ...] = (*_TERMS, "size", "novel")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.boxes import clip_boxes, has_area
+from risf_core.choices import DEFAULT_TEMPERATURE
 from risf_core.detections import Detections, ImageId
 from risf_core.encoder.protocol import CropEncoder, ImageCrops
 from risf_core.errors import ConfigError, EncoderError, ImageError
@@ -170,6 +171,7 @@ def gather_evidence(
     eligible = np.flatnonzero(in_range & rescored_class) if ask else np.empty(0, dtype=np.int64)
     plan = _plan(detections, eligible, photos, keep_unreadable=settings.on_unreadable == "keep")
     evidence = Evidence.unknown(len(detections))
+    temperature = DEFAULT_TEMPERATURE if settings.temperature is None else settings.temperature
     best_names = np.empty(len(detections), dtype=object)
     crops = 0
     if plan.jobs:
@@ -179,8 +181,12 @@ def gather_evidence(
             crops += len(embeddings)
             labels = detections.labels[job.rows]
             if text is not None:
-                voice, said = class_probabilities(embeddings, text, settings.temperature), prompts.spoken
+                voice, said = class_probabilities(embeddings, text, temperature), prompts.spoken
                 evidence.fill_names(job.rows, voice[job.crop_of_row], columns[labels], len(prompts.names))
+                if settings.sigmoid is not None:
+                    scale, bias = settings.sigmoid
+                    cosines = (embeddings[job.crop_of_row].astype(np.float64) * text[columns[labels]]).sum(axis=1)
+                    evidence.match[job.rows] = scale * cosines + bias
             if settings.evidence != "text" and prototypes is not None:
                 photo = sha256_of(job.crops.photo.path)
                 own = job.crop_of_row, labels

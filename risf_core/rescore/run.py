@@ -109,6 +109,7 @@ def rescore_file(
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
     opened = encoder.open()
+    settings = settings.with_scale(*opened.scale_and_bias)
     cached = with_cache(opened, cache, span_machines=processes.span_machines)
     if talk is not None:
         for line in _lines(inputs, opened, settings):
@@ -168,6 +169,8 @@ def _lines(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSet
     colours = f"RGB, {given.interpolation}, mean {_numbers(given.mean)}, std {_numbers(given.std)}"
     if encoder.compat_released:
         colours = "BGR in 0..1 by RoIAlign"
+    own = " (the encoder's own)" if settings.temperature == encoder.scale_and_bias[0] else ""
+    yield f"temperature {settings.temperature:g}{own}"
     yield f"crops {given.side}x{given.side} {given.crop}, {colours}"
     said = {name: readable_name(name, settings.aliases) for name in inputs.vocabulary.names}
     changed = [f"{name} -> {text}" for name, text in said.items() if text != name]

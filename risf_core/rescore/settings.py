@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,6 @@ from risf_core.choices import (
     DEFAULT_BACKGROUND,
     DEFAULT_MAX_SCORE,
     DEFAULT_MIN_SCORE,
-    DEFAULT_TEMPERATURE,
     DEFAULT_TEMPLATE,
     EVIDENCE_KINDS,
     FUSION_RULES,
@@ -35,7 +34,7 @@ class RescoreSettings:
 
     alpha: float = DEFAULT_ALPHA  # the detector's share
     fusion: FusionRule = "linear"
-    temperature: float = DEFAULT_TEMPERATURE
+    temperature: float | None = None  # of the cosine; None: the encoder's own (100 where it states none)
     templates: tuple[str, ...] = (DEFAULT_TEMPLATE,)
     background: str | None = DEFAULT_BACKGROUND
     aliases: Mapping[str, str] = field(default_factory=dict)  # class name -> what the prompt says
@@ -46,6 +45,7 @@ class RescoreSettings:
     keep_parts: bool = True  # each re-scored row also keeps score_detector, score_clip (score_support), clip_names
     on_unreadable: OnUnreadable = "error"  # photos that cannot be read; keep: their rows stay as they are
     evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
+    sigmoid: tuple[float, float] | None = None  # scale and bias of an encoder that was trained by a sigmoid (SigLIP)
 
     def __post_init__(self) -> None:
         faults = []
@@ -54,7 +54,7 @@ class RescoreSettings:
         if self.fusion not in FUSION_RULES:
             known = ", ".join(FUSION_RULES)
             faults.append(f"`fusion` {self.fusion!r} is unknown{did_you_mean(self.fusion, FUSION_RULES)}; give {known}")
-        if not 0 < self.temperature < float("inf"):
+        if self.temperature is not None and not 0 < self.temperature < float("inf"):
             faults.append(f"`temperature` must be above 0, got {self.temperature:g}")
         if not 0 <= self.min_score <= self.max_score <= 1:
             faults.append(
@@ -66,6 +66,11 @@ class RescoreSettings:
             faults.append(f"`evidence` {self.evidence!r} is unknown; give {', '.join(EVIDENCE_KINDS)}")
         if faults:
             raise ConfigError("; ".join(faults))
+
+    def with_scale(self, scale: float, bias: float | None) -> RescoreSettings:
+        """The settings with what an encoder states of itself where nothing was chosen."""
+        temperature = scale if self.temperature is None else self.temperature
+        return replace(self, temperature=temperature, sigmoid=None if bias is None else (scale, bias))
 
 
 def labels_to_rescore(vocabulary: ClassVocabulary, settings: RescoreSettings) -> NDArray[np.int64]:

@@ -37,7 +37,7 @@ MAIN_TERMS: dict[EvidenceKind, tuple[tuple[str, ...], ...]] = {
     "support": (("support",),),
     "both": (("text",), ("support",)),
 }
-MORE_TERMS: tuple[str, ...] = ("certainty", "background", "rank", "similarity", "size", "novel")
+MORE_TERMS: tuple[str, ...] = ("certainty", "background", "rank", "match", "similarity", "size", "novel")
 
 
 @dataclass(frozen=True)

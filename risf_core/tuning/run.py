@@ -90,6 +90,7 @@ def tune_file(
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
     opened = encoder.open()
+    settings = settings.with_scale(*opened.scale_and_bias)
     cached = with_cache(opened, cache) or opened
     if talk is not None:
         for line in _lines(inputs, labels):

@@ -90,7 +90,7 @@ def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny
     assert record["inputs"]["clip_config"]["sha256"] == sha256_of(tiny[0])
     assert record["processes"] == 1
     assert record["settings"]["alpha"] == 0.5
-    assert record["settings"]["temperature"] == 100
+    assert record["settings"]["temperature"] == 14.2857  # 1 / 0.07, where open_clip starts
     assert record["prompts"]["texts"] == [["a photo of cat"], ["a photo of tv"], ["a photo of background"]]
     assert record["encoder"]["weights_sha256"] == sha256_of(tiny[1])
     assert record["encoder"]["preprocessing"]["side"] == 32
@@ -108,8 +108,9 @@ def test_talk_on_stderr_says_what_was_matched_and_done(run):
     talk = run("dets.json").stderr.splitlines()
     assert talk[0] == "read 4 detections of 2 classes"
     assert talk[1] == "found 2 photos by file name"
-    assert talk[3].startswith("crops 32x32 squash, RGB, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758")
-    assert talk[4] == "in prompts: tvmonitor -> tv (--alias NAME=TEXT changes that)"
+    assert talk[3] == "temperature 14.2857 (the encoder's own)"
+    assert talk[4].startswith("crops 32x32 squash, RGB, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758")
+    assert talk[5] == "in prompts: tvmonitor -> tv (--alias NAME=TEXT changes that)"
     assert any(line.startswith("re-scored 3 of 4 rows by 2 distinct crops (") for line in talk)
     assert "left as they are: 1 outside the score range (--min-score, --max-score)" in talk
     assert talk[-1].startswith("rows over common thresholds: 3 -> 3 over 0.05, 2 -> ")
@@ -286,7 +287,7 @@ def test_a_corrupt_jpeg_is_named_and_nothing_is_written(run, folder):
     (folder / "after.json").write_text("old")
     message = error_of(run("dets.json", "--out", "after.json"))
     assert message.startswith("photos/000000000009.jpg: ")
-    assert message.endswith("replace the file")
+    assert "replace the file; or pass --on-unreadable keep" in message
     assert (folder / "after.json").read_text() == "old"
 
 

@@ -19,7 +19,7 @@ from risf_core.vocabulary import ClassVocabulary
 
 FUSION = FittedFusion(Line(0.9, -1.5), Line(1.1, -0.25), Line(), (Term("text", 0.625, -2.5),), 0.05, 1.0)
 NAMES = ClassVocabulary.from_names(("cat", "dog"), novel=("dog",))
-SETTINGS = RescoreSettings()
+SETTINGS = RescoreSettings(temperature=100.0)
 KEY = {
     "model": "ViT",
     "config": "c" * 64,

@@ -1,0 +1,58 @@
+"""`risf encoders`: which image-text encoders can be used, and which are on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from risf_cli.options import Json
+from risf_core.errors import ConfigError, did_you_mean
+
+
+def encoders(
+    name: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="Only encoders with this text in their name.")
+    ] = None,
+    *,
+    local: Annotated[bool, typer.Option("--local", help="Only those whose weights are on this machine.")] = False,
+    json_: Json = False,
+) -> None:
+    """The encoders that --clip takes by name: input, prompt length, what they need, and whether they are here.
+
+    Nothing is downloaded. Licences are shown where the model's card is on this machine. Other encoders: a repository
+    or folder in open_clip's form (hf-hub:ORG/REPO, local-dir:FOLDER), or --clip-config with --clip-weights.
+
+    Examples:
+
+      risf encoders
+
+      risf encoders SigLIP2
+
+      risf encoders --local --json
+    """
+    from risf_cli.render import Column, print_table, say
+    from risf_core.encoder.catalogue import RECOMMENDED, known_encoders
+
+    every = list(known_encoders())
+    found = [each for each in every if (name or "").lower() in each.name.lower() and (each.weights or not local)]
+    if name is not None and not found:
+        known = sorted({each.name.partition(":")[0] for each in every})
+        here = " on this machine" if local else ""
+        raise ConfigError(f"no encoder{here} has {name!r} in its name{did_you_mean(name, known)}")
+    if json_:
+        typer.echo(json.dumps([each.to_json() for each in found], indent=2))
+        return
+    columns = [Column("encoder", text=True), Column("pixels"), Column("tokens"), Column("width")]
+    columns += [Column(head, text=True) for head in ("needs", "here", "licence")]
+    rows = [
+        [
+            *(each.name, str(each.side), str(each.context), str(each.width)),
+            *(", ".join(each.needs), "yes" if each.weights else "", each.licence or ""),
+        ]
+        for each in found
+    ]
+    print_table(columns, [rows])
+    for recommended, why in RECOMMENDED.items():
+        say(f"{recommended}: {why}")
