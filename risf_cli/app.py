@@ -77,7 +77,7 @@ class _LazyGroup(TyperGroup):
         try:
             try:
                 return super().main(*args, **extra)
-            finally:  # a full disk is told here, not by a traceback at the very end
+            finally:  # a full disk is reported here, not by a traceback at the very end
                 for stream in (sys.stdout, sys.stderr):
                     if stream is not None:
                         stream.flush()
@@ -118,7 +118,7 @@ def _parameters(command: str | None) -> Sequence[Any]:
 
 
 def _defaults(command: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The defaults of a command's options here; help and a diagnosis are given even where risf.yaml is at fault."""
+    """The defaults of a command's options here; help and a diagnosis are given even where risf.yaml is broken."""
     from risf_cli.defaults import defaults_of
 
     try:
@@ -136,7 +136,7 @@ def _say(line: str) -> None:
 
 
 def _end_streams() -> None:
-    """Nothing more goes to stdout, so that what waits in its buffer is no second fault at the end."""
+    """Nothing more goes to stdout, so that what is in its buffer is not a second error at the end."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -173,7 +173,7 @@ def _root(
 def main() -> None:
     """The entry point of the `risf` command."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks is no reason to end
+        if isinstance(stream, io.TextIOWrapper):  # a letter that the terminal lacks must not end a run
             stream.reconfigure(errors="backslashreplace")
     try:
         app()

@@ -48,9 +48,9 @@ def _reader(parameter: Any, context: typer.Context) -> Callable[[Any], Any]:
             return value
         parts = value if isinstance(value, list) else [value]
         if not all(type(part) in (str, int, float) for part in parts):
-            raise ConfigError(f"{value!r} is no value of an option")
+            raise ConfigError(f"{value!r} is not a value of an option")
         words = [os.path.expanduser(str(part)) for part in parts]
-        typed = words if repeated else ",".join(words)  # a list of names stands where the option takes commas
+        typed = words if repeated else ",".join(words)  # a list of names, where the option takes commas
         try:
             parameter.process_value(context, typed)
         except typer.BadParameter as error:

@@ -20,7 +20,7 @@ class Command(TyperCommand):
     """A command whose help fits the terminal. Any: the context and its parameters are click's, which typer hides."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The parameters; flags and arguments show no type, which says nothing that their names do not."""
+        """The parameters; flags and arguments show no type, which their names make clear."""
         return without_plain_types(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -55,7 +55,7 @@ def plain_fault(message: str) -> str:
 
 
 def without_plain_types(parameters: list[Any]) -> list[Any]:
-    """The parameters, changed so that `--help` shows no <bool> beside a flag and no <str> beside an argument."""
+    """The parameters, changed so that `--help` shows no <bool> for a flag and no <str> for an argument."""
     for parameter in parameters:
         if getattr(parameter, "is_flag", False) and parameter.metavar is None:
             parameter.metavar = ""

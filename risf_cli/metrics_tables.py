@@ -31,7 +31,7 @@ Table = tuple[list[Column], list[Cells]]
 
 
 def overall_tables(files: Sequence[EvaluatedFile], *, width: int, all_metrics: bool = False) -> Iterator[Table]:
-    """AP in percent: one file's with its groups beside it, or several files' with differences to the first.
+    """AP in percent: one file's with its groups, or several files' with differences to the first.
 
     As many files are side by side as `width` characters hold; with `all_metrics` AP by size and AR, too.
     """
@@ -66,7 +66,7 @@ def _overall_table(files: Sequence[EvaluatedFile], names: Sequence[str], width: 
 def class_tables(
     files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset, labels: Sequence[int], *, width: int
 ) -> Iterator[Table]:
-    """The main figure of the classes of `labels` in percent, in blocks beside each other within `width` characters.
+    """The main figure of the classes of `labels` in percent, in blocks next to each other within `width` characters.
 
     As many files are side by side as `width` characters hold.
     """
@@ -93,7 +93,7 @@ def _class_table(
 
 
 def aggregate_table(runs: Aggregate, *, all_metrics: bool = False) -> Table:
-    """Mean and 95 % interval of figures over the runs, in percent, the groups beside each other."""
+    """Mean and 95 % interval of figures over the runs, in percent, the groups next to each other."""
     sides = {"all classes": runs.overall, **runs.groups}
     rows = [[name, *(spread(side[name]) for side in sides.values())] for name in _shown(runs.overall, all_metrics)]
     return [Column("", text=True), *map(Column, sides)], _split_recall(rows)
@@ -102,7 +102,7 @@ def aggregate_table(runs: Aggregate, *, all_metrics: bool = False) -> Table:
 def aggregate_class_table(
     runs: Aggregate, ground_truth: AnnotatedDataset, labels: Sequence[int], *, width: int
 ) -> Table:
-    """Mean and 95 % interval of the main figures of the classes of `labels`, in blocks beside each other."""
+    """Mean and 95 % interval of the main figures of the classes of `labels`, in blocks next to each other."""
     names = ground_truth.vocabulary.names
     shown = list(runs.overall)[:2]
 
@@ -157,7 +157,7 @@ def _blocks(
     *,
     width: int,
 ) -> Table:
-    """One row a class with its number of boxes, in as many blocks side by side as the width holds."""
+    """One row per class with its number of boxes, in as many blocks side by side as the width holds."""
     boxes = ground_truth.boxes_per_class()
     rows = [[name, str(boxes[label]), *figures(name)] for name, label in zip(names, labels, strict=True)]
     block = [Column("class", text=True, most=LONGEST_NAME), Column("boxes"), *columns]
@@ -197,7 +197,7 @@ def _beside_each_other(files: Sequence[EvaluatedFile], width: int) -> Iterator[S
 
 
 def _room_for_heads(count: int, first: EvaluatedFile, width: int) -> int:
-    """How wide the names of N files may be beside a class, its boxes and the differences to the first file."""
+    """How wide the names of N files may be next to a class, its boxes and the differences to the first file."""
     change = LONGEST_CHANGE[first.bootstrapped is not None]
     name = min(LONGEST_NAME, max(map(len, first.metrics.per_class), default=0))
     others = (name, len("boxes"), *[change] * (count - 1))
@@ -214,7 +214,7 @@ def _file_columns(files: Sequence[EvaluatedFile], width: int) -> list[Column]:
 def _compared(
     name: str, figures: Sequence[Mapping[str, float]], intervals: Sequence[Mapping[str, Interval | None]]
 ) -> list[str]:
-    """The first file's figure, then each other's with its difference, starred where its interval is without 0."""
+    """The first file's figure, then each other's with its difference, starred where its interval does not contain 0."""
     row = [percent(figures[0][name])]
     for own, reaches in zip(figures[1:], intervals[1:], strict=True):
         change, reach = differences(own, figures[0])[name], reaches.get(name)
@@ -225,7 +225,7 @@ def _compared(
 
 
 def _reach(value: float, intervals: Mapping[str, Interval | None], name: str) -> str:
-    """The interval around a value as one number, as wide as all others so that figures stand under each other."""
+    """The interval around a value as one number, as wide as all others so that figures are aligned."""
     if not intervals:
         return ""
     interval = intervals.get(name)

@@ -284,7 +284,7 @@ def conventions_of(
 
 
 def required(value: Path | None, option: str, command: str) -> Path:
-    """The value of an option that has no default of its own. Raises ConfigError naming the option and its key."""
+    """The value of an option without a default. Raises ConfigError naming the option and its key."""
     if value is None:
         raise ConfigError(
             f"risf {command} needs --{option}; pass it, or write `{option}: ...` into risf.yaml of the working folder"

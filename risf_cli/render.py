@@ -27,7 +27,7 @@ from risf_core.errors import printable
 
 GAP = 3  # what a table puts between columns
 
-_SCREENS_WITH_BAR: list[Console] = []  # where a bar stands now, which lines of talk must not run into
+_SCREENS_WITH_BAR: list[Console] = []  # where a bar is drawn now, which lines must not run into
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def print_table(
 ) -> None:
     """Print a table to stdout: sections of rows, an empty line between two.
 
-    Columns that the terminal has no room for follow in a table below, beside the first column again.
+    Columns that do not fit the terminal follow in a table below, again with the first column.
     """
     screen = console()
     if title is not None:
@@ -68,14 +68,14 @@ def print_table(
 
 
 def _fitting(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
-    """The positions of the columns of each table: the first, and as many of the others as fit beside it."""
+    """The positions of the columns of each table: the first, and as many of the others as fit next to it."""
     widths = [
         min(max(map(len, texts)), column.most or width) + GAP
         for column, *texts in zip(columns, [column.head for column in columns], *rows, strict=True)
     ]
     chosen = [0]
     for position in range(1, len(columns)):
-        with_change = position + 1 < len(columns) and columns[position + 1].change  # a change is beside its figure
+        with_change = position + 1 < len(columns) and columns[position + 1].change  # a change stays with its figure
         more = sum(widths[position : position + 1 + with_change])
         if len(chosen) > 1 and not columns[position].change and sum(widths[i] for i in chosen) + more >= width:
             yield chosen
@@ -101,9 +101,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(line: str) -> None:
-    """One line of talk on stderr, above a progress bar; fields in backticks are named as options."""
+    """One line on stderr, above a progress bar; fields in backticks are named as options."""
     screen = _SCREENS_WITH_BAR[-1] if _SCREENS_WITH_BAR else console(stderr=True)
-    with contextlib.suppress(OSError):  # a run goes on where nobody hears it
+    with contextlib.suppress(OSError):  # a run continues without anybody reading
         screen.print(printable(with_options(line)), markup=False, soft_wrap=True)
 
 
@@ -126,7 +126,7 @@ def progress_of(what: str, unit: str, *, quiet: bool = False) -> Iterator[Callab
 
 @contextlib.contextmanager
 def training_lines(*, quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
-    """A function (line, done, total) that shows how a run stands: over a bar on a terminal, else as a line."""
+    """A function (line, done, total) that shows the state of a run: over a bar on a terminal, else as a line."""
     with contextlib.ExitStack() as stack:
         terminal = not quiet and console(stderr=True).is_terminal
         bar = stack.enter_context(progress_of("training", "iterations")) if terminal else None
@@ -241,7 +241,7 @@ class _LogLines(logging.Handler):
         message = record.getMessage()
         if record.levelno >= logging.WARNING:
             say(f"warning: {message}")
-        elif message not in self._notes:  # a folder that is read twice is told of once
+        elif message not in self._notes:  # a folder that is read twice is noted once
             self._notes.add(message)
             say(f"note: {message}")
 

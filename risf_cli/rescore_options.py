@@ -11,7 +11,7 @@ from risf_core.errors import ConfigError, did_you_mean
 
 
 def fusion_choice(text: str, *, alpha_is_typed: bool) -> tuple[FusionRule, Path | None]:
-    """The rule that --fusion names, or the file, beside which neither rule nor alpha matters."""
+    """The rule that --fusion names, or the file, with which neither rule nor alpha matters."""
     for rule in FUSION_RULES:
         if text == rule:
             return rule, None
@@ -24,7 +24,7 @@ def fusion_choice(text: str, *, alpha_is_typed: bool) -> tuple[FusionRule, Path 
 
 
 def evidence_choice(choice: EvidenceKind | None, support: Path | None) -> EvidenceKind:
-    """What speaks for a class: as chosen, or both its name and its shots where there are shots."""
+    """What crops are compared with: as chosen, or both class names and example boxes where there are such."""
     return choice or ("text" if support is None else "both")
 
 

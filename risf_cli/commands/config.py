@@ -53,8 +53,8 @@ def config(
     if file is None:
         rows = _rows_of_folder()
         if not os.path.isfile(SETTINGS_FILE):
-            layout = ", and of the published layout what is shown" if rows else ""
-            note = f"there is no {SETTINGS_FILE} here: the options' own defaults hold{layout}"
+            layout = ", and what is shown of the published layout" if rows else ""
+            note = f"there is no {SETTINGS_FILE} here: the options' own defaults apply{layout}"
     else:
         from risf_core.config import find_config, read_config
         from risf_core.training.schedule import with_published_schedule

@@ -80,7 +80,7 @@ def _settings_finding() -> Finding:
     from risf_core.files import SETTINGS_FILE
 
     if not os.path.isfile(SETTINGS_FILE):
-        return Finding("settings", "no risf.yaml", "note", "the options' own defaults hold, and the published layout")
+        return Finding("settings", "no risf.yaml", "note", "the options' own defaults and the published layout apply")
     for name in COMMANDS:
         try:
             defaults_of(load_command(name), arguments=(), commands=list(COMMANDS))

@@ -163,7 +163,7 @@ def _print_tables(evaluation: Evaluation, *, per_class: bool, all_metrics: bool)
             print_table(*table)
     else:
         print_table(*aggregate_table(runs, all_metrics=all_metrics))
-        over = f"{runs.runs} runs (1.96 s / sqrt(n))" if runs.runs > 1 else "1 run: none, it takes two"
+        over = f"{runs.runs} runs (1.96 s / sqrt(n))" if runs.runs > 1 else "1 run: none, two are needed"
         typer.echo(f"mean ± 95 % interval of the mean over {over}")
     if evaluation.resamples:
         typer.echo(

@@ -83,7 +83,7 @@ class NormedConv(nn.Conv2d):
         self.norm = FrozenNorm(output)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Scaling the weights costs next to nothing beside a pass over the activations, and keeps none for backward.
+        # Scaling the weights is cheap compared with a pass over the activations, and stores none for backward.
         scale, shift = self.norm.scale_and_shift()
         return functional.conv2d(x, self.weight * scale[:, None, None, None], shift, self.stride, self.padding)
 

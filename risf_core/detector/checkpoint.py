@@ -33,7 +33,7 @@ from risf_core.errors import CheckpointError
 from risf_core.unpickling import fault_of_text
 from risf_core.vocabulary import ClassVocabulary
 
-METADATA_KEY = "risf"  # where our own files say what architecture and classes the weights are of
+METADATA_KEY = "risf"  # where our own files state architecture and classes of the weights
 
 # Under which keys trainers put the network, the first that is there
 _NESTED = ("model", "blobs", "state_dict", "model_state_dict", "model_state", "net", "weights", "model_ema", "ema")
@@ -52,7 +52,7 @@ class Checkpoint:
     architecture: Architecture
     vocabulary: ClassVocabulary | None  # None: the file does not name its classes
     left_out: tuple[str, ...] = ()  # in the file, but of no use to the network
-    implied: tuple[str, ...] = ()  # not in the file, but meant by its form: identity affines, norms' statistics
+    implied: tuple[str, ...] = ()  # not in the file, but implied by its format: identity affines, norms' statistics
 
     @property
     def class_count(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The names that the literature's checkpoints give the network's parameters, and what the shapes say of it."""
+"""The names that published checkpoints give the network's parameters, and what their shapes tell of it."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def write_checkpoint(checkpoint: Checkpoint, target: Path, *, form: CheckpointFo
 def write_torch_file(path: Path, content: Mapping[str, Any]) -> None:  # Any: whatever torch.save takes
     """Write a file of `torch.save`, whole or not at all. Raises OutputError on a full disk."""
     buffer = io.BytesIO()
-    torch.save(dict(content), buffer)  # not to the file itself: torch's writer hides what a full disk says
+    torch.save(dict(content), buffer)  # not to the file itself: torch's writer hides the error of a full disk
     with atomic_writer(path, "wb") as handle:
         handle.write(buffer.getbuffer())
 
@@ -87,7 +87,7 @@ def _write_pickle(target: Path, content: Mapping[str, Any]) -> None:
         pickle.dump(dict(content), handle, protocol=2)  # as the MSRA and detectron2 files are
 
 
-def _array(value: Tensor) -> Any:  # Any: numpy's array type says nothing of its numbers here
+def _array(value: Tensor) -> Any:  # Any: numpy's array type leaves its numbers open here
     return value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()  # numpy has no bfloat16
 
 

@@ -23,9 +23,9 @@ def output_vocabulary(
     Args:
         class_count: how many classes the detector has.
         weights: its file, for messages.
-        own: what its run folder says of its classes; their names decide, the ids are taken from `given` by name.
+        own: the classes that its run folder states; their names decide, the ids are taken from `given` by name.
         given: the classes of an annotations file or a class list, novel ones marked. Without `own` they are taken to be
-            the detector's own: all of them, or the base or novel ones, as `group` says or as fits its count.
+            the detector's own: all of them, or the base or novel ones, by `group` or by their number.
 
     Raises CheckpointError where neither names the classes or their numbers differ.
     """
@@ -37,7 +37,7 @@ def output_vocabulary(
         return own if given is None else _renumbered(own, given)
     if given is None:
         raise ConfigError(
-            f"{weights} does not say what its {class_count} classes are; "
+            f"{weights} does not state what its {class_count} classes are; "
             "pass `annotations` or `classes` with the classes it was trained on"
         )
     return _of_count(published_order(given), class_count, weights, group)
@@ -73,7 +73,7 @@ def _of_count(vocabulary: ClassVocabulary, class_count: int, weights: Path, grou
     sizes: dict[Group, int] = {each: len(vocabulary.labels(each)) for each in groups}
     if group != "auto":
         if group not in sizes:
-            raise ConfigError(f"`group={group}` needs `novel`, which says which classes are novel")
+            raise ConfigError(f"`group={group}` needs `novel`, the names of the novel classes")
         fitting = [group] if sizes[group] == class_count else []
     else:
         fitting = [each for each in groups if sizes[each] == class_count]
@@ -82,8 +82,8 @@ def _of_count(vocabulary: ClassVocabulary, class_count: int, weights: Path, grou
     if fitting:
         raise ConfigError(
             f"{weights} has {class_count} classes, and there are as many {' as '.join(fitting)} ones; "
-            "say which it was trained on: `group=base` or `group=novel`"
+            "pass the one it was trained on: `group=base` or `group=novel`"
         )
     shown = ", ".join(f"{count} {each}" for each, count in sizes.items() if group in ("auto", each))
-    advice = "" if vocabulary.novel else "; if it was trained on a part of them, say which are novel with `novel`"
+    advice = "" if vocabulary.novel else "; if it was trained on some of them, pass the novel ones with `novel`"
     raise CheckpointError(f"{weights}: has {class_count} classes, but the classes given are {shown}{advice}")

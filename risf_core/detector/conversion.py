@@ -39,7 +39,7 @@ class Conversion:
                 yield f"{what}: {len(names)}: {listing(names)}"
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """What `risf convert-checkpoint --json` says."""
+        """What `risf convert-checkpoint --json` prints."""
         return {
             "source": {"path": str(self.checkpoint.source), "form": self.checkpoint.form},
             "out": {"path": str(self.written.path), "form": self.form},

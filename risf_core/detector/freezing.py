@@ -25,5 +25,5 @@ def freeze_for_few_shot(model: Detector) -> list[str]:
 
 
 def frozen_names(model: nn.Module) -> list[str]:
-    """The parameters that do not train. The four numbers of each frozen norm are no parameters and never do."""
+    """The parameters that do not train. The four numbers of each frozen norm are not parameters and never train."""
     return [name for name, parameter in model.named_parameters() if not parameter.requires_grad]

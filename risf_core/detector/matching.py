@@ -58,7 +58,7 @@ def match_boxes(
 ) -> tuple[Tensor, Tensor]:
     """For each of `boxes` (N, 4) the position of the true box it overlaps most, (N,), and what it is, (N,).
 
-    It is foreground, background, or ignored where its IoU lies between the two bounds. With `keep_best` the boxes that
+    It is foreground, background, or ignored where its IoU is between the two bounds. With `keep_best` the boxes that
     overlap a true box most are foreground too, however little that is. Without true boxes all is background.
     (torchvision's matcher is private and refuses an image without true boxes.)
     """

@@ -39,7 +39,7 @@ def build_detector(
     loss: ClassificationLoss | None = None,  # None: plain cross-entropy, base training's
     test: TestSettings | None = None,
 ) -> Detector:
-    """A detector with fresh weights, on the CPU, in training mode; which of them train is for `freezing` to say."""
+    """A detector with fresh weights, on the CPU, in training mode; `freezing` decides which of them train."""
     return Detector(
         architecture,
         roi_heads=RoiHeads(

@@ -1,4 +1,4 @@
-"""Reading pickles without running what they say: arrays, tensors and plain containers, nothing that executes."""
+"""Reading pickles without running them: arrays, tensors and plain containers, nothing that executes."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def predict(
 
     Args:
         vocabulary: the detector's classes, label by label.
-        inputs: how photos are resized; default: as the detector's architecture says.
+        inputs: how photos are resized; default: as the detector's architecture states.
         progress: called with the images done and the images in all, of this process.
     """
     settings = settings or PredictionSettings()
@@ -125,7 +125,7 @@ def _batches(items: Sequence[_Item], inputs: InputSettings, settings: Prediction
     def shape(item: _Item) -> tuple[int, int]:
         try:
             stated = item.photo.size or upright_size(item.photo.path)
-        except ImageError:  # told, or counted, when it is read
+        except ImageError:  # reported, or counted, when it is read
             return (0, 0)
         return resized_size(stated, short_side=inputs.short_side, long_side=inputs.long_side)
 

@@ -1,4 +1,4 @@
-"""What `predict` reads beside the weights: photos under their ids, and the classes of a dataset."""
+"""What `predict` reads besides the weights: photos under their ids, and the classes of a dataset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PredictionInputs:
 
 @dataclass(frozen=True)
 class PhotoChoice:
-    """Which photos are looked at, and where their classes are named."""
+    """Which photos are used, and where their classes are named."""
 
     images: Sequence[Path]  # folders
     annotations: Path | None = None  # that list the images and name the classes; None: every photo of the folders
@@ -36,7 +36,7 @@ class PhotoChoice:
 
 
 def read_prediction_inputs(choice: PhotoChoice) -> PredictionInputs:
-    """The photos of `annotations` found in the folders `images`, or without annotations all that lie there.
+    """The photos of `annotations` found in the folders `images`, or without annotations all that are there.
 
     Annotations are a COCO JSON, or a folder in Pascal VOC's form. Without them a photo's id is its file's stem, as a
     number where it is one. Category ids and class names come from the annotations, or from `classes` as

@@ -1,4 +1,4 @@
-"""RoIAlign on every core: torchvision's operator runs on one alone where there is no GPU."""
+"""RoIAlign on all cores: torchvision's operator uses only one on a CPU."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class DetectorChoice:
     group: GroupChoice = "auto"  # which of the classes a bare checkpoint has
     min_score: float = 0.05  # detections above it are written
     max_dets: int = 100  # at most this many of each image
-    short_side: int | None = None  # of the photos; None: as the weights say
+    short_side: int | None = None  # of the photos; None: as the weights state
     batch_size: int = 1
     workers: int = 2
     engine: Engine = "torchvision"
@@ -56,7 +56,7 @@ class PredictionSummary:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """What `risf predict --json` says."""
+        """What `risf predict --json` prints."""
         return {
             "detections": self.detections,
             "photos": self.photos,
@@ -85,7 +85,7 @@ def predict_to_file(
     named = [photos.annotations, photos.classes, photos.novel, *photos.images]
     check_outputs({"out": out}, inputs=[*named, *of_run, detector.weights])
     given = read_prediction_inputs(photos)
-    # torch takes seconds to import: faults of the input above are told without it
+    # torch takes seconds to import: faults of the input above are reported without it
     from risf_core.detector.prediction import PredictionSettings, predict, with_short_side
     from risf_core.engines import on_engine, require_engine
 

@@ -1,4 +1,4 @@
-"""Run folders: weights, and a `run.json` that says of what architecture and classes they are."""
+"""Run folders: weights, and a `run.json` that states their architecture and classes."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Aggregate:
-    """The figures of several runs, say of seeds 0 to 9, under the names that `Metrics` gives them."""
+    """The figures of several runs, for example of seeds 0 to 9, under the names that `Metrics` gives them."""
 
     runs: int
     overall: Mapping[str, Spread]
@@ -52,7 +52,7 @@ class Aggregate:
     figures: Mapping[str, Spread]  # AP ... bAP ... nAP ...
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """What `risf evaluate --aggregate --json` says."""
+        """What `risf evaluate --aggregate --json` prints."""
         return {
             "runs": self.runs,
             "metrics": {name: spread.to_json() for name, spread in self.figures.items()},

@@ -140,5 +140,5 @@ def _turns(pairs: _Pairs, order: Order) -> Iterator[_Turn]:
 
 
 def _of_size(areas: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether each area (M,) lies in each of COCO's ranges, both ends included: (A, M)."""
+    """Whether each area (M,) is in each of COCO's ranges, both ends included: (A, M)."""
     return np.stack([(areas >= least) & (areas <= most) for least, most in AREAS.values()])

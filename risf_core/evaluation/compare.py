@@ -24,7 +24,7 @@ _Named = tuple[Mapping[str, NDArray[np.float64]], Mapping[str, NDArray[np.float6
 LEVEL = 0.95  # of the intervals
 _DEVIATIONS = 1.959963984540054  # of a normal distribution that hold LEVEL of it to both sides
 PER_CLASS_FIGURES = ("AP", "AP50", "AP75")
-LEAST_IMAGES = 5  # with boxes of a class: the scatter of resamples of fewer says next to nothing
+LEAST_IMAGES = 5  # with boxes of a class: resamples of fewer tell next to nothing
 
 _CELLS_AT_ONCE = 1 << 23  # detections of the largest class x resamples computed together: bounds the memory
 
@@ -63,7 +63,7 @@ def bootstrap(
     hard or easy about the images cancels out of the differences. The interval is value +- 1.96 standard deviations of
     the resamples (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 12); it speaks of other sets of
     as many images of the same kind. Percentiles of the resamples are not used: images that were drawn twice raise the
-    interpolated precision, so nearly all resamples lie above the value itself.
+    interpolated precision, so nearly all resamples are above the value itself.
 
     VOC's AP over all IoU thresholds hangs on a handful of top detections where a threshold is strict, which no
     bootstrap handles well: its intervals held the truth in some 90 of 100 made data sets, those of AP50 and COCO's in
@@ -166,7 +166,7 @@ class _Sampled:
         return _Sampled(_minus(self.values, first.values), _minus(self.samples, first.samples))
 
     def intervals(self, names: Mapping[str, bool], *, least: float) -> Intervals:
-        """The intervals, none reaching below `least` or above 1; `names` says which classes get any."""
+        """The intervals, none reaching below `least` or above 1; `names` are the classes that get any."""
         bounds = [
             {name: _around(own[name], drawn[name], least=least) for name in own}
             for own, drawn in zip(self.values, self.samples, strict=True)

@@ -35,7 +35,7 @@ class Metrics:
         return named
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """What `risf evaluate --json` says of one detections file."""
+        """What `risf evaluate --json` prints of one detections file."""
         return {
             "protocol": self.protocol,
             "evaluator": self.evaluator,

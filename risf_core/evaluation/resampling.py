@@ -72,11 +72,11 @@ class _Part:
     found_images: NDArray[np.int64]  # of the true positives, of one threshold after the other (F,)
     found_places: NDArray[np.int64]  # their places among the detections of their image (F,)
     found_bounds: NDArray[np.int64]  # where those of each threshold begin and end (T + 1,)
-    counted_until: NDArray[np.int64]  # how many of counted_images stand up to each true positive (F,)
+    counted_until: NDArray[np.int64]  # how many of counted_images there are up to each true positive (F,)
     differing_images: NDArray[np.int64]  # of the rows that count at one threshold only, or not at one (D,)
     differing_signs: NDArray[np.int32]  # +1 or -1 (D,)
     differing_from: NDArray[np.int64]  # for each true positive, where the differing rows of its threshold begin (F,)
-    differing_until: NDArray[np.int64]  # and how far they stand before it (F,)
+    differing_until: NDArray[np.int64]  # and where they end before it (F,)
 
     @classmethod
     def of(cls, matches: Matches, area: int, label: int) -> _Part:

@@ -1,4 +1,4 @@
-"""What an evaluation of files says, as JSON and as one CSV row a class."""
+"""The results of an evaluation as JSON, and as CSV with one row per class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class EvaluatedFile:
 
 
 def comparison_json(files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset) -> dict[str, Any]:  # Any: JSON
-    """What `risf evaluate --json` says of files: each with its metrics, and its differences to the first."""
+    """What `risf evaluate --json` prints of files: each with its metrics, and its differences to the first."""
     vocabulary = ground_truth.vocabulary
     return {
         "images": len(ground_truth.images),

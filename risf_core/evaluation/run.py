@@ -72,7 +72,7 @@ class Evaluation:
         return self.settings.resamples(len(self.files))
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """What `risf evaluate --json` says."""
+        """What `risf evaluate --json` prints."""
         content: dict[str, Any] = {"annotations": str(self.annotations)}
         if self.settings.protocol == "coco":
             content["max_dets"] = self.settings.caps

@@ -39,7 +39,7 @@ def match_voc(detections: Detections, ground_truth: AnnotatedDataset) -> Matches
     """The verdicts on detections by the VOC2007 rule.
 
     Each detection, best score first, looks at the box of its class and image that it overlaps most, whatever was found
-    before. Where the overlap exceeds the threshold ("must exceed 50%", says the development kit), it is a true positive
+    before. Where the overlap exceeds the threshold ("must exceed 50%" in the development kit), it is a true positive
     if the box was not found yet, a false positive if it was, and ignored if the box is difficult; else it is a false
     positive.
     """

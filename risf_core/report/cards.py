@@ -1,4 +1,4 @@
-"""The cards of the page's gallery: each detection that moved, in words and with its picture."""
+"""The cards of the page's gallery: each detection whose score moved, with its picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KINDS: Mapping[Kind, tuple[str, str]] = {
     "true gained": ("True detections gained", "true detections that AFTER newly keeps at {threshold}"),
     "false added": ("False positives added", "false detections that AFTER newly keeps at {threshold}"),
 }
-NO_NAMES = "AFTER has no clip_names, the encoder's names for the crops; risf rescore without --plain keeps them"
+NO_NAMES = "AFTER has no clip_names (the encoder's names for the crops); risf rescore without --plain writes them"
 _VERDICTS = {TRUE: "true", FALSE: "false"}
 
 
@@ -73,21 +73,22 @@ def pairs_note(comparison: Comparison) -> str:
     only = len(pairs.only_before), len(pairs.only_after)
     if not len(pairs):
         return (
-            "The two files have no detection in common (same image, class and box), so nothing can be said of what "
-            "became of a single one; the figures above compare the files as wholes."
+            "The two files have no detection in common (same image, class and box), so single detections cannot be "
+            "compared; the figures above compare the files as a whole."
         )
     if not any(only):
         return f"All {len(pairs):,} detections are in both files (same image, class and box)."
     return (
         f"{counted(len(pairs), 'detection')} in both files (same image, class and box), {only[0]:,} in BEFORE alone "
-        f"and {only[1]:,} in AFTER alone. Rises and falls are of those in both; one that AFTER lacks counts as dropped."
+        f"and {only[1]:,} in AFTER alone. Rises and falls are of those in both; a detection missing in AFTER counts as "
+        "dropped."
     )
 
 
 def names_note(gallery: Gallery) -> str:
-    """What is written beside each picture, and how to get the encoder's names where AFTER has none."""
+    """What is written next to each picture, and how to get the encoder's names where AFTER has none."""
     return (
-        "Of each detection: the class, the score before and after, and the encoder's best names for the crop. "
+        "Each detection is shown with its class, the score before and after, and the encoder's top names for the crop. "
         "Green boxes are true detections, orange ones false."
         if gallery.has_names
         else f"{NO_NAMES}."
@@ -97,7 +98,7 @@ def names_note(gallery: Gallery) -> str:
 def missing_note(comparison: Comparison, gallery: Gallery) -> str:
     """Which pictures are missing and why; empty where none is."""
     if not gallery.asked_for_pictures:
-        return "There are no pictures, for no folder of photos was given (--images)."
+        return "There are no pictures because no folder of photos was given (--images)."
     sentences = []
     if gallery.absent:
         names = [image_name(comparison.truth, image_id) for image_id in gallery.absent]
@@ -141,7 +142,7 @@ def _absent(row: MovedRow, gallery: Gallery) -> str:
 
 
 def _score(value: float | None) -> str:
-    return "not there" if value is None else f"{value:.3f}"
+    return "missing" if value is None else f"{value:.3f}"
 
 
 def _aliases(record: Record | None) -> Mapping[str, str]:

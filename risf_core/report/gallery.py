@@ -1,4 +1,4 @@
-"""The detections that the page shows, with their pictures, and which of these could not be had."""
+"""The detections that the page shows, with their pictures, and which pictures are missing."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def build_gallery(comparison: Comparison, *, images: Sequence[Path], most: int) 
             len(absent), listing([image_name(comparison.truth, image_id) for image_id in absent], most=3),
         )  # fmt: skip
     if left_out:
-        _log.warning("%d pictures are left out, for the page would grow beyond 15 MB; lower `pictures`", left_out)
+        _log.warning("%d pictures are left out because the page would exceed 15 MB; lower `pictures`", left_out)
     has_names = any("clip_names" in (extras or {}) for extras in comparison.after.table.extras)
     return Gallery(moved, pictures, absent, left_out, asked_for_pictures=bool(images), has_names=has_names)
 
@@ -78,7 +78,7 @@ def _pictures_of(
 ) -> tuple[dict[MovedRow, str], dict[ImageId, str], int]:
     """A picture of each row whose photo can be read, one photo decoded at a time; damaged photos; pictures too many.
 
-    `uses` says how often the page shows a row's picture.
+    `uses` is how often the page shows a row's picture.
     """
     from risf_core.report.pictures import draw_picture
 

@@ -28,7 +28,7 @@ class MovedRow:
     score_clip: float | None  # what the encoder said of the class by its name, where AFTER keeps it
     score_support: float | None  # and by its shots
     verdict: int  # TRUE, FALSE or IGNORED, in BEFORE where it is there
-    clip_names: tuple[tuple[str, float], ...] = ()  # the encoder's best names, where AFTER keeps them
+    clip_names: tuple[tuple[str, float], ...] = ()  # the encoder's top names, where AFTER has them
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, Any]:  # Any: JSON
         """The row in the words of a detections file."""

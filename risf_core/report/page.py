@@ -95,8 +95,8 @@ def _threshold(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
     note = ""
     if as_many is not None:
         note = (
-            "One threshold means different things where scores moved as a whole; the last column therefore cuts AFTER "
-            f"at {as_many.threshold:.3g}, where it keeps as many detections as BEFORE does."
+            "If all scores moved, the same threshold keeps another number of detections; the last column therefore "
+            f"cuts AFTER at {as_many.threshold:.3g}, where it keeps as many detections as BEFORE."
         )
     return {
         "threshold": f"{comparison.before.kept.threshold:g}",
@@ -111,14 +111,14 @@ def _interval_note(comparison: Comparison) -> str:
         return "No intervals were computed (--bootstrap N does)."
     return (
         f"± is the 95 % interval of the change, from a paired bootstrap over {len(comparison.truth.images):,} images "
-        f"({comparison.resamples:,} resamples); a change in colour is one whose interval is without 0."
+        f"({comparison.resamples:,} resamples); coloured changes have an interval that does not contain 0."
     )
 
 
 def _classes_note(count: int, most: int, *, intervals: bool) -> str:
     shown = "AP of each class that has boxes, the largest change first."
     if count > most:
-        shown = f"AP of the {most} classes that moved most, of {count:,} with boxes; the table has all."
+        shown = f"AP of the {most} classes that changed most, of {count:,} with boxes; the table has all."
     few = f" Classes with boxes in fewer than {LEAST_IMAGES} images have no interval." if intervals else ""
     return shown + few
 
@@ -126,10 +126,10 @@ def _classes_note(count: int, most: int, *, intervals: bool) -> str:
 def _settings_note(record: Record | None) -> str:
     if record is None:
         return (
-            "There is no record (AFTER.record.json) beside AFTER, so how it was made is not known; risf rescore --out "
+            "There is no record of AFTER (AFTER.record.json), so it is not known how AFTER was made; risf rescore --out "
             "FILE writes one."
         )
-    return "From the record that was written beside AFTER when it was made."
+    return "From the record of AFTER (AFTER.record.json)."
 
 
 def _shown_name(path: str) -> str:

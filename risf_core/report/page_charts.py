@@ -1,4 +1,4 @@
-"""The page's charts from a comparison: which figure stands where, as the JSON that plotly.js draws."""
+"""The page's charts from a comparison, as the JSON that plotly.js draws."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def build_charts(comparison: Comparison, rows: Sequence[FigureRow]) -> dict[str,
 
 
 def script_json(text: str) -> Markup:
-    """JSON that may stand inside a script element: nothing in it can end the element or begin a comment."""
+    """JSON that is safe inside a script element: nothing in it can end the element or begin a comment."""
     escaped = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
     return Markup(re.sub("[<>&\u2028\u2029]", lambda found: escaped[found.group()], text))
 

@@ -34,7 +34,7 @@ def pair_rows(before: Detections, after: Detections) -> RowPairs:
     starts = np.flatnonzero(np.diff(ordered, prepend=-1))
     group = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(keys)))
     is_after = order >= len(before)
-    befores_before: NDArray[np.int64] = np.cumsum(~is_after) - ~is_after  # how many rows of `before` stand ahead
+    befores_before: NDArray[np.int64] = np.cumsum(~is_after) - ~is_after  # how many rows of `before` come first
     afters_before: NDArray[np.int64] = np.cumsum(is_after) - is_after
     place = np.where(
         is_after, afters_before - afters_before[starts][group], befores_before - befores_before[starts][group]

@@ -17,7 +17,7 @@ _LEAST = 96  # pixels of the photo that a picture shows at least, to both sides
 _SLIMMEST = 0.75  # shorter side by longer one, where the photo has room
 _MOST_ENLARGED = 4.0
 _QUALITY = 78  # of the JPEG
-_COLOURS = {TRUE: (0, 158, 115), FALSE: (213, 94, 0)}  # Okabe and Ito's, told apart by all eyes
+_COLOURS = {TRUE: (0, 158, 115), FALSE: (213, 94, 0)}  # Okabe and Ito's, distinct for colour-blind readers too
 _OTHER_COLOUR = (120, 120, 120)
 
 

@@ -1,4 +1,4 @@
-"""The record beside a re-scored file as the page shows it: titled lists of names and values."""
+"""The record of a re-scored file as the page shows it: titled lists of names and values."""
 
 from __future__ import annotations
 

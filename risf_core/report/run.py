@@ -35,7 +35,7 @@ class ReportSettings:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what a reader of the figures must not miss."""
+    """What was written, and what a reader of the figures must know."""
 
     page: str
     comparison: Comparison
@@ -43,7 +43,7 @@ class Report:
     notes: Sequence[str]
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """What `risf report --json` says: the figures of the page, and what it shows of the detections that moved."""
+        """What `risf report --json` prints: the figures of the page, and what it shows of the detections that moved."""
         names = self.comparison.truth.vocabulary.names
         moved = {
             kind: {"count": own.count, "shown": [row.to_json(names) for row in own.rows]}
@@ -66,7 +66,7 @@ def write_report(
     on_unmatched: Literal["error", "drop"] = "error",
     progress: Progress | None = None,
 ) -> Report:
-    """Write the page on what became of BEFORE in AFTER (``-``: stdin, or for `out` stdout).
+    """Write the page that compares BEFORE and AFTER (``-``: stdin, or for `out` stdout).
 
     `images` are folders of photos; `novel` and `conventions` are as `evaluate_files` has them.
     """
@@ -122,12 +122,11 @@ def write_report(
 
 
 def _notes(record: Record, before: Path | str, after: Path | str, annotations: Path) -> list[str]:
-    """What the record says that a reader of the figures must not miss."""
+    """What the record states that a reader of the figures must know."""
     notes = []
     if names_other_input(record, before):
         notes.append(
-            f"The record beside {display_name(after)} says that it was made from another file than "
-            f"{display_name(before)}."
+            f"By its record, {display_name(after)} was not made from {display_name(before)} but from another file."
         )
     same = fitted_to(record, annotations)
     if same:

@@ -1,4 +1,4 @@
-"""The page's tables and verdicts, as words and figures for people."""
+"""The page's tables and verdicts as text."""
 
 from __future__ import annotations
 
@@ -189,11 +189,15 @@ def _verdict(
     figures = f"{title}: {percent(before)} before, {percent(after)} after ({signed(change)}"
     if interval is None:
         why = "too few images for an interval" if bootstrapped else "no intervals were computed"
-        return f"{figures}; {why}, so chance cannot be told from effect).", ""
+        return f"{figures}; {why}, so it may be chance).", ""
     bounds = f"{figures}; 95 % interval {signed(interval[0])} to {signed(interval[1])})"
     if interval[0] > 0:
         if flattered:
-            return f"{bounds}: AFTER is better on the images that it was fitted to, which tells nothing of others.", ""
+            return (
+                f"{bounds}: AFTER is better on the images that it was fitted to, which does not show that it is better "
+                "on others.",
+                "",
+            )
         return f"{bounds}: AFTER is better, beyond chance.", "up"
     if interval[1] < 0:
         return f"{bounds}: AFTER is worse, beyond chance; keep the scores of BEFORE.", "down"

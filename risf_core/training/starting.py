@@ -117,6 +117,6 @@ def _classes_of(checkpoint: Checkpoint, given: Path | None, whole: ClassVocabula
         if len(names) == checkpoint.class_count:
             return names
     raise CheckpointError(
-        f"{checkpoint.source}: does not say what its {checkpoint.class_count} classes are, and the split has "
+        f"{checkpoint.source}: does not state what its {checkpoint.class_count} classes are, and the split has "
         f"{len(whole.labels('base'))} base classes of {len(whole)}; name them with `model.weights_classes=FILE`"
     )

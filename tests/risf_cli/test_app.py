@@ -307,7 +307,9 @@ def test_every_fault_of_risf_yaml_is_in_one_error(call):
         "error: risf.yaml: unknown key 'anotations' (did you mean 'annotations'?); "
         "[probe] has no option 'alfa' (did you mean 'alpha'?); workers: 'many' does not fit: "
     )
-    assert "; [probe] plain: 'often' is not true or false; [probe] alpha: ['x', {}] is no value of an option; " in line
+    assert (
+        "; [probe] plain: 'often' is not true or false; [probe] alpha: ['x', {}] is not a value of an option; " in line
+    )
     assert "; [probe] precision: 'fp64' does not fit: 'fp64' is not one of 'auto', 'fp32'" in line
     assert line.count("\n") == 1
 

@@ -80,8 +80,8 @@ def test_numbers_of_a_folder_are_shown_as_numbers(risf: Run, tmp_path: Path) -> 
 def test_a_folder_without_settings_says_so(risf: Run, tmp_path: Path) -> None:
     done = risf("config")
     assert (done.exit_code, done.stdout) == (0, "")
-    assert done.stderr == "note: there is no risf.yaml here: the options' own defaults hold\n"
+    assert done.stderr == "note: there is no risf.yaml here: the options' own defaults apply\n"
     (tmp_path / "detections.json").write_text("[]")
     done = risf("config")
     assert "detections" in done.stdout
-    assert done.stderr.endswith("the options' own defaults hold, and of the published layout what is shown\n")
+    assert done.stderr.endswith("the options' own defaults apply, and what is shown of the published layout\n")

@@ -323,7 +323,7 @@ def test_aggregate_takes_files_as_runs(evaluate, crowded_folder):
     assert ["AP", "50.00", "±", "98.00"] in [line.split() for line in lines]
     assert lines[-1] == "mean ± 95 % interval of the mean over 2 runs (1.96 s / sqrt(n))"
     alone = evaluate("all.json", "--annotations", "gt.json", "--aggregate").stdout.splitlines()
-    assert alone[-1] == "mean ± 95 % interval of the mean over 1 run: none, it takes two"
+    assert alone[-1] == "mean ± 95 % interval of the mean over 1 run: none, two are needed"
 
 
 def test_csv_of_files_has_a_row_for_each_file_and_class(evaluate, crowded_folder):

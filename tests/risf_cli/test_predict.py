@@ -296,7 +296,7 @@ def test_a_checkpoint_of_a_part_of_the_classes_is_recognised_by_its_count(folder
     message = error_of(run(weights="base.pth"))
     assert message == (
         "base.pth: has 2 classes, but the classes given are 3 all; "
-        "if it was trained on a part of them, say which are novel with --novel"
+        "if it was trained on some of them, pass the novel ones with --novel"
     )
     assert "the classes given are 1 novel" in error_of(run("--novel", "dog", "--group", "novel", weights="base.pth"))
 
@@ -318,7 +318,7 @@ def test_a_bare_checkpoint_without_any_class_names_is_refused(run, folder) -> No
     content = torch.load(folder / "w.pth", weights_only=True)
     torch.save({key: value for key, value in content.items() if key != METADATA_KEY}, folder / "w.pth")
     assert error_of(run(weights="w.pth", annotations=None)) == (
-        "w.pth does not say what its 3 classes are; pass --annotations or --classes with the classes it was trained on"
+        "w.pth does not state what its 3 classes are; pass --annotations or --classes with the classes it was trained on"
     )
 
 

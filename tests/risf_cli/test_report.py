@@ -67,7 +67,7 @@ def test_it_writes_a_page_and_says_where(report, folder):
     assert "data:image/jpeg;base64," in page
     assert "<script>alert(1)" not in page
     assert done.stderr.splitlines()[-1] == (
-        "AFTER has no clip_names, the encoder's names for the crops; risf rescore without --plain keeps them"
+        "AFTER has no clip_names (the encoder's names for the crops); risf rescore without --plain writes them"
     )
     assert sorted(path.name for path in folder.iterdir()) == [
         "before.json", "gt.json", "other.json", "photos", "report.html",
@@ -114,15 +114,13 @@ def test_names_are_those_that_rescoring_kept(report, folder, rescored):
         if own in best:  # what re-scoring gave the row
             assert abs(best[own] - row["score_clip"]) <= 5e-5
     page = (folder / "report.html").read_text()
-    assert "the encoder&#39;s best names for the crop" in page
+    assert "the encoder&#39;s top names for the crop" in page
     assert '<li class="own"><span>screen</span>' in page  # a tvmonitor, by its alias
 
 
 def test_a_record_of_another_input_is_told(report, folder, rescored):
     done = report("other.json", "after.json")
-    assert (
-        "warning: The record beside after.json says that it was made from another file than other.json." in done.stderr
-    )
+    assert "warning: By its record, after.json was not made from other.json but from another file." in done.stderr
     assert "made from another file than other.json" in (folder / "report.html").read_text()
     assert "another file" not in report("before.json", "after.json").stderr
 

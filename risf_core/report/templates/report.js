@@ -48,7 +48,7 @@
     });
   }
 
-  // What is drawn, and in which colours, stands at the root for whoever waits for it.
+  // What is drawn, and in which colours, is noted at the root for scripts that wait for it.
   function note() {
     document.documentElement.dataset.drawn = String(charts.length);
     document.documentElement.dataset.scheme = dark.matches ? "dark" : "light";

@@ -42,7 +42,7 @@ def test_as_many_base_as_novel_classes_need_a_word(group, names) -> None:
         output_vocabulary(class_count=2, weights=WEIGHTS, own=None, given=FOUR)
     assert str(caught.value) == (
         "w.pth has 2 classes, and there are as many base as novel ones; "
-        "say which it was trained on: `group=base` or `group=novel`"
+        "pass the one it was trained on: `group=base` or `group=novel`"
     )
     found = output_vocabulary(class_count=2, weights=WEIGHTS, own=None, given=FOUR, group=group)
     assert found.names == names
@@ -51,7 +51,7 @@ def test_as_many_base_as_novel_classes_need_a_word(group, names) -> None:
 def test_a_group_without_novel_classes_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         output_vocabulary(class_count=4, weights=WEIGHTS, own=None, given=FOUR.with_novel(()), group="base")
-    assert str(caught.value) == "`group=base` needs `novel`, which says which classes are novel"
+    assert str(caught.value) == "`group=base` needs `novel`, the names of the novel classes"
 
 
 def test_other_counts_are_refused_with_both() -> None:

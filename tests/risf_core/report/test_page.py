@@ -106,7 +106,7 @@ def test_the_page_holds_the_figures_and_loads_nothing(made):
     assert policy.startswith("default-src 'none'")
     assert "prefers-color-scheme: dark" in read.html
     assert not read.all("img")
-    assert "There are no pictures, for no folder of photos was given (--images)." in read.text
+    assert "There are no pictures because no folder of photos was given (--images)." in read.text
 
 
 def test_every_chart_has_its_figure(made):
@@ -270,4 +270,4 @@ def test_pictures_stop_where_the_page_would_grow_too_large(made, tmp_path, monke
     sources = [own["src"] for own in read.all("img")]
     assert 100_000 < sum(map(len, sources)) < 800_000  # the photo that crosses the limit is still shown
     assert "left out to keep the page small" in read.text
-    assert "for the page would grow beyond 15 MB; lower `pictures`" in caplog.text
+    assert "because the page would exceed 15 MB; lower `pictures`" in caplog.text

@@ -78,7 +78,7 @@ def test_a_detector_of_other_classes_keeps_those_that_a_list_names(weights, tmp_
     with pytest.raises(CheckpointError) as caught:
         started(path)
     assert str(caught.value) == (
-        f"{path}: does not say what its 4 classes are, and the split has 3 base classes of 5; "
+        f"{path}: does not state what its 4 classes are, and the split has 3 base classes of 5; "
         "name them with `model.weights_classes=FILE`"
     )
     (tmp_path / "names.txt").write_text("fox\ncat\nowl\nant\n")
