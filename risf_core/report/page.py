@@ -126,8 +126,8 @@ def _classes_note(count: int, most: int, *, intervals: bool) -> str:
 def _settings_note(record: Record | None) -> str:
     if record is None:
         return (
-            "There is no record of AFTER (AFTER.record.json), so it is not known how AFTER was made; risf rescore --out "
-            "FILE writes one."
+            "There is no record of AFTER (AFTER.record.json), so it is not known how AFTER was made; risf rescore "
+            "--out FILE writes one."
         )
     return "From the record of AFTER (AFTER.record.json)."
 

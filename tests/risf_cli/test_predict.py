@@ -318,7 +318,8 @@ def test_a_bare_checkpoint_without_any_class_names_is_refused(run, folder) -> No
     content = torch.load(folder / "w.pth", weights_only=True)
     torch.save({key: value for key, value in content.items() if key != METADATA_KEY}, folder / "w.pth")
     assert error_of(run(weights="w.pth", annotations=None)) == (
-        "w.pth does not state what its 3 classes are; pass --annotations or --classes with the classes it was trained on"
+        "w.pth does not state what its 3 classes are; pass --annotations or --classes with the classes it was "
+        "trained on"
     )
 
 
