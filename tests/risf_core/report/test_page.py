@@ -80,7 +80,7 @@ def test_a_gain_on_the_images_that_a_fusion_was_fitted_to_shows_nothing(made):
     truth, before, _ = made(images=30)
     right = compare_files(before, before, truth, names=("a", "b"), resamples=0).before.verdicts == TRUE
     better = before.with_scores(np.where(right, 0.9, 0.1))
-    words = "AFTER is better on the images that it was fitted to, which tells nothing of others."
+    words = "AFTER is better on the images that it was fitted to, which does not show that it is better on others."
     shown, flattered = page(truth, before, better), page(truth, before, better, flattered=True)
     assert "AFTER is better, beyond chance." in shown.text
     assert words not in shown.text
@@ -259,7 +259,7 @@ def test_the_settings_of_the_record_are_shown_with_what_a_person_looks_for(made)
     assert "preprocessing.side 224" in text
     assert "torch none" in text
     assert "layers" not in text
-    assert "There is no record (AFTER.record.json)" in page(truth, before, after).text
+    assert "There is no record of AFTER (AFTER.record.json)" in page(truth, before, after).text
 
 
 def test_pictures_stop_where_the_page_would_grow_too_large(made, tmp_path, monkeypatch, caplog):
