@@ -44,15 +44,16 @@ def main() -> None:
 def measure(truth_path: Path, detections_path: Path) -> dict[str, float]:
     """Seconds of each step and the process's peak memory in megabytes."""
     from risf_core.evaluation import evaluate, read_ground_truth
-    from risf_core.formats.coco import read_detections, write_detections
+    from risf_core.formats.coco import write_detections
+    from risf_core.formats.detections_file import read_detections_file
 
     truth = read_ground_truth(truth_path)
     start = time.perf_counter()
-    file = read_detections(detections_path, truth.vocabulary, image_sizes=truth.image_sizes)
+    file = read_detections_file(detections_path, truth.images_by_id, truth.vocabulary)
     read = time.perf_counter()
     evaluate(file.detections, truth)
     evaluated = time.perf_counter()
-    write_detections(detections_path.with_suffix(".out.json"), file)
+    write_detections(detections_path.with_suffix(".out.json"), file.detections, truth.vocabulary)
     written = time.perf_counter()
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10  # bytes there, kilobytes elsewhere
     return {

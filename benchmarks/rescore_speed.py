@@ -35,7 +35,7 @@ from risf_core.encoder.open_clip import OpenClipEncoder
 from risf_core.encoder.open_clip_model import build_model, create_untrained
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.encoder.weights import EncoderSource
-from risf_core.formats.coco import read_detections
+from risf_core.formats.detections_file import read_detections_file
 from risf_core.images import decode_rgb
 from risf_core.photos import Photo, find_photos
 from risf_core.rescore.pipeline import rescore
@@ -97,7 +97,8 @@ def load(folder: Path, crops: int) -> tuple[Detections, ClassVocabulary, dict]:
         return made_photos(folder, crops)
     real = Path(root) / "real"
     index = read_coco_index(real / "instances.json")
-    table = read_detections(real / "detections" / "yolox_nano_weak.json", index.vocabulary).detections
+    file = real / "detections" / "yolox_nano_weak.json"
+    table = read_detections_file(file, index.images, index.vocabulary).detections
     table = table[table.scores > 0.05]
     table = table[: rows_of_crops(table, crops)]
     found = find_photos(dict.fromkeys(table.image_ids.tolist()), images=index.images, folders=[real / "photos"])

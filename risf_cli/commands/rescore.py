@@ -25,6 +25,7 @@ from risf_cli.options import (
     Device,
     EvidenceChoice,
     FirstId,
+    Format,
     Fusion,
     ImageIds,
     Images,
@@ -35,6 +36,7 @@ from risf_cli.options import (
     OnUnreadable,
     PrecisionChoice,
     Quiet,
+    Rename,
     RescoreClasses,
     SoftmaxOver,
     SplitSeed,
@@ -67,16 +69,14 @@ def rescore(
     context: typer.Context,
     detections: Annotated[
         str,
-        typer.Argument(
-            metavar="DETECTIONS", help="COCO detections: a results list or a dataset with scores; - is stdin."
-        ),
+        typer.Argument(metavar="DETECTIONS", help="Detections in any form (docs/formats.md); - is stdin."),
     ],
     *,
     annotations: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO JSON or Pascal VOC folder that names images and classes; its boxes are not read.",
+            help="COCO JSON, Pascal VOC folder or data.yaml that names images and classes; its boxes are not used.",
         ),
     ] = None,
     classes: Classes = None,
@@ -86,9 +86,11 @@ def rescore(
     shots: SupportShots = None,
     split_seed: SplitSeed = 0,
     novel: Novel = None,
+    format: Format = None,
     boxes: Boxes = None,
     category_ids: CategoryIds = None,
     image_ids: ImageIds = None,
+    rename: Rename = None,
     on_unmatched: Annotated[
         OnUnmatched,
         typer.Option(
@@ -98,6 +100,9 @@ def rescore(
     ] = "error",
     on_unreadable: OnUnreadable = "error",
     out: Annotated[str, typer.Option(metavar="FILE", help="Output file, with a record beside it; - is stdout.")] = "-",
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The form to write (docs/formats.md). (default: as it came in)")
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Do not write score_detector, score_clip and clip_names.")
     ] = False,
@@ -163,12 +168,13 @@ def rescore(
         written = rescore_file(
             detections,
             out,
+            to=to,
             annotations=annotations,
             classes=classes,
             first_id=first_id,
             images=images or (),
             novel=novel,
-            conventions=conventions_of(None, boxes, category_ids, image_ids, None),
+            conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
             support=SupportChoice(support, shots, split_seed),
             encoder=encoder,

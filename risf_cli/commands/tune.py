@@ -23,6 +23,7 @@ from risf_cli.options import (
     Crop,
     Device,
     EvidenceChoice,
+    Format,
     ImageIds,
     Images,
     Json,
@@ -32,6 +33,7 @@ from risf_cli.options import (
     OnUnreadable,
     PrecisionChoice,
     Quiet,
+    Rename,
     RescoreClasses,
     SoftmaxOver,
     SplitSeed,
@@ -61,9 +63,7 @@ if TYPE_CHECKING:
 def tune(
     detections: Annotated[
         str,
-        typer.Argument(
-            metavar="DETECTIONS", help="COCO detections; those of unlabelled images are ignored. - is stdin."
-        ),
+        typer.Argument(metavar="DETECTIONS", help="Detections in any form (docs/formats.md); - is stdin."),
     ],
     *,
     annotations: Annotated[
@@ -87,13 +87,15 @@ def tune(
     shots: SupportShots = None,
     split_seed: SplitSeed = 0,
     novel: Novel = None,
+    format: Format = None,
     boxes: Boxes = None,
     category_ids: CategoryIds = None,
     image_ids: ImageIds = None,
+    rename: Rename = None,
     on_unmatched: Annotated[
         Literal["error", "drop"],
-        typer.Option(metavar="WAY", help="Rows of unknown categories, or without a photo: error or drop."),
-    ] = "error",
+        typer.Option(metavar="WAY", help="Rows of unlabelled images or unknown classes, or without a photo."),
+    ] = "drop",
     on_unreadable: OnUnreadable = "error",
     out: Annotated[Path, typer.Option(metavar="FILE", help="Output file for the fusion.")] = Path("fusion.json"),
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed of the folds and the resamples.")] = 0,
@@ -155,7 +157,7 @@ def tune(
             annotations=required(annotations, "annotations", "tune"),
             images=images or (),
             novel=novel,
-            conventions=conventions_of(None, boxes, category_ids, image_ids, None),
+            conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
             support=SupportChoice(support, shots, split_seed),
             encoder=encoder,

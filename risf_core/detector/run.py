@@ -14,7 +14,7 @@ from risf_core.detector.prediction_inputs import PhotoChoice, PredictionInputs, 
 from risf_core.detector.runs import RUN_FILE, WEIGHT_NAMES
 from risf_core.devices import choose_device, choose_precision
 from risf_core.errors import listing
-from risf_core.formats.coco import DetectionsFile, write_detections
+from risf_core.formats.coco import write_detections
 from risf_core.outputs import check_outputs
 from risf_core.processes import Processes
 from risf_core.progress import Progress
@@ -115,7 +115,7 @@ def predict_to_file(
     if result is None:
         return None
     seconds = time.perf_counter() - start
-    write_detections(out, DetectionsFile(result.detections, vocabulary))
+    write_detections(out, result.detections, vocabulary)
     read = len(given.photos) - len(result.unreadable)
     return PredictionSummary(str(out), len(result.detections), read, result.unreadable, given.without_photo, seconds)
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from risf_core.choices import EvaluatorName, Protocol
 from risf_core.datasets import AnnotatedDataset
-from risf_core.detections import Detections
+from risf_core.detections import Detections, factorize
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps, evaluate_coco
 from risf_core.evaluation.coco_matching import match_coco
 from risf_core.evaluation.matches import Matches
 from risf_core.evaluation.metrics import Metrics
 from risf_core.evaluation.voc import evaluate_voc, match_voc
-from risf_core.formats.image_ids import fit_image_ids
+from risf_core.formats.image_ids import own_image_ids
 from risf_core.vocabulary import ClassVocabulary
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def match(
 
 
 def _fitting(detections: Detections, ground_truth: AnnotatedDataset) -> Detections:
-    detections = fit_image_ids(detections, ground_truth.images_by_id)
+    own_image_ids(factorize(detections.image_ids)[1], ground_truth.images_by_id)  # refuses those that do not fit
     if (detections.labels < 0).any():
         return detections[detections.labels >= 0]  # rows of categories that the vocabulary does not know
     return detections

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.choices import BoxConvention, CategoryConvention
-from risf_core.datasets import check_categories, check_images, images_by_id
+from risf_core.datasets import check_categories, check_images
 from risf_core.datasets.coco import as_float
 from risf_core.detections import Detections, Extras, ImageId
 from risf_core.errors import DataError, counted, excerpt
-from risf_core.files import display_name, open_output, read_json
-from risf_core.formats.conventions import check_boxes, labels_of, to_xywh
+from risf_core.files import open_output
 from risf_core.vocabulary import ClassVocabulary
 
 _ROWS_AT_ONCE = 1 << 14  # turned into Python objects together, so that their number does not grow with the file
@@ -26,91 +24,29 @@ _CORE_KEYS = frozenset({"image_id", "category_id", "bbox", "score"})
 _ROW_FORM = "each row needs image_id, category_id, bbox [x, y, width, height] and score"
 
 
-@dataclass(frozen=True)
-class DetectionsFile:
-    """What a file of detections said: its table, the classes its labels stand for, and the dict around it, if any."""
-
-    detections: Detections
-    vocabulary: ClassVocabulary
-    envelope: Mapping[str, Any] | None = None  # a dataset dict's other keys (info, images, categories ...)
-
-    def with_detections(self, detections: Detections) -> DetectionsFile:
-        """The same file with other rows."""
-        return replace(self, detections=detections)
-
-
-def read_detections(
-    source: Path | str,
-    vocabulary: ClassVocabulary | None = None,
-    *,
-    image_sizes: Mapping[ImageId, tuple[int, int]] | None = None,
-    boxes: BoxConvention | None = "xywh",
-    category_ids: CategoryConvention = "dataset",
-    on_unknown_category: Literal["error", "keep"] = "error",
-    zero_based_option: str = "--category-ids positions",
-) -> DetectionsFile:
-    """The detections of a JSON file (``-``: stdin), in the order of its rows.
-
-    Args:
-        vocabulary: the classes; None takes the dataset dict's own `categories`.
-        image_sizes: (height, width) by image id where known: boxes of another convention are then recognised.
-        boxes: how the file states its boxes; anything but xywh is converted, and written as xywh. None leaves them as
-            they are for `with_boxes_of`, where the sizes of the images are found out later.
-        category_ids: what the file's category ids are; positions are converted, and written as dataset ids.
-        on_unknown_category: "keep" gives rows of an unknown category label -1 and leaves them as they are.
-        zero_based_option: what the error offers where the category ids look like positions from 0.
-
-    Raises DataError, in one line, where the file is not what it should be.
-    """
-    name = display_name(source)
-    content = read_json(source, what="detections file")
-    rows, envelope = rows_of(content, name)
-    if vocabulary is None:
-        vocabulary = _own_vocabulary(envelope, name)
-    if image_sizes is None and envelope is not None:
-        image_sizes = _own_sizes(envelope)
-    columns = Columns.of(rows, name)
-    labels = labels_of(
-        columns.category_ids,
-        vocabulary,
-        convention=category_ids,
-        unknown=on_unknown_category,
-        name=name,
-        zero_based_option=zero_based_option,
-    )
-    for row in np.flatnonzero(labels < 0).tolist():
-        columns.extras[row] = {**(columns.extras[row] or {}), "category_id": columns.category_ids[row]}
-    table = Detections.from_rows(
-        image_ids=columns.image_ids,
-        boxes_xywh=columns.boxes,
-        scores=columns.scores,
-        labels=labels,
-        extras=columns.extras,
-    )
-    if boxes is not None:
-        table = with_boxes_of(table, image_sizes or {}, convention=boxes, name=name)
-    return DetectionsFile(table, vocabulary, envelope)
-
-
-def with_boxes_of(
-    detections: Detections, image_sizes: Mapping[ImageId, tuple[int, int]], *, convention: BoxConvention, name: str
-) -> Detections:
-    """The table whose boxes `read_detections` left as a file of that convention states them, now x, y, width, height.
-
-    Raises DataError where the boxes are plainly of another convention or an image's size is needed and not known.
-    """
-    image_ids, boxes = detections.image_ids, detections.boxes_xywh
-    check_boxes(boxes, image_ids, image_sizes, convention=convention, name=name)
-    return replace(detections, boxes_xywh=to_xywh(boxes, image_ids, image_sizes, convention=convention, name=name))
-
-
-def write_detections(target: Path | str, file: DetectionsFile) -> None:
-    """Write detections in the form they were read in (a list, or the dict around them), one row a line.
+def write_detections(
+    target: Path | str,
+    detections: Detections,
+    vocabulary: ClassVocabulary,
+    envelope: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a COCO results list, or the dataset dict whose other keys are `envelope`; one row per line.
 
     ``-`` is stdout. A file is written beside its target and renamed, so an old one stays whole until the end.
     """
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    if envelope is None:
+        opening, closing = "[", "]\n"
+    else:
+        head = encode(dict(envelope))
+        opening, closing = f'{head[:-1]}{", " if envelope else ""}"annotations": [', "]}\n"
     with open_output(target) as handle:
-        _write(handle, file)
+        handle.write(opening)
+        separator = "\n"
+        for row in result_rows(detections, vocabulary):
+            handle.write(separator + encode(row))
+            separator = ",\n"
+        handle.write(("\n" if len(detections) else "") + closing)
 
 
 def result_rows(detections: Detections, vocabulary: ClassVocabulary) -> Iterator[dict[str, Any]]:
@@ -140,22 +76,8 @@ def _result_rows(detections: Detections, category_ids: Sequence[int]) -> Iterato
         yield row
 
 
-def _write(handle: IO[str], file: DetectionsFile) -> None:
-    encode = json.JSONEncoder(ensure_ascii=False).encode
-    if file.envelope is None:
-        opening, closing = "[", "]\n"
-    else:
-        head = encode(dict(file.envelope))
-        opening, closing = f'{head[:-1]}{", " if file.envelope else ""}"annotations": [', "]}\n"
-    handle.write(opening)
-    separator = "\n"
-    for row in result_rows(file.detections, file.vocabulary):
-        handle.write(separator + encode(row))
-        separator = ",\n"
-    handle.write(("\n" if len(file.detections) else "") + closing)
-
-
 def rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any] | None]:
+    """The rows of a list or of a dataset dict, and the dict's other keys."""
     if isinstance(content, list):
         return content, None
     if isinstance(content, dict) and isinstance(content.get("annotations"), list):
@@ -163,7 +85,7 @@ def rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any
         if rows and not any(isinstance(row, dict) and "score" in row for row in rows):
             raise DataError(
                 f"{name}: its annotations carry no score, so they are ground truth and not detections; "
-                "pass it with --annotations, and the detector's results as the argument"
+                "pass it as `annotations`, and the detector's results as `detections`"
             )
         if "images" in content:
             check_images(content["images"], name)
@@ -172,19 +94,6 @@ def rows_of(content: object, name: str) -> tuple[Sequence[Any], Mapping[str, Any
         return rows, {key: value for key, value in content.items() if key != "annotations"}
     kind = "an object without a list under 'annotations'" if isinstance(content, dict) else type(content).__name__
     raise DataError(f"{name}: holds {kind}, not a list of detections; {_ROW_FORM}")
-
-
-def _own_vocabulary(envelope: Mapping[str, Any] | None, name: str) -> ClassVocabulary:
-    if envelope is None or "categories" not in envelope:
-        raise DataError(
-            f"{name}: names no classes; pass --annotations FILE or --classes FILE (or set one in risf.yaml)"
-        )
-    return ClassVocabulary.from_categories(envelope["categories"])
-
-
-def _own_sizes(envelope: Mapping[str, Any]) -> dict[ImageId, tuple[int, int]]:
-    infos = images_by_id(envelope.get("images", ()))
-    return {image_id: info.size for image_id, info in infos.items() if info.size is not None}
 
 
 @dataclass(frozen=True)

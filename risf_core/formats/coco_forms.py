@@ -10,12 +10,15 @@ from typing import Any, Literal
 import numpy as np
 
 from risf_core.choices import CategoryConvention
+from risf_core.detections import ImageId
 from risf_core.errors import DataError
-from risf_core.formats.coco import Columns, DetectionsFile, rows_of, write_detections
+from risf_core.formats.coco import Columns, rows_of, write_detections
 from risf_core.formats.form import LIKELY, MAYBE, NO, SURE, Form, Output, is_json_list, json_keys
 from risf_core.formats.pickled import is_pickle, load_pickled
 from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_photos_once
 from risf_core.formats.source import Source
+from risf_core.photos import ImageInfo
+from risf_core.vocabulary import ClassVocabulary
 
 _ROW_KEYS = {"image_id", "category_id", "bbox", "score"}
 _LVIS_MOST = 300  # detections an image that its evaluation looks at
@@ -142,18 +145,24 @@ def _sniff_nested(source: Source) -> int:
 
 
 def _write_list(target: Path | str, output: Output) -> None:
-    write_detections(target, DetectionsFile(output.detections, output.vocabulary))
+    write_detections(target, output.detections, output.vocabulary)
 
 
 def _write_dataset(target: Path | str, output: Output) -> None:
-    images = []
-    for image_id, info in output.images.items():
+    envelope = output.envelope
+    if envelope is None:
+        envelope = images_and_categories(output.images, output.vocabulary)
+    write_detections(target, output.detections, output.vocabulary, envelope)
+
+
+def images_and_categories(images: Mapping[ImageId, ImageInfo], vocabulary: ClassVocabulary) -> dict[str, Any]:
+    """What a COCO dataset says beside its annotations. Any: JSON."""
+    rows = []
+    for image_id, info in images.items():
         stated = {"id": image_id, "file_name": info.file_name, "height": info.height, "width": info.width}
-        images.append({key: value for key, value in stated.items() if value is not None})
-    pairs = zip(output.vocabulary.category_ids, output.vocabulary.names, strict=True)
-    own = {"images": images, "categories": [{"id": number, "name": name} for number, name in pairs]}
-    envelope = {**own, **(output.envelope or {})}
-    write_detections(target, DetectionsFile(output.detections, output.vocabulary, envelope))
+        rows.append({key: value for key, value in stated.items() if value is not None})
+    pairs = zip(vocabulary.category_ids, vocabulary.names, strict=True)
+    return {"images": rows, "categories": [{"id": number, "name": name} for number, name in pairs]}
 
 
 def _write_lvis(target: Path | str, output: Output) -> None:
@@ -161,7 +170,7 @@ def _write_lvis(target: Path | str, output: Output) -> None:
     kept = np.ones(len(detections), dtype=bool)
     for _, rows in detections.by_image():
         kept[rows[np.argsort(-detections.scores[rows], kind="stable")[_LVIS_MOST:]]] = False
-    write_detections(target, DetectionsFile(detections[kept], output.vocabulary))
+    write_detections(target, detections[kept], output.vocabulary)
 
 
 COCO = Form(
@@ -173,6 +182,7 @@ COCO = Form(
     sniff=_sniff_list,
     read=_read_list,
     write=_write_list,
+    keeps_unknown=True,
 )
 COCO_DATASET = Form(
     name="coco-dataset",
@@ -183,6 +193,7 @@ COCO_DATASET = Form(
     sniff=_sniff_dataset,
     read=_read_dataset,
     write=_write_dataset,
+    keeps_unknown=True,
 )
 NESTED = Form(
     name="coco-nested",
@@ -202,4 +213,5 @@ LVIS = Form(
     sniff=lambda source: NO,  # a COCO results list in all but its ids
     read=_read_list,
     write=_write_lvis,
+    keeps_unknown=True,
 )

@@ -14,7 +14,7 @@ from risf_core.detections import Detections, factorize
 from risf_core.errors import ConfigError, DataError, counted, listing
 from risf_core.files import STANDARD_STREAM, display_name
 from risf_core.formats.conventions import Conventions
-from risf_core.formats.detections_file import RecognisedDetections, read_detections_file, write_detections_file
+from risf_core.formats.detections_file import RecognisedDetections, read_detections_file
 from risf_core.formats.form import Form
 from risf_core.formats.registry import writable_form
 from risf_core.outputs import check_not_read, check_writable
@@ -105,7 +105,9 @@ def convert_file(
         conventions=conventions,
         on_unmatched=on_unmatched,
     )
-    write_detections_file(out, read.detections, read.vocabulary, read.images, to=to, envelope=read.envelope)
+    form.check_output(out, read.output)
+    assert form.write is not None
+    form.write(out, read.output)
     return Conversion(str(out), read, form, _round_trip(out, read, form) if check else None)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from risf_core.choices import OnUnmatched
 from risf_core.detections import Detections, ImageId
+from risf_core.formats.coco_forms import images_and_categories
 from risf_core.formats.conventions import Conventions
 from risf_core.formats.form import Form, Output
-from risf_core.formats.matching import match
+from risf_core.formats.matching import ZERO_BASED, SizesOf, match
 from risf_core.formats.registry import form_named, read_rows, writable_form
 from risf_core.formats.source import Source
 from risf_core.photos import ImageInfo
@@ -33,6 +34,11 @@ class RecognisedDetections:
     dropped: int  # rows
     envelope: Mapping[str, Any] | None = None  # what a COCO dataset holds beside its annotations
 
+    @property
+    def output(self) -> Output:
+        """What a form needs to write it."""
+        return Output(self.detections, self.vocabulary, self.images, self.envelope)
+
     def with_detections(self, detections: Detections) -> RecognisedDetections:
         """The same file with other rows."""
         return replace(self, detections=detections)
@@ -44,17 +50,28 @@ def read_detections_file(
     vocabulary: ClassVocabulary | None = None,
     *,
     conventions: Conventions | None = None,
+    sizes_of: SizesOf | None = None,
     on_unmatched: OnUnmatched = "error",
+    zero_based_option: str = ZERO_BASED,
 ) -> RecognisedDetections:
     """The detections of a file, a folder or stdin (``-``), recognised unless the conventions name the form.
 
-    Without `images` or `vocabulary` those that the file itself names are taken. What was recognised and matched is
-    logged. Raises DataError, in one line, where something is wrong or undecided.
+    Without `images` or `vocabulary` those that the file itself names are taken; the other keywords are those of
+    `match`. What was recognised and matched is logged. Raises DataError, in one line, where something is wrong or
+    undecided.
     """
     source = Source(path)
     conventions = conventions or Conventions()
     form, rows = read_rows(source, None if conventions.format is None else form_named(conventions.format))
-    matched = match(rows, images, vocabulary, conventions=conventions, on_unmatched=on_unmatched)
+    matched = match(
+        rows,
+        images,
+        vocabulary,
+        conventions=conventions,
+        sizes_of=sizes_of,
+        on_unmatched=on_unmatched,
+        zero_based_option=zero_based_option,
+    )
     outcome = f"{source.name}: {form.title} (`format={form.name}`): {matched.outcome}"
     _log.log(logging.WARNING if matched.dropped else logging.INFO, "%s", outcome)
     return RecognisedDetections(
@@ -90,11 +107,11 @@ def write_detections_file(
 def _fitting(
     envelope: Mapping[str, Any], images: Mapping[ImageId, ImageInfo], vocabulary: ClassVocabulary
 ) -> dict[str, Any]:
-    """The envelope without its images and categories where the rows are now under other ids."""
+    """The envelope, with other images and categories where the rows are now under other ids."""
     fits = all(
         image["id"] in images and images[image["id"]].file_name in (None, image.get("file_name"))
         for image in envelope.get("images", ())
     ) and {category["id"]: category["name"] for category in envelope.get("categories", ())}.items() <= set(
         zip(vocabulary.category_ids, vocabulary.names, strict=True)
     )
-    return {key: value for key, value in envelope.items() if fits or key not in ("images", "categories")}
+    return dict(envelope) if fits else {**envelope, **images_and_categories(images, vocabulary)}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.detections import Detections, ImageId
+from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import DataError, OutputError, listing
 from risf_core.files import STANDARD_STREAM, open_output
 from risf_core.formats.rows import Rows
@@ -75,6 +75,19 @@ class Form:
     sniff: Callable[[Source], int]  # NO .. SURE, from the first kilobytes and the name
     read: Callable[[Source], Rows] | None = None
     write: Callable[[Path | str, Output], None] | None = None
+    is_text: bool = True  # and so can be written to stdout
+    keeps_unknown: bool = False  # also rows of classes that the vocabulary lacks can be written
+    is_relative: bool = False  # boxes are relative, so writing needs the size of each image
+
+    def check_output(self, target: Path | str, output: Output) -> None:
+        """Refuse, before any work, what writing would end in. Raises OutputError, DataError."""
+        if not self.is_text:
+            refuse_stdout(target, self.name)
+        if not self.keeps_unknown:
+            output.labels()
+        if self.is_relative:
+            for image_id in factorize(output.detections.image_ids)[1]:
+                output.size(image_id, self.name)
 
 
 def json_keys(head: bytes) -> frozenset[str]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from risf_core.choices import ImageIdConvention, OnUnmatched
-from risf_core.detections import Detections, ImageId, factorize, image_id_array
+from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.formats.conventions import look_like
 from risf_core.photos import ImageInfo
@@ -64,7 +61,9 @@ def own_image_ids(
     known = image_ids_by_file_id(images, convention)
     strangers = [image_id for image_id in present if image_id not in known]
     cause = _likely_cause(present, strangers, images, convention) if strangers else ""
-    if cause or (strangers and on_unmatched == "error"):
+    if cause or (
+        strangers and (on_unmatched == "error" or (on_unmatched == "drop" and len(strangers) == len(present)))
+    ):
         raise DataError(_unmatched(strangers, present, images, cause, name, on_unmatched=on_unmatched))
     taken = [image_id for image_id in strangers if image_id in images]
     if taken and on_unmatched == "keep":
@@ -73,24 +72,6 @@ def own_image_ids(
             "images but is the id of another image; remove these rows, or pass `on_unmatched=drop`"
         )
     return [known.get(image_id) for image_id in present]
-
-
-def fit_image_ids(
-    detections: Detections,
-    images: Mapping[ImageId, ImageInfo],
-    *,
-    convention: ImageIdConvention = "dataset",
-    on_unmatched: OnUnmatched = "error",
-    name: str = "detections",
-) -> Detections:
-    """The detections under the dataset's own image ids; rows of other images are treated as `own_image_ids` says."""
-    codes, present = factorize(detections.image_ids)
-    own = own_image_ids(present, images, convention=convention, on_unmatched=on_unmatched, name=name)
-    if on_unmatched == "drop" and None in own:
-        kept = np.array([image_id is not None for image_id in own])[codes]
-        detections, codes = detections[kept], codes[kept]
-    ids = [theirs if mine is None else mine for mine, theirs in zip(own, present, strict=True)]
-    return replace(detections, image_ids=image_id_array(ids)[codes])
 
 
 def _likely_cause(

@@ -36,7 +36,13 @@ def detections_of(
         category_ids=category_ids,
     )
     images = {image_id: ImageInfo(image_id) for image_id in entries}
-    return match(rows, images, vocabulary, conventions=Conventions(category_ids=category_ids), sizes=sizes).detections
+    return match(
+        rows,
+        images,
+        vocabulary,
+        conventions=Conventions(category_ids=category_ids),
+        sizes_of=None if sizes is None else lambda image_ids, stated: sizes,
+    ).detections
 
 
 def names_or_ids(names: Sequence[object] | None, ids: Iterable[object]) -> list[object]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import CategoryConvention, ImageIdConvention, OnUnmatched
-from risf_core.detections import Detections, Extras, ImageId, image_id_array
+from risf_core.detections import Detections, Extras, ImageId, factorize, image_id_array
 from risf_core.errors import ConfigError, DataError, counted, did_you_mean, listing
 from risf_core.formats.conventions import Conventions, check_boxes, labels_of, to_xywh
 from risf_core.formats.image_ids import own_image_ids
@@ -19,6 +19,10 @@ from risf_core.formats.photo_names import PhotoNames
 from risf_core.formats.rows import ClassKey, Rows, names_listed
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
+
+# image ids whose size is not stated, and the images -> (height, width) of those that are known
+SizesOf = Callable[[Sequence[ImageId], Mapping[ImageId, ImageInfo]], Mapping[ImageId, tuple[int, int]]]
+ZERO_BASED = "`category_ids=positions`"
 
 _ID_READINGS: Mapping[CategoryConvention, str] = {
     "dataset": "the annotations' own",
@@ -44,17 +48,19 @@ def match(
     vocabulary: ClassVocabulary | None,
     *,
     conventions: Conventions | None = None,
-    sizes: Mapping[ImageId, tuple[int, int]] | None = None,
+    sizes_of: SizesOf | None = None,
     on_unmatched: OnUnmatched = "error",
+    zero_based_option: str = ZERO_BASED,
 ) -> Matched:
     """The detections of `rows` under the ids of `images` and the labels of `vocabulary`, boxes as x, y, width, height.
 
     Args:
         images, vocabulary: those of a dataset; None takes what the file itself says.
         conventions: how the rows are read; photos and classes whose ids it states are matched by these, not by names.
-        sizes: (height, width) by image id, where `images` do not state it.
+        sizes_of: (height, width) of images that do not state it, where it is known otherwise.
         on_unmatched: what becomes of rows whose photo or class is unknown: "error", "keep" (as the file has them,
             with label -1 where the class is unknown) or "drop".
+        zero_based_option: what the error offers where class ids look like positions from 0.
     Raises DataError, in one line, where something cannot be matched or decided.
     """
     conventions = conventions or Conventions()
@@ -64,13 +70,16 @@ def match(
         images = own_images(rows)
     if vocabulary is None:
         vocabulary = own_vocabulary(rows)
-    labels, by_class = _labels_of_classes(rows, vocabulary, conventions, on_unmatched)
+    labels, by_class = _labels_of_classes(rows, vocabulary, conventions, on_unmatched, zero_based_option)
     ids, is_known, by_photo = _images_of_photos(rows, images, conventions.image_ids, on_unmatched)
     row_labels = labels[rows.class_codes] if len(labels) else np.empty(0, dtype=np.int64)
     has_photo = is_known[rows.photo_codes] if len(is_known) else np.empty(0, dtype=bool)
     convention = conventions.boxes or rows.box_convention
     image_ids = image_id_array(ids)[rows.photo_codes] if len(rows) else np.empty(0, dtype=np.int64)
-    all_sizes = {**{i: info.size for i, info in images.items() if info.size is not None}, **(sizes or {})}
+    all_sizes = {image_id: info.size for image_id, info in images.items() if info.size is not None}
+    if sizes_of is not None and convention != "xyxy":
+        known = factorize(image_ids[has_photo])[1]
+        all_sizes |= sizes_of([image_id for image_id in known if image_id not in all_sizes], images)
     check_boxes(rows.boxes, image_ids, all_sizes, convention=convention, name=rows.source)
     table = Detections.from_rows(image_ids, rows.boxes, rows.scores, row_labels, _with_unknown_ids(rows, row_labels))
     has_class = row_labels >= 0
@@ -154,7 +163,11 @@ def _check_names(
 
 
 def _labels_of_classes(
-    rows: Rows, vocabulary: ClassVocabulary, conventions: Conventions, on_unmatched: OnUnmatched
+    rows: Rows,
+    vocabulary: ClassVocabulary,
+    conventions: Conventions,
+    on_unmatched: OnUnmatched,
+    zero_based_option: str,
 ) -> tuple[NDArray[np.int64], str]:
     """The label of each class of the rows, and by what it was found."""
     if not rows.classes:
@@ -167,7 +180,21 @@ def _labels_of_classes(
     numbers = [category_id for category_id in ids if category_id is not None]
     reading = conventions.category_ids or rows.category_ids or _only_reading(numbers, vocabulary, rows.source)
     unknown: Literal["error", "keep"] = "error" if on_unmatched == "error" else "keep"
-    labels = labels_of(numbers, vocabulary, convention=reading, unknown=unknown, name=rows.source)
+    labels = labels_of(
+        numbers,
+        vocabulary,
+        convention=reading,
+        unknown=unknown,
+        name=rows.source,
+        zero_based_option=zero_based_option,
+    )
+    taken = [n for n, label in zip(numbers, labels.tolist(), strict=True) if label < 0 and n in vocabulary.label_by_id]
+    if taken and on_unmatched == "keep":
+        meant = vocabulary.names[vocabulary.label_of(min(taken))]
+        raise DataError(
+            f"{rows.source}: category_id {listing(sorted(taken))} is not among the {reading} of the {len(vocabulary)} "
+            f"classes, but {min(taken)} is the id of {meant!r}; remove these rows, or pass `on_unmatched=drop`"
+        )
     return labels, f"by id as {_ID_READINGS[reading]}, `category_ids={reading}`"
 
 

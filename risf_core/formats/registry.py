@@ -53,7 +53,7 @@ def recognise(source: Source) -> Form:
         if not source.is_folder:
             _refuse_unreadable(source)
         raise DataError(
-            f"{source.name}: is of no form of detections that is known here; pass `format` with one of "
+            f"{source.name}: is not recognised as detections of any known form; pass `format` with one of "
             f"{', '.join(form.name for form in FORMS)}"
         )
     found = [form for claim, form in claims if claim == strongest]

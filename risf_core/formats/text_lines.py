@@ -128,6 +128,7 @@ VOC_TXT = Form(
     sniff=_sniff_voc,
     read=_read_voc,
     write=_write_voc,
+    is_text=False,
 )
 CARTUCHO = Form(
     name="cartucho",

@@ -97,6 +97,7 @@ TORCHVISION = Form(
     sniff=_sniff_torchvision,
     read=_read_torchvision,
     write=_write_torchvision,
+    is_text=False,
 )
 DETECTRON2 = Form(
     name="detectron2",

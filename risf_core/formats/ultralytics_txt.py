@@ -172,4 +172,6 @@ ULTRALYTICS_TXT = Form(
     sniff=_sniff,
     read=_read,
     write=_write,
+    is_text=False,
+    is_relative=True,
 )

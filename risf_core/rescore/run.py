@@ -12,8 +12,9 @@ from risf_core.choices import OnUnmatched
 from risf_core.encoder.choice import EncoderChoice, with_cache
 from risf_core.errors import ConfigError, listing
 from risf_core.files import STANDARD_STREAM, is_stream, write_json
-from risf_core.formats.coco import write_detections
+from risf_core.formats.coco_forms import COCO
 from risf_core.formats.conventions import Conventions
+from risf_core.formats.registry import writable_form
 from risf_core.outputs import check_outputs
 from risf_core.processes import Processes, gather_to_first
 from risf_core.progress import PhaseProgress
@@ -43,6 +44,7 @@ def rescore_file(
     detections: Path | str,
     out: Path | str,
     *,
+    to: str | None = None,
     annotations: Path | None = None,
     classes: Path | None = None,
     first_id: int | None = None,
@@ -62,6 +64,7 @@ def rescore_file(
     """Re-score a file of detections (``-``: stdin) and write it to `out` (``-``: stdout), a record beside it.
 
     Args:
+        to: the form to write; None: the form that came in where it is written, else a COCO results list.
         annotations, classes, first_id, images, novel, conventions, on_unmatched: as `read_inputs` has them.
         support: a few boxes of each class, where `settings.evidence` asks for them.
         fusion: a file that `risf tune` wrote, used in place of the formula and its alpha.
@@ -75,9 +78,10 @@ def rescore_file(
     encoder, settings = encoder or EncoderChoice(), settings or RescoreSettings()
     processes = processes or Processes()
     arguments = {
-        "detections": detections, "out": out, "annotations": annotations, "classes": classes, "first_id": first_id,
-        "images": images, "novel": novel, **asdict(conventions or Conventions()), "on_unmatched": on_unmatched,
-        **asdict(support or SupportChoice()), **asdict(encoder), "fusion": fusion, "cache": cache,
+        "detections": detections, "out": out, "to": to, "annotations": annotations, "classes": classes,
+        "first_id": first_id, "images": images, "novel": novel, **asdict(conventions or Conventions()),
+        "on_unmatched": on_unmatched, **asdict(support or SupportChoice()), **asdict(encoder), "fusion": fusion,
+        "cache": cache,
     }  # fmt: skip
     files = {
         "detections": Path(detections),
@@ -104,6 +108,10 @@ def rescore_file(
         on_unmatched=on_unmatched,
     )
     vocabulary = inputs.vocabulary
+    form = writable_form(to) if to is not None else inputs.file.form if inputs.file.form.write else COCO
+    if form.is_relative:
+        inputs = inputs.with_sizes_of_photos()
+    form.check_output(out, inputs.file.output)
     prompts_of(vocabulary, settings)
     shots = read_support(support, vocabulary, novel=novel)
 
@@ -151,7 +159,8 @@ def rescore_file(
         processes=processes.count,
         seconds=time.perf_counter() - start,
     )
-    write_detections(out, inputs.file.with_detections(result.detections))
+    assert form.write is not None
+    form.write(out, inputs.file.with_detections(result.detections).output)
     if outputs["record"] is not None:
         write_json(Path(outputs["record"]), record)
     return RescoredFile(str(out), result, record)

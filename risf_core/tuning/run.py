@@ -47,7 +47,7 @@ def tune_file(
     images: Sequence[Path] = (),
     novel: str | None = None,
     conventions: Conventions | None = None,
-    on_unmatched: OnUnmatched = "error",
+    on_unmatched: OnUnmatched = "drop",
     support: SupportChoice | None = None,
     encoder: EncoderChoice | None = None,
     settings: RescoreSettings | None = None,
@@ -82,7 +82,6 @@ def tune_file(
         novel=novel,
         conventions=conventions,
         on_unmatched=on_unmatched,
-        drop_other_images=True,
     )
     truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)
     prompts_of(inputs.vocabulary, settings)

@@ -234,10 +234,10 @@ def test_a_reader_that_has_enough_ends_the_command_quietly(tmp_path):
     script = (
         "import os; from pathlib import Path\n"
         "from risf_core.detections import Detections; from risf_core.vocabulary import ClassVocabulary\n"
-        "from risf_core.formats.coco import DetectionsFile, write_detections\n"
+        "from risf_core.formats.coco import write_detections\n"
         "import sys, types; from risf_cli import app\n"
         "table = Detections.from_rows([1] * 9000, [[1, 2, 3, 4]] * 9000, [0.5] * 9000, [0] * 9000)\n"
-        "def long() -> None: write_detections('-', DetectionsFile(table, ClassVocabulary(('cat',), (1,))))\n"
+        "def long() -> None: write_detections('-', table, ClassVocabulary(('cat',), (1,)))\n"
         "module = types.ModuleType('risf_cli.commands.long'); sys.modules[module.__name__] = module\n"
         "module.long = long; app.COMMANDS['long'] = ('long', 'Writes much.')\n"
         "sys.argv = ['risf', 'long']; app.main()\n"

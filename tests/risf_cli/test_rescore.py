@@ -256,15 +256,15 @@ def test_rows_left_as_they_are_are_named_in_talk_and_record(run, folder):
     for line in ("image_id 77", "category_id 3"):
         assert f"warning: {line} unknown to the annotations or classes; their rows stay as they are" in result.stderr
     matching = json.loads((folder / "after.json.record.json").read_text())["matching"]
-    assert (matching["images_not_in_annotations"], matching["unknown_category_ids"]) == ([77], [3])
+    assert (matching["images_not_in_annotations"], matching["unknown_categories"]) == ([77], [3])
 
 
 def test_a_row_left_as_it_is_never_comes_to_mean_another_class(run):
     rows = [{**ROWS[0], "category_id": 0}, {**ROWS[0], "category_id": 7}]  # 7 is no position, and a class's id
     options = ["--category-ids", "positions", "--on-unmatched", "keep"]
     assert error_of(run("-", *options, stdin=json.dumps(rows))) == (
-        "stdin: category_id 7 is none of the positions of the 2 classes, and left as it is it would mean another class "
-        "in the output (7 is 'tvmonitor'); leave these rows out"
+        "stdin: category_id 7 is not among the positions of the 2 classes, but 7 is the id of 'tvmonitor'; remove "
+        "these rows, or pass --on-unmatched drop"
     )
 
 

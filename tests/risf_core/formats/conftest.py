@@ -44,6 +44,12 @@ def matched() -> Callable[..., tuple[str, Matched]]:
 
     def read(path: Path | str, *, form: str | None = None, images=IMAGES, vocabulary=PETS, sizes=None, **options):
         found, rows = read_rows(Source(path), None if form is None else form_named(form))
-        return found.name, match(rows, images, vocabulary, conventions=Conventions(**options), sizes=sizes)
+        return found.name, match(
+            rows,
+            images,
+            vocabulary,
+            conventions=Conventions(**options),
+            sizes_of=None if sizes is None else lambda image_ids, stated: sizes,
+        )
 
     return read

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from risf_core.errors import DataError, OutputError
-from risf_core.formats.coco import DetectionsFile, read_detections, result_rows, write_detections
+from risf_core.formats.coco import result_rows
+from risf_core.formats.conventions import Conventions
+from risf_core.formats.detections_file import RecognisedDetections, read_detections_file, write_detections_file
 from risf_core.vocabulary import ClassVocabulary
 
 PETS = ClassVocabulary(("cat", "dog", "horse"), (17, 18, 3))
@@ -52,15 +54,26 @@ def folder(tmp_path, monkeypatch) -> Path:
     return Path()
 
 
-def read(content, vocabulary=PETS, **options) -> DetectionsFile:
+def read(content, vocabulary=PETS, *, on_unmatched="error", **conventions) -> RecognisedDetections:
     """What is read of a file `d.json` in the working folder with that content."""
     Path("d.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    return read_detections("d.json", vocabulary, **options)
+    return reread("d.json", vocabulary, on_unmatched=on_unmatched, **conventions)
+
+
+def reread(path, vocabulary=PETS, *, on_unmatched="error", **conventions) -> RecognisedDetections:
+    conventions = Conventions(**conventions)
+    return read_detections_file(path, None, vocabulary, conventions=conventions, on_unmatched=on_unmatched)
+
+
+def write(target, file: RecognisedDetections) -> None:
+    """In the form that came in."""
+    to, around = file.form.name, file.envelope
+    write_detections_file(target, file.detections, file.vocabulary, file.images, to=to, envelope=around)
 
 
 def round_trip(content, **options):
     """What another reader finds in the file that was written from what was read."""
-    write_detections("out.json", read(content, **options))
+    write("out.json", read(content, **options))
     return json.loads(Path("out.json").read_text(encoding="utf-8"))
 
 
@@ -74,7 +87,7 @@ def refusal(content, **options) -> str:
 def test_order_ids_unknown_keys_and_every_digit_survive_a_round_trip(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("round")
     (folder / "d.json").write_text(json.dumps(rows))
-    write_detections(folder / "out.json", read_detections(folder / "d.json", PETS))
+    write(folder / "out.json", reread(folder / "d.json", PETS))
     written = json.loads((folder / "out.json").read_text(encoding="utf-8"))
     assert written == rows
     assert [type(row["image_id"]) for row in written] == [type(row["image_id"]) for row in rows]
@@ -90,21 +103,21 @@ def test_the_dict_around_the_rows_survives_too(tmp_path_factory, rows, around):
     }
     folder = tmp_path_factory.mktemp("round")
     (folder / "d.json").write_text(json.dumps(document))
-    file = read_detections(folder / "d.json")  # no vocabulary given: the file's own
+    file = reread(folder / "d.json", None, on_unmatched="keep")  # no vocabulary given: the file's own
     assert file.vocabulary.names == ("horse", "cat", "dog")  # in ascending order of their ids
-    write_detections(folder / "out.json", file)
+    write(folder / "out.json", file)
     assert json.loads((folder / "out.json").read_text(encoding="utf-8")) == document
 
 
 def test_a_second_round_trip_gives_the_same_bytes(folder):
     first = read([ROW, {**ROW, "image_id": "1", "k": "é"}])
-    write_detections("a.json", first)
-    write_detections("b.json", read_detections("a.json", PETS))
+    write("a.json", first)
+    write("b.json", reread("a.json", PETS))
     assert Path("a.json").read_bytes() == Path("b.json").read_bytes()
 
 
 def test_the_written_file_has_one_row_a_line(folder):
-    write_detections("out.json", read([ROW, ROW]))
+    write("out.json", read([ROW, ROW]))
     row = '{"image_id": 1, "category_id": 17, "bbox": [1.5, 2.0, 30.0, 40.0], "score": 0.5}'
     assert Path("out.json").read_text() == f"[\n{row},\n{row}\n]\n"
 
@@ -113,7 +126,7 @@ def test_digits_that_ruin_arithmetic_are_kept(folder):
     # 0.1 + 0.2 - 0.1 is not 0.2 in binary: corners and back would change it
     content = '[{"image_id": 1, "category_id": 3, "bbox": [0.1, 16.790000000000003, 0.2, 1e-7], "score": 0.30000000000000004}]'  # noqa: E501
     content = content.replace("0.1,", "110.1,")
-    write_detections("out.json", read(content))
+    write("out.json", read(content))
     assert (
         '"bbox": [110.1, 16.790000000000003, 0.2, 1e-07], "score": 0.30000000000000004' in Path("out.json").read_text()
     )
@@ -147,8 +160,8 @@ def test_nan_in_a_key_that_is_not_ours_is_passed_on(folder):
 
 def test_rows_of_unknown_categories_stay_as_they_are_on_demand(folder):
     rows = [{**ROW, "category_id": 99, "k": 1}, ROW]
-    assert read(rows, on_unknown_category="keep").detections.labels.tolist() == [-1, 0]
-    assert round_trip(rows, on_unknown_category="keep") == rows
+    assert read(rows, on_unmatched="keep").detections.labels.tolist() == [-1, 0]
+    assert round_trip(rows, on_unmatched="keep") == rows
 
 
 def test_positions_and_corners_are_written_as_dataset_ids_and_sizes(folder):
@@ -172,7 +185,7 @@ def test_stdin_and_stdout_are_detections_files_too(monkeypatch, capfdbinary):
     content = json.dumps([{**ROW, "k": "é"}], ensure_ascii=False).encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="ascii"))
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(open(1, "wb", closefd=False), encoding="ascii"))  # noqa: SIM115
-    write_detections("-", read_detections("-", PETS))
+    write("-", reread("-", PETS))
     assert json.loads(capfdbinary.readouterr().out.decode("utf-8")) == [{**ROW, "k": "é"}]
 
 
@@ -186,7 +199,7 @@ def test_a_full_disk_at_the_last_moment_keeps_the_old_detections_whole(folder, m
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError) as caught:
-        write_detections("out.json", file)
+        write("out.json", file)
     assert str(caught.value) == (
         "out.json: no space left on the disk; the file that was there is unchanged; free some or write elsewhere"
     )
@@ -197,7 +210,7 @@ def test_a_full_disk_at_the_last_moment_keeps_the_old_detections_whole(folder, m
 def test_an_output_whose_folder_is_a_file_is_named(folder):
     file = read([ROW])
     with pytest.raises(OutputError) as caught:
-        write_detections("d.json/out.json", file)
+        write("d.json/out.json", file)
     assert str(caught.value) == (
         "d.json/out.json: cannot be written, because d.json is a file and not a folder; choose another path"
     )
@@ -217,12 +230,9 @@ def without(key: str) -> dict[str, object]:
             "again"),
         ("[] trailing", "the JSON ends before line 1, column 4, and more text follows; the detections file must be one "
             "JSON value (JSON lines? put the rows between [ and ], with commas)"),
-        ({}, f"holds an object without a list under 'annotations', not a list of detections; {FORM}"),
         ({"annotations": {}}, f"holds an object without a list under 'annotations', not a list of detections; {FORM}"),
-        ("3", f"holds int, not a list of detections; {FORM}"),
-        ("null", f"holds NoneType, not a list of detections; {FORM}"),
         ({"annotations": [without("score")]}, "its annotations carry no score, so they are ground truth and not "
-            "detections; pass it with --annotations, and the detector's results as the argument"),
+            "detections; pass it as `annotations`, and the detector's results as `detections`"),
         ({"annotations": [ROW, without("score")]}, f'row 1 has no "score"; {FORM}'),
         ({"annotations": [ROW], "images": 3},
             "has no list of images; a COCO dataset has images, annotations and categories"),
@@ -275,10 +285,19 @@ def test_what_is_wrong_is_one_line_that_names_row_value_and_way_out(folder, cont
     assert refusal(content) == f"d.json: {message}"
 
 
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [({}, "an object without a list under 'annotations'"), ("3", "int"), ("null", "NoneType")],
+)
+def test_what_holds_no_rows_is_named(folder, content, kind):
+    assert refusal(content, format="coco") == f"d.json: holds {kind}, not a list of detections; {FORM}"
+    assert refusal(content).startswith("d.json: is not recognised as detections of any known form; pass `format`")
+
+
 @pytest.mark.parametrize("content", [[ROW], {"annotations": [ROW]}])
 def test_a_file_that_names_no_classes_needs_some(folder, content):
     assert refusal(content, vocabulary=None) == (
-        "d.json: names no classes; pass --annotations FILE or --classes FILE (or set one in risf.yaml)"
+        "d.json: names no classes; pass `annotations` or `classes` (or set one in risf.yaml)"
     )
 
 
@@ -291,7 +310,7 @@ def test_result_rows_are_cocos_own_dicts(folder):
 def test_a_file_of_many_rows_keeps_their_order_and_each_its_own_keys(folder):
     rows = [{**ROW, "image_id": n, "score": n / 40_000, **({"n": n} if n % 7 == 0 else {})} for n in range(40_000)]
     (folder / "many.json").write_text(json.dumps(rows))
-    write_detections(folder / "again.json", read_detections(folder / "many.json", PETS))
+    write(folder / "again.json", reread(folder / "many.json", PETS))
     assert json.loads((folder / "again.json").read_text()) == rows
 
 
@@ -301,7 +320,7 @@ def test_the_garbage_collector_is_left_as_it_was(folder):
         (gc.enable if enabled else gc.disable)()
         try:
             with pytest.raises(DataError):
-                read_detections(folder / "bad.json", PETS)
+                reread(folder / "bad.json", PETS)
             assert gc.isenabled() == enabled
         finally:
             gc.enable()

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from risf_core.detections import Detections
 from risf_core.errors import DataError
-from risf_core.formats.image_ids import fit_image_ids
+from risf_core.formats.image_ids import own_image_ids
 from risf_core.photos import ImageInfo
 
 NAMES = {40: "val/0012.jpg", 10: "val/0007.jpg", 30: "val/cat.png"}
 IMAGES = {image_id: ImageInfo(image_id, name) for image_id, name in NAMES.items()}
 
 
-def table(*image_ids: int | str) -> Detections:
-    count = len(image_ids)
-    return Detections.from_rows(list(image_ids), np.full((count, 4), 5.0), [0.5] * count, [0] * count)
+def own(*image_ids: int | str, images=IMAGES, **options) -> list:
+    return own_image_ids(list(dict.fromkeys(image_ids)), images, **options)
 
 
 def test_ids_of_the_dataset_are_left_as_they_are():
-    detections = table(10, 40)
-    assert fit_image_ids(detections, IMAGES) == detections
+    assert own(10, 40) == [10, 40]
 
 
 @pytest.mark.parametrize(
@@ -40,34 +36,33 @@ def test_each_likely_cause_is_named_and_its_convention_maps_the_ids(image_ids, c
     if convention == "positions-from-1":
         image_ids = [1, 2, 3, 1]
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(*image_ids), IMAGES, name="dets.json")
+        own(*image_ids, name="dets.json")
     assert str(caught.value).endswith(f"(40, 10, 30); {cause}: pass `image_ids={convention}`")
-    mapped = fit_image_ids(table(*image_ids), IMAGES, convention=convention).image_ids.tolist()
+    mapped = own(*image_ids, convention=convention)
     assert mapped[:2] == [40, 10]
-    assert mapped[-1] == 40
 
 
 def test_two_conventions_that_fit_are_both_named():
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(1, 2), IMAGES)
+        own(1, 2)
     assert str(caught.value).endswith(
         "the ids fit as positions from 0 (`image_ids=positions`) or as positions from 1 "
         "(`image_ids=positions-from-1`): pass the one that the detector writes"
     )
     same = {1: ImageInfo(1, "0.jpg"), 2: ImageInfo(2, "1.jpg")}  # stems and positions lead to the same images
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(0, 1), same)
+        own(0, 1, images=same)
     assert str(caught.value).endswith("the ids look like file names without their ending: pass `image_ids=stems`")
 
 
 def test_text_ids_of_a_dataset_are_found_by_number():
     images = {"139": ImageInfo("139"), "photo": ImageInfo("photo")}
-    assert fit_image_ids(table(139), images, convention="text").image_ids.tolist() == ["139"]
+    assert own(139, images=images, convention="text") == ["139"]
 
 
 def test_ids_of_another_dataset_are_named_with_those_of_the_annotations():
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(10, 990, 991), IMAGES, name="dets.json")
+        own(10, 990, 991, name="dets.json")
     assert str(caught.value) == (
         "dets.json: image_id 990, 991 not among the 3 images of the annotations (40, 10, 30); 1 of the 3 ids fit: "
         "pass the annotations the detector ran on, or decide about such rows with `on_unmatched`"
@@ -77,7 +72,7 @@ def test_ids_of_another_dataset_are_named_with_those_of_the_annotations():
 def test_ids_of_which_most_fit_are_not_taken_for_positions():
     images = {image_id: ImageInfo(image_id, f"{image_id}.jpg") for image_id in (0, 2, 3, 5, 7, 9, *range(20, 40))}
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(*range(10)), images, name="dets.json")
+        own(*range(10), images=images, name="dets.json")
     assert str(caught.value) == (
         "dets.json: image_id 1, 4, 6, 8 not among the 26 images of the annotations (0, 2, 3, 5, 7 and 21 more); 6 of "
         "the 10 ids fit: pass the annotations the detector ran on, or decide about such rows with `on_unmatched`"
@@ -88,19 +83,19 @@ def test_ids_of_which_most_fit_are_not_taken_for_positions():
 def test_ids_that_are_off_by_one_are_taken_for_positions_though_most_fit(ids, first, convention):
     images = {image_id: ImageInfo(image_id) for image_id in range(ids[0], ids[1] + 1)}
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(*range(first, first + len(images))), images)
+        own(*range(first, first + len(images)), images=images)
     assert str(caught.value).endswith(f"pass `image_ids={convention}`")
 
 
 def test_rows_of_other_images_are_left_out_on_demand():
-    assert fit_image_ids(table(10, 990, 40), IMAGES, on_unmatched="drop") == table(10, 40)
-    positions = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="drop")
-    assert positions == table(40, 30)
+    assert own(10, 990, 40, on_unmatched="drop") == [10, None, 40]
+    positions = own(0, 990, 2, convention="positions", on_unmatched="drop")
+    assert positions == [40, None, 30]
 
 
 def test_rows_of_other_images_keep_their_ids_on_demand():
-    kept = fit_image_ids(table(0, 990, 2), IMAGES, convention="positions", on_unmatched="keep")
-    assert kept == table(40, 990, 30)
+    kept = own(0, 990, 2, convention="positions", on_unmatched="keep")
+    assert kept == [40, None, 30]
 
 
 @pytest.mark.parametrize("on_unmatched", ["drop", "keep"])
@@ -109,15 +104,15 @@ def test_rows_of_other_images_keep_their_ids_on_demand():
 )
 def test_ids_of_another_convention_are_named_though_rows_of_other_images_pass(image_ids, convention, on_unmatched):
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(*image_ids), IMAGES, on_unmatched=on_unmatched)
+        own(*image_ids, on_unmatched=on_unmatched)
     assert str(caught.value).endswith(f"pass `image_ids={convention}`, or leave these rows out")
 
 
 def test_a_row_that_fits_no_image_does_not_become_one_of_another():
     with pytest.raises(DataError) as caught:
-        fit_image_ids(table(0, 10), IMAGES, convention="positions", on_unmatched="keep", name="d.json")
+        own(0, 10, convention="positions", on_unmatched="keep", name="d.json")
     assert str(caught.value) == (
         "d.json: image_id 10 is not among the positions of the annotations' images but is the id of "
         "another image; remove these rows, or pass `on_unmatched=drop`"
     )
-    assert fit_image_ids(table(0, 10), IMAGES, convention="positions", on_unmatched="drop") == table(40)
+    assert own(0, 10, convention="positions", on_unmatched="drop") == [40, None]

@@ -169,4 +169,6 @@ def test_relative_boxes_take_the_sizes_of_the_annotations_or_those_given():
     unsized = {40: ImageInfo(40, "a/1.jpg")}
     with pytest.raises(DataError, match="relative boxes need the size of each image"):
         match(table, unsized, PETS)
-    assert match(table, unsized, PETS, sizes={40: (10, 10)}).detections.boxes_xywh.round(9).tolist() == [[1, 2, 4, 4]]
+    assert match(table, unsized, PETS, sizes_of=lambda ids, images: {40: (10, 10)}).detections.boxes_xywh.round(
+        9
+    ).tolist() == [[1, 2, 4, 4]]

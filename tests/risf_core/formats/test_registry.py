@@ -269,8 +269,8 @@ def test_a_folder_is_never_written_into_one_that_holds_files(name, put):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"d/readme.md": "x"}, ("d: is of no form of detections", "`format`", "ultralytics-txt")),
-        ({"d.csv": "a,b\n1,2\n"}, ("d.csv: is of no form of detections", "supervision-csv")),
+        ({"d/readme.md": "x"}, ("d: is not recognised as detections", "`format`", "ultralytics-txt")),
+        ({"d.csv": "a,b\n1,2\n"}, ("d.csv: is not recognised as detections", "supervision-csv")),
         ({"d.json": '[{"image_id": 1,'}, ("d.json: the JSON ends too early",)),
         ({"d.json": ""}, ("d.json: is empty",)),
     ],
