@@ -275,7 +275,7 @@ def test_detections_of_images_without_labels_are_passed_over_and_counted(run, fo
     for name in ("dets.json", "few.json"):
         done = run("tune", name, "--bootstrap", 0, annotations="labelled.json")
         assert done.exit_code == 0, done.output
-        told = "warning: dets.json: 20 of 60 rows are of images without labels; left out" in done.stderr
+        told = "20 rows left out (20 of an unknown photo)" in done.stderr
         assert told == (name == "dets.json")
         contents.append(json.loads((folder / "fusion.json").read_text()))
     assert contents[0]["fusion"] == contents[1]["fusion"]
