@@ -20,8 +20,10 @@ def read_yaml(path: Path | str, *, what: str, fault: type[RisfError] = DataError
     return parse_yaml(read_text(path, what=what), source=path, fault=fault)
 
 
-def parse_yaml(text: str, *, source: Path | str, fault: type[RisfError] = DataError) -> Any:  # Any: likewise
-    """The content of a YAML text.
+def parse_yaml(
+    text: str, *, source: Path | str, fault: type[RisfError] = DataError, texts: bool = False
+) -> Any:  # Any: likewise
+    """The content of a YAML text; with `texts` yes, null and numbers are text, as everything is.
 
     Raises DataError (or `fault`) that names `source` where it is not YAML, a key stands twice in one mapping, or its
     aliases are circular or stand for more than a million values.
@@ -29,7 +31,7 @@ def parse_yaml(text: str, *, source: Path | str, fault: type[RisfError] = DataEr
     import yaml
 
     try:
-        loader = yaml.SafeLoader(text)
+        loader: Any = (yaml.BaseLoader if texts else yaml.SafeLoader)(text)
         node = loader.get_single_node()
         if node is None:
             return None

@@ -14,9 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import Group
-from risf_core.documents import parse_yaml
+from risf_core.class_lists import read_class_list
 from risf_core.errors import ConfigError, DataError, did_you_mean, listing
-from risf_core.files import read_text
 
 # The 20 classes that COCO shares with Pascal VOC, under COCO's names: the novel classes of few-shot COCO (TFA).
 COCO_NOVEL: tuple[str, ...] = (
@@ -49,7 +48,7 @@ class ClassVocabulary:
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.category_ids):
-            raise DataError(f"{len(self.names)} class names and {len(self.category_ids)} category ids: one id a name")
+            raise DataError(f"{len(self.names)} class names and {len(self.category_ids)} category ids: one id per name")
         for category_id in _repeated(self.category_ids)[:1]:
             names = [repr(name) for name, own in zip(self.names, self.category_ids, strict=True) if own == category_id]
             raise DataError(f"category id {category_id} stands for {' and '.join(names)}; give each class its own id")
@@ -110,50 +109,37 @@ class ClassVocabulary:
 
 
 def read_class_names(path: Path) -> tuple[str, ...]:
-    """The class names of a text file (one a line) or of a YAML file with `names:` (a list or an id -> name map)."""
-    return read_class_list(path)[0]
-
-
-def read_class_list(path: Path) -> tuple[tuple[str, ...], tuple[int, ...] | None]:
-    """The names of a class list as `read_class_names` reads them, and their ids where it is a map that states them."""
-    text = read_text(path, what="class list")
-    ids = None
-    if path.suffix.lower() not in (".yaml", ".yml"):
-        names = [line.strip() for line in text.splitlines() if line.strip()]
-    else:
-        names, ids = _names_of_yaml(path, text)
-    if not names:
-        raise DataError(f"{path}: holds no class name; write one a line")
-    twice = _repeated(names)
-    if twice:
-        raise DataError(f"{path}: class {listing([repr(n) for n in twice])} is listed twice; keep one")
-    return tuple(names), ids
+    """The class names of a file, in any form that `read_class_list` reads."""
+    return read_class_list(path).names
 
 
 def read_classes(path: Path, *, first_id: int | None = None) -> ClassVocabulary:
-    """The vocabulary of a class list: a map's ids are the category ids; a list's names count from `first_id`.
+    """The vocabulary of a class list: ids that it states are the category ids; a plain list counts from `first_id`.
 
-    Without `first_id` a list counts from 1. Raises ConfigError where a map counts from another id than `first_id`.
+    Without `first_id` a plain list counts from 1. Raises ConfigError where a list that states ids starts elsewhere.
     """
-    names, ids = read_class_list(path)
-    if ids is None:
-        return ClassVocabulary.from_names(names, first_id=1 if first_id is None else first_id)
-    if first_id is not None and first_id != ids[0]:
+    classes = read_class_list(path)
+    if not classes.has_ids:
+        start = 1 if first_id is None else first_id
+        return ClassVocabulary(classes.names, tuple(start + place for place in classes.places))
+    if first_id is not None and first_id not in (classes.places[0], 0 if classes.places[0] == 1 else None):
         raise ConfigError(
-            f"--first-id {first_id}: {path} states its own ids under 'names:', from {ids[0]} on; leave --first-id out"
+            f"`first_id={first_id}`: {path} states its own ids, from {classes.places[0]} on; leave `first_id` out"
         )
-    return ClassVocabulary(names, ids)
+    return ClassVocabulary(classes.names, classes.places)
 
 
 def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
-    """The novel classes a person chose: a published set, names with commas, or a file with one name a line.
+    """The novel classes a person chose: a published set, names with commas, or a file of names.
 
     Raises ConfigError where a name is not among the classes (the nearest ones are offered).
     """
     if choice in NOVEL_SETS:
         chosen: Sequence[str] = NOVEL_SETS[choice]
+    elif choice.strip() in vocabulary.names:  # a name may have commas
+        chosen = [choice.strip()]
     elif os.path.isfile(choice):  # unlike Path.is_file, no error where a long list of names is not a file name
-        chosen = read_class_names(Path(choice))
+        chosen = read_class_list(Path(choice), known=vocabulary.names).names
     else:
         chosen = [name.strip() for name in choice.split(",") if name.strip()]
     if not chosen:
@@ -162,8 +148,9 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
     if twice:
         raise ConfigError(f"`novel` names {listing([repr(n) for n in twice])} twice; keep one")
     unknown = [name for name in chosen if name not in vocabulary.names]
-    if len(chosen) == 1 and unknown and ("/" in choice or Path(choice).suffix in (".txt", ".yaml", ".yml")):
-        raise ConfigError(f"`novel={choice}`: there is no such file; check the path")
+    if len(chosen) == 1 and unknown and not os.path.isfile(choice) and _is_like_a_path(choice):
+        near = did_you_mean(choice, vocabulary.names)
+        raise ConfigError(f"`novel={choice}`: there is no such file or class{near}; check the path")
     mixed = [name for name in unknown if name in NOVEL_SETS]
     if mixed and len(chosen) > 1:
         raise ConfigError(
@@ -171,6 +158,11 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
             "names of all novel classes"
         )
     if unknown:
+        with_comma = [name for name in vocabulary.names if "," in name and any(part in name for part in unknown)]
+        if with_comma:
+            raise ConfigError(
+                f"`novel`: {with_comma[0]!r} has a comma; write the names into a file, one per line, and pass that"
+            )
         sets = f"; published sets are {', '.join(NOVEL_SETS)}" if len(chosen) == 1 else ""
         raise ConfigError(
             f"`novel`: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
@@ -179,33 +171,8 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
     return tuple(chosen)
 
 
-def _names_of_yaml(path: Path, text: str) -> tuple[list[str], tuple[int, ...] | None]:
-    content = parse_yaml(text, source=path)
-    names = content.get("names") if isinstance(content, dict) else content
-    ids = None
-    if isinstance(names, dict):
-        ids, names = _in_order_of_ids(path, names)
-    if not isinstance(names, list):
-        raise DataError(f"{path}: has no list under 'names:'; write names: [first, second, ...]")
-    for name in names:
-        if type(name) not in (str, int, float):  # YAML takes a bare no, off or null for something else
-            raise DataError(f"{path}: class name {name!r} is not text; put it in quotes")
-    return [str(name).strip() for name in names], ids
-
-
-def _in_order_of_ids(path: Path, names: Mapping[Any, Any]) -> tuple[tuple[int, ...], list[Any]]:
-    """The ids of an id -> name map, ascending, and their names; the ids must count on without a gap."""
-    try:
-        by_id = {int(key): name for key, name in names.items()}
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: the keys under 'names:' must be whole numbers, as in 0: person") from None
-    ids = sorted(by_id)
-    if len(by_id) != len(names) or (ids and ids != list(range(ids[0], ids[0] + len(ids)))):
-        raise DataError(
-            f"{path}: the ids under 'names:' ({listing(ids)}) do not count on one by one; "
-            "pass --annotations with these categories instead"
-        )
-    return tuple(ids), [by_id[key] for key in ids]
+def _is_like_a_path(choice: str) -> bool:
+    return "/" in choice or Path(choice).suffix in (".txt", ".yaml", ".yml", ".json", ".names")
 
 
 def _repeated(values: Iterable[Any]) -> list[Any]:

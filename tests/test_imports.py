@@ -46,8 +46,8 @@ OWNERS = {
 # count: they load what only some calls need.
 FOUNDATION = (  # each sees those left of it
     "errors", "unpickling", "choices", "progress", "locks", "files", "documents", "outputs",
-    "config_values", "config", "project", "vocabulary", "devices", "processes", "boxes", "detections", "images",
-    "photos", "datasets", "records", "formats", "splits",
+    "config_values", "config", "project", "class_lists", "vocabulary", "devices", "processes", "boxes", "detections",
+    "images", "photos", "datasets", "records", "formats", "splits",
 )  # fmt: skip
 NETWORK = (*FOUNDATION, "losses", "heads", "detector")
 SCORING = (*FOUNDATION, "evaluation", "encoder", "rescore")

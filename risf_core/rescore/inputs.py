@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from risf_core.choices import OnUnmatched
+from risf_core.class_lists import read_class_list
 from risf_core.datasets import DatasetIndex, read_dataset_index
 from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, counted, listing
@@ -20,7 +21,7 @@ from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import RecognisedDetections, read_detections_file
 from risf_core.images import upright_size
 from risf_core.photos import FoundPhotos, Photo, find_photos
-from risf_core.vocabulary import ClassVocabulary, read_class_list, read_classes
+from risf_core.vocabulary import ClassVocabulary, read_classes
 
 _log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ def _refuse_rescored(detections: Detections, *, name: str) -> None:
 
 def _zero_based_option(classes: Path | None) -> str:
     """What to pass where category ids turn out to count from 0: a plain list of names says nothing of its ids."""
-    is_plain = classes is not None and read_class_list(classes)[1] is None
+    is_plain = classes is not None and not read_class_list(classes).has_ids
     return "`first_id=0`" if is_plain else "`category_ids=positions`"
 
 

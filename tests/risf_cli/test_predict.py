@@ -272,7 +272,7 @@ def test_the_ids_of_a_names_map_are_the_category_ids(run, folder) -> None:
     result = run("--out", "-", "--classes", "names.yaml", annotations=None)
     assert {row["category_id"] for row in json.loads(result.stdout)} == {0, 1, 2}
     message = error_of(run("--classes", "names.yaml", "--first-id", 1, annotations=None))
-    assert message.startswith("--first-id 1: names.yaml states its own ids under 'names:', from 0 on")
+    assert message.startswith("--first-id 1: names.yaml states its own ids, from 0 on")
 
 
 def test_a_voc_checkpoint_counts_base_classes_alphabetically_then_novel_ones(folder, run) -> None:

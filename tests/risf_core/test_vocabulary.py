@@ -48,7 +48,7 @@ def test_plain_names_are_numbered_from_the_first_id():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((("a", "b"), (1,)), "2 class names and 1 category ids: one id a name"),
+        ((("a", "b"), (1,)), "2 class names and 1 category ids: one id per name"),
         ((("a", "b", "c"), (1, 1, 2)), "category id 1 stands for 'a' and 'b'; give each class its own id"),
         ((("a", "b", "a"), (1, 2, 3)), "class 'a' stands for category ids 1 and 3; give each class its own name"),
         ((("cat",), (1,), frozenset({"cta"})), "novel class 'cta' is not among the classes (did you mean 'cat'?)"),
@@ -117,9 +117,7 @@ def test_another_first_id_than_the_maps_is_refused(tmp_path):
     path.write_text("names: {0: cat, 1: dog}")
     with pytest.raises(ConfigError) as caught:
         read_classes(path, first_id=1)
-    assert str(caught.value) == (
-        f"--first-id 1: {path} states its own ids under 'names:', from 0 on; leave --first-id out"
-    )
+    assert str(caught.value) == (f"`first_id=1`: {path} states its own ids, from 0 on; leave `first_id` out")
 
 
 def test_ids_that_are_text_are_ordered_as_numbers(tmp_path):
@@ -136,16 +134,23 @@ def test_twenty_thousand_names_are_read_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("file_name", "text", "message"),
     [
-        ("n.txt", "", "n.txt: holds no class name; write one a line"),
+        ("n.txt", "", "n.txt: holds no class name; write one per line"),
         ("n.txt", "cat\ndog\ncat\n", "n.txt: class 'cat' is listed twice; keep one"),
         ("n.yaml", "names: [", "n.yaml: is not valid YAML: while parsing a flow node expected the node content, but "
             "found '<stream end>' in \"<unicode string>\", line 1, column 9: names: [ ^"),
-        ("n.yaml", "nc: 3", "n.yaml: has no list under 'names:'; write names: [first, second, ...]"),
-        ("n.yaml", "names: []", "n.yaml: holds no class name; write one a line"),
-        ("n.yaml", "names: [yes, no]", "n.yaml: class name True is not text; put it in quotes"),
-        ("n.yaml", "names: {0: a, 2: b}", "n.yaml: the ids under 'names:' (0, 2) do not count on one by one; "
-            "pass --annotations with these categories instead"),
-        ("n.yaml", "names: {a: 0}", "n.yaml: the keys under 'names:' must be whole numbers, as in 0: person"),
+        ("n.yaml", "nc: 3", "n.yaml: has no list under 'names:', and its keys are not whole numbers, as in 0: person"),
+        ("n.yaml", "names: []", "n.yaml: holds no class name; write one per line"),
+        ("n.yaml", "names: {a: b}", "n.yaml: has no list under 'names:', and its keys are not whole numbers, as in "
+            "0: person"),
+        ("n.yaml", "names: {1: a, 01: b}", "n.yaml: class id 1 is listed twice; give each class its own"),
+        ("n.yaml", "names: [[a]]", 'n.yaml: class name ["a"] is not text; put it in quotes'),
+        ("n.json", "[null]", "n.json: class name null is not text; put it in quotes"),
+        ("n.json", "{cat", "n.json: is neither JSON nor a list of quoted names; write one name per line"),
+        ("n.txt", "cat,dog,cow", "n.txt: holds one line with commas; write one name per line"),
+        ("n.txt", "<html>\n<b>cat</b>", "n.txt: '<html>' is not a class name; write one name per line"),
+        ("n.csv", "id,name\ncat\n", "n.csv: line 1, 'id,name', is a head, but not all lines are of an id and a name"),
+        ("n.csv", "1,cat,red\n2,dog,blue\n", "n.csv: has more than two columns ('cat,red'); keep the id and the name"),
+        ("n.pbtxt", "item { name: 'cat' }", "n.pbtxt: item {name: 'cat'} needs an id and a name"),
     ],
 )  # fmt: skip
 def test_class_lists_that_cannot_be_meant_are_refused(tmp_path, monkeypatch, file_name, text, message):
@@ -183,10 +188,71 @@ def test_a_list_of_names_longer_than_any_file_name_is_a_list():
         ("dog,hrose,xyz", "`novel`: 'hrose', 'xyz' not among the 3 classes (did you mean 'horse'?)"),
         ("coco2", "`novel`: 'coco2' not among the 3 classes (did you mean 'coco20' or 'voc2'?); published sets are "
             "coco20, voc1, voc2, voc3"),
-        ("splits/novel.txt", "`novel=splits/novel.txt`: there is no such file; check the path"),
+        ("splits/novel.txt", "`novel=splits/novel.txt`: there is no such file or class; check the path"),
     ],
 )  # fmt: skip
 def test_novel_classes_that_do_not_exist_are_named_with_the_nearest(choice, message):
     with pytest.raises(ConfigError) as caught:
         novel_names(choice, PETS)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("file_name", "text", "ids"),
+    [
+        ("n.txt", "__background__\ncat\nN/A\ndog\n", (1, 3)),
+        ("n.txt", "cat\nN/A\ndog\n", (1, 3)),
+        ("n.txt", "# my names\ncat\ndog\n", (1, 2)),
+        ("n.txt", "0: cat\n1: dog\n", (0, 1)),
+        ("n.txt", "1 cat\n5 dog\n", (1, 5)),
+        ("n.txt", "3. cat\n4. dog\n", (3, 4)),
+        ("n.txt", "cat,0\ndog,1\n", (0, 1)),
+        ("n.csv", "id,name\n1,cat\n2,dog\n", (1, 2)),
+        ("n.txt", "'cat',\n'dog',\n", (1, 2)),
+        ("n.txt", '"cat"\n"dog"\n', (1, 2)),
+        ("n.txt", "['__background__', 'cat', 'dog']", (1, 2)),
+        ("n.json", '["cat", "dog"]', (1, 2)),
+        ("n.json", '{"id2label": {"0": "cat", "1": "dog"}}', (0, 1)),
+        ("n.json", '{"cat": 4, "dog": 6}', (4, 6)),
+        ("n.json", '{"categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": " cat "}]}', (3, 7)),
+        ("n.pbtxt", 'item {\n id: 1\n name: "/m/01"\n display_name: "cat"\n}\nitem { id: 3 name: \'dog\' }', (1, 3)),
+        ("n.yaml", "names: {0: cat, 2: dog}", (0, 2)),
+    ],
+)
+def test_lists_of_many_tools_are_read_with_the_ids_they_mean(tmp_path, file_name, text, ids):
+    (tmp_path / file_name).write_text(text)
+    assert read_classes(tmp_path / file_name) == ClassVocabulary(("cat", "dog"), ids)
+
+
+def test_a_list_with_a_background_starts_at_zero_whether_that_is_said_or_not(tmp_path):
+    path = tmp_path / "n.txt"
+    path.write_text("background\ncat\ndog\n")
+    assert read_classes(path) == read_classes(path, first_id=0) == ClassVocabulary(("cat", "dog"), (1, 2))
+    with pytest.raises(ConfigError, match="`first_id=5`"):
+        read_classes(path, first_id=5)
+
+
+def test_yaml_words_for_values_are_names(tmp_path):
+    (tmp_path / "n.yaml").write_text("names: [yes, no, null, 12, off]")
+    assert read_class_names(tmp_path / "n.yaml") == ("yes", "no", "null", "12", "off")
+
+
+def test_a_name_with_a_comma_is_chosen_alone_or_from_a_file(tmp_path):
+    classes = ClassVocabulary.from_names(["chair, folding", "fridge", "pen/pencil"])
+    assert novel_names("chair, folding", classes) == ("chair, folding",)
+    assert novel_names("pen/pencil", classes) == ("pen/pencil",)
+    path = tmp_path / "novel.txt"
+    path.write_text("chair, folding\n")
+    assert novel_names(str(path), classes) == ("chair, folding",)
+    with pytest.raises(ConfigError, match="'chair, folding' has a comma; write the names into a file"):
+        novel_names("fridge,chair, folding", classes)
+
+
+def test_a_file_with_a_wrong_name_is_not_said_to_be_missing(tmp_path):
+    path = tmp_path / "novel.txt"
+    path.write_text("frigde\n")
+    classes = ClassVocabulary.from_names(["fridge", "pen/pencil"])
+    with pytest.raises(ConfigError, match=r"'frigde' not among the 2 classes \(did you mean 'fridge'"):
+        novel_names(str(path), classes)
+    with pytest.raises(ConfigError, match=r"no such file or class \(did you mean 'pen/pencil'"):
+        novel_names("pen/pencils", classes)
