@@ -81,15 +81,15 @@ def labels_to_rescore(vocabulary: ClassVocabulary, settings: RescoreSettings) ->
         if not vocabulary.novel:
             raise ConfigError("`rescore_classes=novel` needs `novel` (coco20, voc1, voc2, voc3, names or a file)")
         return vocabulary.labels("novel")
-    unknown = [name for name in settings.rescore_classes if name not in vocabulary.names]
+    whole = ", ".join(settings.rescore_classes)  # one name with commas
+    chosen = (whole,) if whole in vocabulary.names else settings.rescore_classes
+    unknown = [name for name in chosen if name not in vocabulary.names]
     if unknown:
         raise ConfigError(
             f"`rescore_classes`: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
             f"{did_you_mean(unknown[0], vocabulary.names)}"
         )
-    return np.array(
-        [label for label, name in enumerate(vocabulary.names) if name in settings.rescore_classes], dtype=np.int64
-    )
+    return np.array([label for label, name in enumerate(vocabulary.names) if name in chosen], dtype=np.int64)
 
 
 def prompts_of(vocabulary: ClassVocabulary, settings: RescoreSettings) -> tuple[Prompts, NDArray[np.int64]]:
