@@ -24,7 +24,11 @@ def _suggesting(*words: str) -> Callable[[str], list[str]]:
 
 Annotations = Annotated[
     Path | None,
-    typer.Option("--annotations", metavar="FILE", help="Ground truth: a COCO JSON or a Pascal VOC folder."),
+    typer.Option(
+        "--annotations",
+        metavar="FILE",
+        help="Ground truth: COCO JSON, Pascal VOC folder, YOLO data.yaml, or the folder of a Roboflow export.",
+    ),
 ]
 Novel = Annotated[
     str | None,

@@ -41,7 +41,7 @@ def predict(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="COCO JSON or Pascal VOC folder that lists images and classes; its boxes are not read. none: all "
+            help="COCO JSON, VOC folder or data.yaml that lists images and classes; its boxes are not read. none: all "
             "photos of --images.",
         ),
     ] = None,

@@ -71,7 +71,7 @@ def tune(
         typer.Option(
             "--annotations",
             metavar="FILE|SPLIT",
-            help="Labels: a COCO JSON, a Pascal VOC folder, or a few-shot split (see --sparse).",
+            help="Labels: COCO JSON, Pascal VOC folder, data.yaml, or a few-shot split (see --sparse).",
         ),
     ] = None,
     sparse: Annotated[

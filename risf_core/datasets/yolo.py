@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source
-from risf_core.datasets.yolo_layout import image_names, read_yolo_layout
+from risf_core.datasets.index import DatasetIndex
+from risf_core.datasets.yolo_layout import TRAINING_PARTS, image_names, read_yolo_layout
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, counted, listing
 from risf_core.files import read_text
@@ -24,8 +25,10 @@ _SLACK = 0.01  # how far numbers may leave 0..1, by rounding
 _NOT_LABELS = {"classes.txt", "obj.names", "train.txt", "notes.json"}
 
 
-def read_yolo_dataset(path: Path, *, on_progress: Callable[[int, int], None] | None = None) -> AnnotatedDataset:
-    """The boxes of a YOLO data set's training images.
+def read_yolo_dataset(
+    path: Path, *, parts: Sequence[str] = TRAINING_PARTS, on_progress: Callable[[int, int], None] | None = None
+) -> AnnotatedDataset:
+    """The boxes of a YOLO data set's images of the first of `parts` that it states.
 
     `path` is its data.yaml (Ultralytics, Roboflow), obj.data (CVAT) or classes.txt (Label Studio), or the folder that
     holds it. A label file is where the image is, with the last folder `images` of its path read as `labels`, or
@@ -36,7 +39,7 @@ def read_yolo_dataset(path: Path, *, on_progress: Callable[[int, int], None] | N
     Raises DataError where one of the files is at fault, no image has a label file, or two images share one; ImageError
     where an image cannot be read.
     """
-    layout = read_yolo_layout(path)
+    layout = read_yolo_layout(path, parts=parts)
     images = layout.images()
     names = image_names(images, layout.root)
     labels = [_label_file(image) for image in images]
@@ -67,6 +70,17 @@ def read_yolo_dataset(path: Path, *, on_progress: Callable[[int, int], None] | N
         source=Source("yolo", (layout.file,), (digest.hexdigest(),)),
         notes=tuple(notes),
     )
+
+
+def read_yolo_index(path: Path, *, parts: Sequence[str]) -> DatasetIndex:
+    """The images of the first of `parts` that is stated, and the classes; labels are not looked at."""
+    layout = read_yolo_layout(path, parts=parts)
+    images = layout.images()
+    names = image_names(images, layout.root)
+    infos = {}
+    for image, name, image_id in zip(images, names, _image_ids(images, names), strict=True):
+        infos[image_id] = ImageInfo(image_id, name, *upright_size(image))
+    return DatasetIndex(layout.vocabulary, infos)
 
 
 def yolo_root(path: Path) -> Path:

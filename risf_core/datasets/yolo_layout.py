@@ -1,4 +1,4 @@
-"""Where a YOLO data set has its class names and its training images: data.yaml, CVAT's obj.data, classes.txt."""
+"""Where a YOLO data set has its class names and its images: data.yaml, CVAT's obj.data, classes.txt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from risf_core.files import read_text
 from risf_core.photos import iter_photos
 from risf_core.vocabulary import ClassVocabulary
 
-_PART = "train"  # what shots are drawn from
+TRAINING_PARTS = ("train",)  # what shots are drawn from
 _FORMS = ("data.yaml", "data.yml", "obj.data", "classes.txt")  # of Ultralytics and Roboflow, CVAT, Label Studio
 
 
@@ -25,19 +25,23 @@ class YoloLayout:
 
     file: Path  # that names the classes, or the file that names them
     root: Path  # the folder below which images are named
-    places: tuple[str, ...]  # folders of training images, or lists of them, as stated
+    part: str  # the entry that names the images: train, val, test
+    places: tuple[str, ...]  # folders of images, or lists of them, as stated
     vocabulary: ClassVocabulary  # category ids are YOLO's class numbers, from 0
 
     def images(self) -> list[Path]:
-        """The training images, in the order of their places. Raises DataError where there is none."""
+        """The images, in the order of their places. Raises DataError where there is none."""
         images = [image for place in self.places for image in _images_of(place, self)]
         if not images:
-            raise DataError(f"{self.file}: {_PART}: {listing(self.places)} holds no image")
+            raise DataError(f"{self.file}: {self.part}: {listing(self.places)} holds no image")
         return images
 
 
-def read_yolo_layout(path: Path) -> YoloLayout:
-    """The layout that data.yaml, obj.data or classes.txt states; `path` is that file or its folder."""
+def read_yolo_layout(path: Path, *, parts: Sequence[str] = TRAINING_PARTS) -> YoloLayout:
+    """The layout that data.yaml, obj.data or classes.txt states; `path` is that file or its folder.
+
+    Images are those of the first of `parts` that is stated; classes.txt states no parts, and all images count.
+    """
     file = path
     if path.is_dir():
         there = [path / name for name in _FORMS if (path / name).is_file()]
@@ -45,19 +49,33 @@ def read_yolo_layout(path: Path) -> YoloLayout:
             raise DataError(f"{path}: holds none of {', '.join(_FORMS)}; write a data.yaml with train: and names:")
         file = there[0]
     if file.suffix == ".txt":
-        return YoloLayout(file, file.parent, ("images" if (file.parent / "images").is_dir() else ".",), _names_of(file))
+        place = "images" if (file.parent / "images").is_dir() else "."
+        return YoloLayout(file, file.parent, place, (place,), _names_of(file))
     if file.suffix == ".data":
         content = _read_assignments(file)
         names = content.get("names")
-        if names is None or _PART not in content:
-            raise DataError(f"{file}: has no {'names' if names is None else _PART}; write {_PART} = train.txt")
-        return YoloLayout(file, file.parent, (content[_PART],), _names_of(_existing(names, file.parent, file)))
+        part = _stated_part(content, parts)
+        if names is None or part is None:
+            raise DataError(f"{file}: has no {'names' if names is None else parts[0]}; write {parts[0]} = train.txt")
+        return YoloLayout(file, file.parent, part, (content[part],), _names_of(_existing(names, file.parent, file)))
     settings = _read_settings(file)
-    stated = settings.get(_PART)
-    if stated is None:
-        raise DataError(f"{file}: has no {_PART!r}; write {_PART}: images/{_PART}")
+    part = _stated_part(settings, parts)
+    if part is None:
+        raise DataError(f"{file}: has no {parts[0]!r}; write {parts[0]}: images/{parts[0]}")
+    stated = settings[part]
     places = tuple(str(place) for place in (stated if isinstance(stated, list) else [stated]))
-    return YoloLayout(file, _root(settings, file), places, _vocabulary(settings.get("names"), file))
+    return YoloLayout(file, _root(settings, file), part, places, _vocabulary(settings.get("names"), file))
+
+
+def is_yolo(path: Path) -> bool:
+    """Whether a path is a file that says where a YOLO data set is, or a folder that holds one."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in _FORMS)
+    return path.suffix.lower() in (".yaml", ".yml", ".data")
+
+
+def _stated_part(settings: Mapping[str, Any], parts: Sequence[str]) -> str | None:
+    return next((part for part in parts if settings.get(part)), None)
 
 
 def _read_settings(file: Path) -> dict[str, Any]:  # Any: YAML

@@ -100,7 +100,7 @@ def evaluate_files(
     """The metrics of detections files of any form (``-``: stdin), the others compared with the first.
 
     Args:
-        annotations: a COCO JSON, or a folder in Pascal VOC's form.
+        annotations: COCO JSON, VOC folder, YOLO data.yaml or the root of an export, as `read_ground_truth` reads them.
         novel: the novel classes, as `ClassVocabulary.with_novel_choice` reads them.
         out: a file for what `to_json` gives; a stream is passed over.
         csv: a file for the figures of each class.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.choices import EvidenceKind
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.datasets import AnnotatedDataset, read_ground_truth
 from risf_core.detections import ImageId
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.errors import ConfigError, DataError, listing
@@ -39,7 +39,7 @@ class Shots:
 
 
 def read_shots(path: Path, *, shots: int | None = None, seed: int = 0, novel: str | None = None) -> Shots:
-    """The boxes of a split (a folder or a seed's file) at a shot count, or all usable ones of a COCO JSON.
+    """The boxes of a split (a folder or a seed's file) at a shot count, or all usable ones of other labelled data.
 
     Args:
         shots: K; by default the largest that the split holds.
@@ -47,7 +47,7 @@ def read_shots(path: Path, *, shots: int | None = None, seed: int = 0, novel: st
     """
     split = find_split(path)
     if split is None:
-        return Shots(str(path), read_coco_dataset(path), ())
+        return Shots(str(path), read_ground_truth(path, purpose="train"), ())
     return shots_of(split, shots=shots, seed=seed, novel=novel)
 
 

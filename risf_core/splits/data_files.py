@@ -8,6 +8,7 @@ from pathlib import Path
 
 from risf_core.choices import DatasetKind
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset, read_yolo_dataset
+from risf_core.datasets.reading import coco_file
 from risf_core.datasets.voc import voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError
@@ -60,7 +61,8 @@ def find_source(data: DataChoice, *, novel: str | None = None) -> SourceFiles:
         return SourceFiles("yolo", (data.yolo,), image_folders=(yolo_root(data.yolo),))
     wants_voc = novel in VOC_SETS
     if data.coco:
-        return SourceFiles("coco", data.coco, published=_existing(data_root / PUBLISHED["coco"]))
+        files = tuple(coco_file(path, "train") for path in data.coco)
+        return SourceFiles("coco", files, published=_existing(data_root / PUBLISHED["coco"]))
     training = data_root / COCO_TRAINING
     if voc is None and training.is_file() and not wants_voc:
         return SourceFiles(
