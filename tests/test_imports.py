@@ -23,8 +23,9 @@ HEAVY = {
 # module or package -> the heavy libraries that it, or what it imports, imports at the top of a file
 OWNERS = {
     "risf_core.encoder.batches": {"torch"},
+    "risf_core.encoder.preprocessing": {"torch", "torchvision"},
     "risf_core.encoder.open_clip": {"torch", "open_clip", "torchvision", "safetensors"},
-    "risf_core.encoder.open_clip_model": {"torch", "open_clip", "safetensors"},
+    "risf_core.encoder.open_clip_model": {"torch", "open_clip", "torchvision", "safetensors"},
     "risf_core.encoder.torchscript": {"torch"},
     "risf_core.encoder.crops": {"torch", "torchvision"},
     "risf_core.tuning": {"scipy"},

@@ -11,8 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from risf_core.devices import usable_cores
 from risf_core.encoder.crop_feed import cut_ahead
 from risf_core.encoder.protocol import ImageCrops
+from risf_core.errors import ConfigError
+
+
+def batch_plan(batch_size: int | None, workers: int | None, device: str) -> tuple[int, int]:
+    """Crops per forward pass (None: 256 on a GPU, 32 on a CPU), and threads that cut (None: one per core, up to 8)."""
+    if batch_size is not None and batch_size < 1:
+        raise ConfigError(f"`batch_size` must be 1 or more, got {batch_size}")
+    if workers is not None and workers < 0:
+        raise ConfigError(f"`workers` must be 0 or more, got {workers}")
+    return batch_size or (32 if device == "cpu" else 256), min(8, usable_cores()) if workers is None else workers
 
 
 def encode_in_batches(

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from risf_core.choices import CropRule, Precision
-from risf_core.devices import usable_cores
-from risf_core.encoder.batches import encode_in_batches
-from risf_core.encoder.crops import cut_crops, cut_released_crops
+from risf_core.encoder.batches import batch_plan, encode_in_batches
+from risf_core.encoder.crops import cut_released_crops
 from risf_core.encoder.key import encoder_key
 from risf_core.encoder.open_clip_model import (
     Tokenizer,
@@ -24,13 +23,12 @@ from risf_core.encoder.open_clip_model import (
     preprocessing_of,
     stored_scale,
 )
+from risf_core.encoder.preprocessing import DTYPES, on_device
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.encoder.weights import EncoderSource
 from risf_core.errors import ConfigError
 from risf_core.files import sha256_of
 from risf_core.images import decode_rgb
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class OpenClipEncoder:
@@ -58,15 +56,10 @@ class OpenClipEncoder:
         """
         if compat_released and crop != "squash":
             raise ConfigError(f"`compat=released` cuts crops in its own way; leave out `crop={crop}`")
-        if batch_size is not None and batch_size < 1:
-            raise ConfigError(f"`batch_size` must be 1 or more, got {batch_size}")
-        if workers is not None and workers < 0:
-            raise ConfigError(f"`workers` must be 0 or more, got {workers}")
         self.source = source
         self.device = device
         self.precision = precision
-        self.batch_size = batch_size or (32 if device == "cpu" else 256)
-        self.workers = min(8, usable_cores()) if workers is None else workers
+        self.batch_size, self.workers = batch_plan(batch_size, workers, device)
         self.compat_released = compat_released
         self.preprocessing = preprocessing_of(source, "released" if compat_released else crop)
 
@@ -119,43 +112,28 @@ class OpenClipEncoder:
         return embeddings
 
     def _cut(self, job: ImageCrops) -> NDArray[Any]:
-        image = decode_rgb(job.photo.path, job.photo.size)
-        preprocessing = self.preprocessing
         if self.compat_released:
-            return cut_released_crops(image, job.boxes, side=preprocessing.side)
-        red, green, blue = (round(255 * value) for value in preprocessing.mean)
-        return cut_crops(
-            image,
-            job.boxes,
-            side=preprocessing.side,
-            rule=preprocessing.crop,  # type: ignore[arg-type]  # a CropRule where it is not "released"
-            fill=(red, green, blue),
-            resampling=preprocessing.interpolation,  # type: ignore[arg-type]  # checked in preprocessing_of
-        )
+            photo = decode_rgb(job.photo.path, job.photo.size)
+            return cut_released_crops(photo, job.boxes, side=self.preprocessing.side)
+        return self.preprocessing.cut(job)
 
     @torch.inference_mode()
     def _forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Embeddings (n, D) of crops (n, 3, side, side): uint8 RGB, or float as the released code feeds them."""
-        count = len(crops)
-        if not self.compat_released and count < self.batch_size:
-            # one shape for all batches: a crop's embedding is then the same in any company
-            crops = functional.pad(crops, (0, 0) * 3 + (0, self.batch_size - count))
-        if self.device.startswith("cuda"):
-            crops = crops.pin_memory()
-        pixels = crops.to(self.device, non_blocking=True)
-        if not self.compat_released:
-            mean = torch.tensor(self.preprocessing.mean, device=self.device).view(3, 1, 1)
-            std = torch.tensor(self.preprocessing.std, device=self.device).view(3, 1, 1)
-            pixels = (pixels.float().div_(255) - mean).div_(std)
-        pixels = pixels.to(_DTYPES[self.precision], memory_format=torch.channels_last)
-        features: torch.Tensor = self._model.encode_image(pixels)[:count]
+        if self.compat_released:
+            pixels = on_device(crops, self.device).to(DTYPES[self.precision], memory_format=torch.channels_last)
+        else:
+            pixels = self.preprocessing.model_input(
+                crops, batch_size=self.batch_size, device=self.device, precision=self.precision
+            )
+        features: torch.Tensor = self._model.encode_image(pixels)[: len(crops)]
         return functional.normalize(features.float(), dim=-1)
 
     @cached_property
     def _model(self) -> Any:  # Any: open_clip is not typed
         model = build_model(self.source)
         # channels last: half as long again for convolutional towers, no difference for transformers
-        model.visual.to(_DTYPES[self.precision], memory_format=torch.channels_last)
+        model.visual.to(DTYPES[self.precision], memory_format=torch.channels_last)
         # the text tower stays in float32: it is run once
         return model.to(self.device).eval()
 

@@ -10,7 +10,6 @@ import math
 import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from risf_core.choices import DEFAULT_TEMPERATURE
+from risf_core.encoder.preprocessing import Preprocessing
 from risf_core.encoder.torchscript import read_torchscript
 from risf_core.encoder.weights import EncoderSource, is_torchscript
 from risf_core.errors import EncoderError, listing
@@ -31,17 +31,6 @@ _DAMAGED = (  # what torch, safetensors and open_clip raise on a damaged file or
     OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, MemoryError,
     pickle.UnpicklingError, SafetensorError,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How a crop becomes the model's input; taken from the model, except for `crop`."""
-
-    side: int  # pixels
-    mean: tuple[float, float, float]  # of RGB in 0..1
-    std: tuple[float, float, float]
-    interpolation: str  # bicubic | bilinear, with antialiasing
-    crop: str  # squash | pad | context | released
 
 
 def preprocessing_of(source: EncoderSource, crop: str) -> Preprocessing:

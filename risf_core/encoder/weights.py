@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from msgspec import Meta
 
 from risf_core.choices import DEFAULT_CLIP
 from risf_core.documents import typed
+from risf_core.encoder.hub import hub_endpoint, in_hub_cache, in_reach
 from risf_core.errors import EncoderError, RisfError, did_you_mean, listing
 from risf_core.files import read_json
 from risf_core.unpickling import fault_of_text
@@ -212,7 +211,7 @@ def local_weights_of_tag(pretrained: Mapping[str, Any]) -> Path | None:
     """The file of a tag's weights on this machine, None where it is not here; `pretrained` is open_clip's entry."""
     repository, names = _place_in_hub(pretrained)
     if repository:
-        return _in_hub_cache(repository, names)
+        return in_hub_cache(repository, names)
     cached = Path("~/.cache/clip").expanduser() / str(pretrained["url"]).rsplit("/", 1)[1]  # open_clip's own folder
     return cached if cached.is_file() else None
 
@@ -232,9 +231,9 @@ def _weights_of_tag(clip: str, pretrained: Mapping[str, Any]) -> Path:
         return here
     repository, names = _place_in_hub(pretrained)
     place = f"{names[0]} from https://huggingface.co/{repository}" if repository else str(pretrained["url"])
-    address = _hub_endpoint() if repository else place
+    address = hub_endpoint() if repository else place
     advice = f"fetch {place} on a machine with network and pass it with `clip_weights`"
-    if not _in_reach(address):
+    if not in_reach(address):
         raise EncoderError(f"{clip}: its weights are not on this machine and there is no network; {advice}")
     try:
         return Path(open_clip.pretrained.download_pretrained(dict(pretrained)))
@@ -246,15 +245,15 @@ def _repository_snapshot(repository: str) -> Path:
     """The local folder of a model repository's config and weights."""
     from huggingface_hub import hf_hub_download
 
-    config = _in_hub_cache(repository, (_CONFIG_NAME,))
-    weights = _in_hub_cache(repository, _WEIGHT_NAMES)
+    config = in_hub_cache(repository, (_CONFIG_NAME,))
+    weights = in_hub_cache(repository, _WEIGHT_NAMES)
     if config is not None and weights is not None:
         return config.parent
     advice = (
         f"fetch {_CONFIG_NAME} and {_WEIGHT_NAMES[0]} from https://huggingface.co/{repository} "
         "on a machine with network and pass their folder with `clip=local-dir:FOLDER`"
     )
-    if not _in_reach(_hub_endpoint()):
+    if not in_reach(hub_endpoint()):
         raise EncoderError(f"hf-hub:{repository} is not on this machine and there is no network; {advice}")
     try:
         config = Path(hf_hub_download(repository, _CONFIG_NAME))
@@ -285,36 +284,12 @@ def _check_text_side(source: EncoderSource) -> None:
         here = source.tokenizer_folder
         if not repository or (here is not None and (key == "hf_tokenizer_name" or (here / names[0]).is_file())):
             continue
-        if os.path.isdir(repository) or _in_hub_cache(repository, names) is not None or _in_reach(_hub_endpoint()):
+        if os.path.isdir(repository) or in_hub_cache(repository, names) is not None or in_reach(hub_endpoint()):
             continue
         raise EncoderError(
             f"{source.name}: its text side needs {' and '.join(names)} of https://huggingface.co/{repository}, which "
             f"are not on this machine, and there is no network; put them into {source.folder or source.weights.parent}"
         )
-
-
-def _in_hub_cache(repository: str, names: tuple[str, ...]) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = (try_to_load_from_cache(repository, name) for name in names)
-    return next((Path(path) for path in found if isinstance(path, str)), None)
-
-
-def _hub_endpoint() -> str:
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-
-
-def _in_reach(address: str) -> bool:
-    """Whether a server answers at all: asked once and briefly, where the hub would retry for half a minute."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-        return False
-    try:
-        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=10).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _check_quick_gelu(source: EncoderSource) -> None:

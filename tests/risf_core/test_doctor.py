@@ -107,7 +107,7 @@ def test_the_slow_evaluator_is_good_enough_and_none_is_a_fault(examined, monkeyp
 def test_an_encoder_that_is_not_here_is_a_note_with_where_to_fetch_it(examined, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr("risf_core.encoder.weights._in_hub_cache", lambda *_: None)
+    monkeypatch.setattr("risf_core.encoder.weights.in_hub_cache", lambda *_: None)
 
     def refuse(*_, **__):
         raise AssertionError("a diagnosis must not reach for the network")
@@ -117,13 +117,13 @@ def test_an_encoder_that_is_not_here_is_a_note_with_where_to_fetch_it(examined, 
     found = examined(clip="ViT-B-32-quickgelu:openai", clip_config=None, clip_weights=None)["encoder"]
     assert (found.value, found.status) == ("ViT-B-32-quickgelu:openai", "note")
     assert found.verdict.startswith("its weights are not here yet; the first risf rescore downloads them, or fetch ")
-    assert "--clip-weights FILE" in found.verdict
+    assert "`clip_weights`" in found.verdict
     assert "HF_HUB_OFFLINE" not in os.environ
 
 
 def test_an_encoder_that_cannot_be_is_a_fault(examined, tmp_path):
     found = examined(clip_weights=tmp_path / "gone.pt")["encoder"]
-    assert (found.status, found.verdict) == ("fault", f"--clip-weights {tmp_path / 'gone.pt'}: there is no such file")
+    assert (found.status, found.verdict) == ("fault", f"`clip_weights={tmp_path / 'gone.pt'}`: there is no such file")
     assert examined(clip="ViT-B-23:openai", clip_config=None, clip_weights=None)["encoder"].verdict.startswith(
         "--clip 'ViT-B-23' is no model of open_clip (did you mean "
     )

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from risf_core.detections import Detections
-from risf_core.encoder import open_clip as encoder_module
+from risf_core.encoder import preprocessing
 from risf_core.encoder.open_clip import OpenClipEncoder
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.encoder.weights import find_encoder
@@ -107,7 +107,7 @@ def test_the_released_form_takes_one_image_a_batch_and_blue_first(tiny, photos, 
 
 def test_few_photos_are_decoded_ahead_of_the_encoder(tiny, photos, monkeypatch):
     lock, decoded, encoded, most_ahead = threading.Lock(), 0, 0, 0
-    decode = encoder_module.decode_rgb
+    decode = preprocessing.decode_rgb
 
     def counted(*arguments):
         nonlocal decoded, most_ahead
@@ -116,7 +116,7 @@ def test_few_photos_are_decoded_ahead_of_the_encoder(tiny, photos, monkeypatch):
             most_ahead = max(most_ahead, decoded - encoded)
         return decode(*arguments)
 
-    monkeypatch.setattr(encoder_module, "decode_rgb", counted)
+    monkeypatch.setattr(preprocessing, "decode_rgb", counted)
     jobs = crops_of(photos * 40, [2] * 200)
     for _ in make(tiny, batch_size=4, workers=2).encode_crops(jobs):
         encoded += 1
@@ -174,7 +174,7 @@ def test_the_key_changes_with_everything_that_changes_embeddings(tiny, tmp_path)
 
 
 def test_the_key_does_not_change_with_what_does_not_and_builds_no_model(tiny, monkeypatch):
-    monkeypatch.setattr(encoder_module, "build_model", lambda source: pytest.fail("a model was built"))
+    monkeypatch.setattr("risf_core.encoder.open_clip.build_model", lambda source: pytest.fail("a model was built"))
     assert make(tiny).key == make(tiny, workers=3, batch_size=5).key
 
 

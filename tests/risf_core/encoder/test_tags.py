@@ -136,7 +136,7 @@ def test_without_transformers_the_error_says_how_to_install_it(monkeypatch, tiny
 
 def test_offline_the_error_names_the_tokenizers_files_and_where_to_put_them(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(weights_module, "find_spec", lambda name: sys)
-    monkeypatch.setattr(weights_module, "_in_reach", lambda address: False)
+    monkeypatch.setattr(weights_module, "in_reach", lambda address: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     weights = tmp_path / "model" / "siglip.safetensors"
     weights.parent.mkdir()

@@ -10,7 +10,7 @@ import open_clip
 import pytest
 import torch
 
-from risf_core.encoder import weights as weights_module
+from risf_core.encoder.hub import in_reach
 from risf_core.encoder.open_clip import OpenClipEncoder
 from risf_core.encoder.weights import find_encoder, is_torchscript
 from risf_core.errors import EncoderError
@@ -99,7 +99,7 @@ def test_a_misspelt_tag_beside_local_weights_is_refused(tiny):
 
 
 def test_local_weights_get_the_preprocessing_that_all_tags_of_the_model_share(tiny, monkeypatch):
-    monkeypatch.setattr(weights_module, "_check_text_side", lambda source: None)  # transformers is not installed
+    monkeypatch.setattr("risf_core.encoder.weights._check_text_side", lambda source: None)  # no transformers
     stated = find_encoder("ViT-B-16-SigLIP", weights=tiny[1]).preprocess
     assert (stated["mean"], stated["std"]) == ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
 
@@ -214,7 +214,7 @@ def test_every_default_of_open_clips_registry_has_the_form_we_read():
 def test_offline_is_asked_once_and_the_hub_variable_is_honoured(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("urllib.request.urlopen", lambda *a, **k: pytest.fail("the network was used"))
-    assert not weights_module._in_reach("https://huggingface.co")
+    assert not in_reach("https://huggingface.co")
 
 
 def test_a_pointer_in_place_of_weights_is_named_before_anything_is_built(tiny, tmp_path) -> None:
