@@ -94,13 +94,15 @@ def run_training(plan: TrainingPlan, *, resume: bool, force: bool, json_: bool, 
     """Train, with talk on stderr and the run's folder on stdout."""
     from risf_cli.render import print_warnings, say, training_lines
     from risf_core.processes import started_processes
+    from risf_core.training.plan import read_plan
 
     print_warnings(quiet=quiet)
     if resume and force:
         raise ConfigError("--resume continues a run and --force replaces it; give one of them")
     processes = started_processes()
     quiet = quiet or not processes.is_first
-    # torch takes seconds to import: faults of the options are shown without it
+    data = read_plan(plan)
+    # torch takes seconds to import: faults of the options and the data are shown without it
     from risf_core.engines.train import train
     from risf_core.training.loop import Hooks
 
@@ -108,7 +110,7 @@ def run_training(plan: TrainingPlan, *, resume: bool, force: bool, json_: bool, 
         run = train(
             plan.config,
             plan.folder,
-            split=plan.split,
+            data=data,
             resume=resume,
             force=force,
             processes=processes,

@@ -183,6 +183,10 @@ def test_no_file_imports_in_a_circle() -> None:
     assert list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
 
 
+def test_a_trainings_options_and_data_are_read_without_torch() -> None:
+    assert not loaded_by("import risf_core.training.plan") & HEAVY
+
+
 def test_core_never_imports_the_command_line_not_even_inside_a_function() -> None:
     for module in FILES:
         imported = imported_by(module, in_functions=True)

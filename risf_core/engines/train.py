@@ -17,7 +17,6 @@ from risf_core.engines import require_engine
 from risf_core.errors import ConfigError, listing
 from risf_core.files import sha256_of
 from risf_core.processes import Processes, started_processes
-from risf_core.splits.folder import SplitFolder
 from risf_core.training.data_sets import TrainingData, read_training_data
 from risf_core.training.distributed import training_group, wait_for_all
 from risf_core.training.held_out import HeldOutSet
@@ -40,7 +39,7 @@ def train(
     config: ConfigInForce,
     folder: Path,
     *,
-    split: SplitFolder | None = None,
+    data: TrainingData | None = None,
     resume: bool = False,
     force: bool = False,
     processes: Processes | None = None,
@@ -50,7 +49,7 @@ def train(
     """Train as a config says, in a folder: base training or the few-shot stage, as ``data.setting`` says.
 
     Args:
-        split: the config's, where it is open already.
+        data: the config's, where they are read already.
         resume: continue the run that the folder holds, where it holds one.
         force: replace it, once the new run has its first checkpoint.
         processes: who takes part; default: those that torchrun started.
@@ -60,13 +59,13 @@ def train(
     """
     processes = processes or started_processes()
     with run_folder(folder, resume=resume, force=force) if processes.is_first else contextlib.nullcontext():
-        return _train(config, folder, split, resume, force, processes, hooks or Hooks(), on_note)
+        return _train(config, folder, data, resume, force, processes, hooks or Hooks(), on_note)
 
 
 def _train(
     config: ConfigInForce,
     folder: Path,
-    split: SplitFolder | None,
+    data: TrainingData | None,
     resume: bool,
     force: bool,
     processes: Processes,
@@ -74,7 +73,7 @@ def _train(
     on_note: Callable[[str], None],
 ) -> TrainedRun:
     require_engine(config.values.solver.engine)
-    data = read_training_data(config.values.data, split)
+    data = data or read_training_data(config.values.data)
     if config.values.data.setting != "base" and config.values.data.shots is None:
         config = config.with_values({"data.shots": data.fewest_boxes}, origin="the rarest class of the file")
     config, schedule_note = with_published_schedule(config)

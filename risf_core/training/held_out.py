@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import ImageId
-from risf_core.detector.model import Detector
-from risf_core.detector.prediction import PredictionSettings, predict
 from risf_core.errors import DataError, counted, listing
 from risf_core.evaluation import evaluate
 from risf_core.photos import Photo
 from risf_core.records import locate_images
 from risf_core.vocabulary import ClassVocabulary
+
+if TYPE_CHECKING:
+    from risf_core.detector.model import Detector
+    from risf_core.detector.prediction import PredictionSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +56,8 @@ def held_out_set(
 
 def held_out_metrics(model: Detector, held_out: HeldOutSet, settings: PredictionSettings) -> dict[str, float]:
     """AP and its kin, with base and novel groups where there are both; the model is in training mode afterwards."""
+    from risf_core.detector.prediction import predict  # torch takes seconds to import, and data are read without it
+
     # sums over weights in another layout differ in their last bits: a run that was resumed after an evaluation would
     # not end like an undisturbed one
     settings = replace(settings, keep_layout=True)

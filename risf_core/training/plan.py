@@ -9,9 +9,10 @@ from typing import Any
 
 from risf_core.choices import Engine, PrecisionChoice, Setting
 from risf_core.config import ConfigInForce, find_config, read_config
-from risf_core.errors import ConfigError, listing
+from risf_core.errors import CheckpointError, ConfigError, listing
 from risf_core.splits.classes import VOC_SETS
 from risf_core.splits.folder import SplitFolder, find_split
+from risf_core.training.data_sets import TrainingData, read_training_data
 
 FRESH = Path("none")  # as weights: start from none
 
@@ -121,6 +122,14 @@ def _plan(choice: TrainingChoice, stage: str, out: Path | None) -> TrainingPlan:
     config = read_config(find_config(name), overrides=choice.overrides, options=choice.stated())
     setting: Setting = config.values.data.setting
     return TrainingPlan(config, out or Path("runs", "gfsod" if setting == "generalised" else "fsod"), split)
+
+
+def read_plan(plan: TrainingPlan) -> TrainingData:
+    """What is trained on. Raises CheckpointError where the weights are not there, else as `read_training_data` does."""
+    data, weights = read_training_data(plan.config.values.data, plan.split), plan.config.values.model.weights
+    if weights is not None and not weights.exists():
+        raise CheckpointError(f"{weights}: there is no such checkpoint; check the path")
+    return data
 
 
 def published_config_name(split: SplitFolder | None, novel: str | None, stage: str) -> str:

@@ -16,7 +16,7 @@ from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, prepare_splits
 from risf_core.splits.manifest import Manifest, read_manifest
 from risf_core.training.data_sets import read_training_data
-from risf_core.training.plan import TrainingChoice, plan_finetuning
+from risf_core.training.plan import TrainingChoice, plan_finetuning, read_plan
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 from tests.risf_core.training.test_resume import Stop, stop_at
@@ -69,9 +69,9 @@ def test_a_training_opens_its_split_once(tfa_coco: DataConfig, monkeypatch: pyte
         return read_manifest(folder)
 
     monkeypatch.setattr("risf_core.splits.folder.read_manifest", counting)
-    choice = TrainingChoice(split=tfa_coco.split, images=tfa_coco.images, shots=2, weights=Path("base.pth"))
+    choice = TrainingChoice(split=tfa_coco.split, images=tfa_coco.images, shots=2, weights=tfa_coco.split)
     plan = plan_finetuning(choice)
-    data = read_training_data(plan.config.values.data, plan.split)
+    data = read_plan(plan)
     assert len(data.records) == 4
     assert read == [tfa_coco.split]
 
