@@ -109,6 +109,14 @@ Images = Annotated[
     list[Path] | None,
     _option(help="Folder of photos, searched with its subfolders; repeatable.", metavar="DIR", panel=_DATA),
 ]
+AllowOutside = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Follow file names that lead out of the folders of --images (absolute, or with ..).",
+        rich_help_panel=_DATA,
+    ),
+]
 Clip = Annotated[
     str,
     _option(help="An open_clip model, hf-hub:ORG/REPO or local-dir:FOLDER.", metavar="NAME[:TAG]", panel=_ENCODER),
@@ -312,3 +320,10 @@ def typed_options(context: typer.Context) -> set[str]:
     """The options that are on the command line itself, not in risf.yaml."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+
+
+def photo_folders(images: Sequence[Path] | None, allow_outside: bool) -> tuple[Path, ...]:
+    """The folders of --images, with what --allow-outside adds to them."""
+    from risf_core.photos import ANYWHERE
+
+    return (*(images or ()), *([ANYWHERE] if allow_outside else []))

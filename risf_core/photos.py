@@ -17,6 +17,8 @@ from risf_core.detections import ImageId
 from risf_core.errors import DataError, ImageError, listing
 from risf_core.images import image_suffixes
 
+ANYWHERE = Path(os.sep)  # as a folder of photos: file names may lead anywhere; it is not searched
+
 _TRAILING_NUMBER = re.compile(r"(?:^|_)0*(\d+)$")  # 000000000139, COCO_val2014_000000000139
 _ROBOFLOW_HASH = re.compile(r"_[a-z0-9]+\.rf\.[0-9a-zA-Z]+$")  # Roboflow exports cat.jpg as cat_jpg.rf.1f2e3d.jpg
 _Form = Callable[[str], str]  # _plain or _loose: how stems are compared
@@ -76,22 +78,21 @@ def find_photos(
     *,
     images: Mapping[ImageId, ImageInfo] | None,
     folders: Sequence[Path],
-    allow_outside: bool = False,
 ) -> FoundPhotos:
     """The photo of each image id: by the file name in the annotations, without them by the file's stem.
 
     A file name that is not below a folder as it is stated is looked for without its first folders, then by its stem,
     then by its stem in another Unicode form, another case, or with or without the hash that Roboflow adds, as far as
     only one image of the annotations and one photo can be meant. Backslashes, %20 and ?query are understood. A name
-    that leads out of the folders (an absolute path, ..) is only followed with `allow_outside`. Without a file name an
-    image's photo has the id for a stem: as it is, with leading zeros, or either behind a prefix
+    that leads out of the folders (an absolute path, ..) is only followed with ANYWHERE among them. Without a file name
+    an image's photo has the id for a stem: as it is, with leading zeros, or either behind a prefix
     (COCO_val2014_000000000139). Folders are searched in order, with their subfolders.
 
     Raises DataError where a folder is missing, two photos fit one id, or two images have one photo.
     """
     for folder in folders:
         _check_folder(folder)
-    search = _Search(images, folders, allow_outside)
+    search = _Search(images, folders)
     photos: dict[ImageId, Photo] = {}
     missing: list[ImageId] = []
     unknown: list[ImageId] = []
@@ -137,7 +138,7 @@ def list_photos(folder: Path) -> list[Path]:
 def iter_photos(folder: Path) -> Iterator[Path]:
     """Every file below a folder that is named as a photo; links are followed, what macOS adds is passed over."""
     seen = set()
-    for root, subfolders, names in os.walk(folder, followlinks=True):
+    for root, subfolders, names in os.walk(folder, followlinks=True) if folder != ANYWHERE else ():
         real = os.path.realpath(root)
         if real in seen:  # a link that leads back up
             subfolders.clear()
@@ -183,12 +184,9 @@ def _loose(stem: str) -> str:
 class _Search:
     """The photos of some folders and the names that annotations state; each is listed on first use."""
 
-    def __init__(
-        self, images: Mapping[ImageId, ImageInfo] | None, folders: Sequence[Path], allow_outside: bool
-    ) -> None:
+    def __init__(self, images: Mapping[ImageId, ImageInfo] | None, folders: Sequence[Path]) -> None:
         self._images = images
         self._folders = folders
-        self._allow_outside = allow_outside
 
     def find(self, image_id: ImageId, info: ImageInfo | None) -> tuple[Path | None, str]:
         """The photo of an image, if there is one, and how it was found."""
@@ -208,7 +206,7 @@ class _Search:
         info = self._images.get(image_id) if self._images is not None else None
         name = info.file_name if info is not None and info.file_name is not None else str(image_id)
         if self._is_outside(name) and any(os.path.isfile(folder / name) for folder in self._folders):
-            return f"{name!r} leads out of the folders; name its own, or pass `allow_outside`"
+            return f"{name!r} leads out of the folders; name its own with `images`, or pass `allow_outside`"
         wanted = _readings(name)[-1].rpartition("/")[2]
         there = sorted({path.name for paths in self._files[_plain].values() for path in paths})
         nearest = get_close_matches(wanted, there[:_MOST_COMPARED], n=1, cutoff=0.0)
@@ -217,7 +215,7 @@ class _Search:
     def _by_name(self, file_name: str) -> tuple[Path | None, str]:
         for folder in self._folders:
             for name in _readings(file_name):
-                if os.path.isfile(folder / name) and (self._allow_outside or not self._is_outside(name)):
+                if os.path.isfile(folder / name) and not self._is_outside(name):
                     return folder / name, "file name"
             for name in _readings(file_name):
                 for part in _suffixes(name):

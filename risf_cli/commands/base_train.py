@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from risf_cli.options import Json, Quiet
+from risf_cli.options import AllowOutside, Json, Quiet, photo_folders
 from risf_cli.training_run import (
     CocoFiles,
     ConfigFile,
@@ -31,6 +31,7 @@ def base_train(
     split: SplitPath = None,
     coco: CocoFiles = None,
     images: ImageFolders = None,
+    allow_outside: AllowOutside = False,
     held_out: HeldOut = None,
     weights: Annotated[
         Path | None,
@@ -76,7 +77,7 @@ def base_train(
         overrides=tuple(set_ or ()),
         split=split,
         coco=tuple(coco or ()),
-        images=tuple(images or ()),
+        images=photo_folders(images, allow_outside),
         held_out=held_out,
         weights=weights,
         seed=seed,

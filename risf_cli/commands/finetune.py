@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from risf_cli.options import Json, Novel, Quiet, typed_options
+from risf_cli.options import AllowOutside, Json, Novel, Quiet, photo_folders, typed_options
 from risf_cli.training_run import (
     CocoFiles,
     ConfigFile,
@@ -56,6 +56,7 @@ def finetune(
     split: SplitPath = None,
     coco: CocoFiles = None,
     images: ImageFolders = None,
+    allow_outside: AllowOutside = False,
     held_out: HeldOut = None,
     novel: Novel = None,
     weights: Annotated[
@@ -114,7 +115,7 @@ def finetune(
         generalised=generalised,
         split=_split_in_force(context, split, novel),
         coco=tuple(coco or ()),
-        images=tuple(images or ()),
+        images=photo_folders(images, allow_outside),
         held_out=held_out,
         novel=novel,
         shots=shots,

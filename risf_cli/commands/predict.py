@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from risf_cli.options import (
+    AllowOutside,
     Classes,
     Device,
     FirstId,
@@ -18,6 +19,7 @@ from risf_cli.options import (
     OnUnreadable,
     Quiet,
     check_stdout_free,
+    photo_folders,
     print_written,
 )
 from risf_core.choices import Engine, GroupChoice, PrecisionChoice
@@ -37,6 +39,7 @@ def predict(
         ),
     ] = None,
     images: Images = None,
+    allow_outside: AllowOutside = False,
     annotations: Annotated[
         Path | None,
         typer.Option(
@@ -124,7 +127,7 @@ def predict(
                 weights, group, min_score, max_dets, short_side, batch_size, workers, engine, device, precision,
                 allow_pickle,
             ),
-            PhotoChoice(images or [], listed, classes, first_id, novel, on_unreadable),
+            PhotoChoice(photo_folders(images, allow_outside), listed, classes, first_id, novel, on_unreadable),
             processes=processes,
             talk=None if quiet else say,
             progress=progress,

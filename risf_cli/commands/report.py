@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from risf_cli.options import (
+    AllowOutside,
     Annotations,
     Boxes,
     CategoryIds,
@@ -20,6 +21,7 @@ from risf_cli.options import (
     Rename,
     check_stdout_free,
     conventions_of,
+    photo_folders,
     print_written,
     required,
 )
@@ -40,6 +42,7 @@ def report(
     *,
     annotations: Annotations = None,
     images: Images = None,
+    allow_outside: AllowOutside = False,
     novel: Novel = None,
     out: Annotated[str, typer.Option(metavar="FILE", help="Output file; - is stdout.")] = "report.html",
     pictures: Annotated[
@@ -87,7 +90,7 @@ def report(
             after,
             out,
             annotations=required(annotations, "annotations", "report"),
-            images=images or [],
+            images=photo_folders(images, allow_outside),
             novel=novel,
             settings=ReportSettings(pictures, threshold, bootstrap, seed),
             conventions=conventions_of(format, boxes, category_ids, image_ids, rename),

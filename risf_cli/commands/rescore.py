@@ -10,6 +10,7 @@ import typer
 
 from risf_cli.options import (
     Alias,
+    AllowOutside,
     Alpha,
     Background,
     BatchSize,
@@ -48,6 +49,7 @@ from risf_cli.options import (
     cache_folder,
     check_stdout_free,
     conventions_of,
+    photo_folders,
     print_written,
     typed_options,
 )
@@ -82,6 +84,7 @@ def rescore(
     classes: Classes = None,
     first_id: FirstId = None,
     images: Images = None,
+    allow_outside: AllowOutside = False,
     support: Support = None,
     shots: SupportShots = None,
     split_seed: SplitSeed = 0,
@@ -172,7 +175,7 @@ def rescore(
             annotations=annotations,
             classes=classes,
             first_id=first_id,
-            images=images or (),
+            images=photo_folders(images, allow_outside),
             novel=novel,
             conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,

@@ -11,6 +11,7 @@ import typer
 
 from risf_cli.options import (
     Alias,
+    AllowOutside,
     Background,
     BatchSize,
     Boxes,
@@ -44,6 +45,7 @@ from risf_cli.options import (
     Workers,
     cache_folder,
     conventions_of,
+    photo_folders,
     required,
 )
 from risf_cli.rescore_options import aliases, class_choice, evidence_choice, temperature_choice
@@ -83,6 +85,7 @@ def tune(
         ),
     ] = None,
     images: Images = None,
+    allow_outside: AllowOutside = False,
     support: Support = None,
     shots: SupportShots = None,
     split_seed: SplitSeed = 0,
@@ -155,7 +158,7 @@ def tune(
             detections,
             out,
             annotations=required(annotations, "annotations", "tune"),
-            images=images or (),
+            images=photo_folders(images, allow_outside),
             novel=novel,
             conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,

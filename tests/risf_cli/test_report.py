@@ -74,6 +74,19 @@ def test_it_writes_a_page_and_says_where(report, folder):
     ]  # fmt: skip
 
 
+def test_photos_outside_the_folders_are_shown_only_on_request(report, folder):
+    (folder / "photos").rename(folder / "private")
+    (folder / "photos").mkdir()
+    truth = json.loads((folder / "gt.json").read_text())
+    for image, place in zip(truth["images"], ("../private", str(folder / "private")), strict=True):
+        image["file_name"] = f"{place}/{image['file_name']}"
+    (folder / "gt.json").write_text(json.dumps(truth))
+    for more, shown in (((), False), (("--allow-outside",), True)):
+        done = report("before.json", "other.json", "--images", "photos", *more)
+        assert done.exit_code == 0, done.output
+        assert ("data:image/jpeg;base64," in (folder / "report.html").read_text()) == shown
+
+
 def test_json_holds_the_figures_that_evaluate_prints(risf, report, folder):
     content = json.loads(report("before.json", "other.json", "--json", "--threshold", "0.5", "--out", "p.html").stdout)
     evaluated = json.loads(

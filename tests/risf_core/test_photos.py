@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from risf_core.errors import DataError, ImageError
-from risf_core.photos import ImageInfo, find_photos, list_photos, refuse_empty
+from risf_core.photos import ANYWHERE, ImageInfo, find_photos, list_photos, refuse_empty
 
 
 @pytest.mark.parametrize(
@@ -173,8 +173,8 @@ def test_a_file_name_does_not_lead_out_of_the_folders(tmp_path: Path) -> None:
         infos = infos_of_names(name)
         found = find_photos([1], images=infos, folders=[tmp_path / "photos"])
         assert found.missing == [1]
-        assert found.hint == f"{name!r} leads out of the folders; name its own, or pass `allow_outside`"
-        allowed = find_photos([1], images=infos, folders=[tmp_path / "photos"], allow_outside=True)
+        assert found.hint == f"{name!r} leads out of the folders; name its own with `images`, or pass `allow_outside`"
+        allowed = find_photos([1], images=infos, folders=[tmp_path / "photos", ANYWHERE])
         assert allowed.photos[1].path.name == "secret.png"
     for name in ("a/../7.jpg", str(tmp_path / "photos/7.jpg")):
         assert find_photos([1], images=infos_of_names(name), folders=[tmp_path / "photos"]).photos
