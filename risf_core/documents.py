@@ -62,6 +62,8 @@ def typed(content: object, kind: type[T], *, source: Path | str, way_out: str, f
         return msgspec.convert(content, kind)
     except RecursionError:
         raise fault(f"{source}: is nested too deeply; {way_out}") from None
+    except UnicodeEncodeError:
+        raise fault(f"{source}: holds half a character (\\ud800 or the like); {way_out}") from None
     except msgspec.ValidationError as error:
         said, _, place = str(error).replace("`", "").partition(" - at ")
         raise fault(f"{source}: is damaged ({place or '$'}: {said[:1].lower()}{said[1:]}); {way_out}") from None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.datasets.annotated import refuse_stdin
-from risf_core.datasets.index import image_info
+from risf_core.datasets.index import check_images, image_info
 from risf_core.detections import ImageId
 from risf_core.errors import DataError
 from risf_core.files import read_json, read_text, sha256_of
@@ -63,8 +63,9 @@ def read_held_out(path: Path) -> HeldOut:
     if isinstance(content, list) and all(type(image_id) in (int, str) for image_id in content):
         return _of_ids(path, content)
     images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list) or not all(isinstance(image, dict) and "id" in image for image in images):
+    if not isinstance(images, list):
         raise DataError(f"{path}: holds no images; a COCO JSON or a list of image ids is needed")
+    check_images(images, str(path))
     file_names = {str(image["id"]): image_info(image).file_name for image in images}
     return HeldOut(path, sha256_of(path), file_names, is_coco=True)
 

@@ -93,7 +93,11 @@ def check_categories(categories: object, name: str) -> None:
     if not isinstance(categories, list):
         raise DataError(f"{name}: has no list of categories; a COCO dataset has images, annotations and categories")
     for category in categories:
-        if not isinstance(category, dict) or type(category.get("id")) is not int or "name" not in category:
+        if (
+            not isinstance(category, dict)
+            or type(category.get("id")) is not int
+            or not isinstance(category.get("name"), str | int | float)
+        ):
             raise DataError(f"{name}: category {excerpt(category)} needs a whole-numbered id and a name")
     try:
         ClassVocabulary.from_categories(categories)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -221,11 +222,11 @@ def _stems_of_list(path: Path) -> list[str]:
 
 def _listed_files(root: Path, stems: Sequence[str]) -> list[Path]:
     files = [voc_annotation_file(root, stem) for stem in stems]
-    missing = [path for path in files if not path.is_file()]
+    missing = [path for path in files if not os.path.isfile(path)]  # False also for a name that is too long
     if missing:
         raise DataError(
             f"{len(missing)} of {len(files)} listed images have no annotation below {root} "
-            f"({listing([path.relative_to(root).as_posix() for path in missing], most=2)}); "
+            f"({listing([Path(os.path.relpath(path, root)).as_posix()[:200] for path in missing], most=2)}); "
             "the lists hold no boxes: name the folder that holds VOC2007 and VOC2012 with --voc"
         )
     return files

@@ -129,7 +129,7 @@ def _existing(place: str, root: Path, file: Path) -> Path:
     slashed = place.replace("\\", "/")
     nearer = slashed.removeprefix("../").removeprefix("data/")
     candidates = [root / place, root / slashed, file.parent / slashed, root / nearer, file.parent / nearer]
-    found = next((candidate for candidate in candidates if candidate.exists()), None)
+    found = next((candidate for candidate in candidates if os.path.exists(candidate)), None)  # False for a long name
     if found is None:
         raise DataError(f"{file}: {place} is not there (looked below {root}); correct path: or the entry")
     return found

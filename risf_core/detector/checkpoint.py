@@ -100,7 +100,7 @@ def _completed(
         bare = name.replace("_orig_mod.", "")  # as torch.compile names a module
         plain = bare.removeprefix(prefix) if bare.startswith(prefix) else ""
         ours = from_caffe2(name) if form == "msra" else plain if _is_parameter(plain) else None
-        if ours is None:
+        if ours is None or value.ndim == 0:  # the network has no single numbers
             left_out = (*left_out, name)
         else:
             state[ours] = value
@@ -109,7 +109,10 @@ def _completed(
     implied = identity_statistics(state)
     whole = CLASS_LAYER in state
     if whole and not any(name in state for name in AFFINES):
-        implied |= identity_affines(len(state["backbone.res4.0.conv3.weight"]))
+        last = state.get("backbone.res4.0.conv3.weight")
+        if last is None:
+            raise CheckpointError(f"{source}: lacks backbone.res4.0.conv3.weight; pass a whole checkpoint")
+        implied |= identity_affines(len(last))
         form = "detectron2" if form == "defrcn" else form
     state |= implied
     if description is not None:

@@ -35,9 +35,9 @@ def load_torch_or_pickle(path: Path, *, allow_pickle: bool = False) -> Any:  # A
             raise CheckpointError(_refusal(path, str(refused))) from None
         except (ImportError, AttributeError) as error:  # `allow_pickle`, and a class that is not installed
             raise CheckpointError(f"{path}: needs a package that is not installed here: {error}") from None
-        except (
-            pickle.UnpicklingError, EOFError, OSError, RuntimeError, ValueError, LookupError, TypeError, MemoryError,
-        ) as error:  # fmt: skip
+        except CheckpointError:
+            raise
+        except Exception as error:  # a damaged pickle ends in any of them
             raise CheckpointError(_damaged(path, error)) from None
 
 

@@ -26,6 +26,8 @@ REDRAW = "draw the split again"  # the way out of every fault of these files
 
 Content = Mapping[str, Any]  # Any: JSON
 
+_LARGEST = 1e9  # pixels from the corner of a photo
+
 
 def seed_name(seed: int) -> str:
     """The file of a seed below a split's folder."""
@@ -199,6 +201,8 @@ def _dataset(content: _Table, path: Path) -> AnnotatedDataset:
     if len(of_images) > 1 or len(of_boxes) > 1:
         raise DataError(f"{path}: is damaged (its columns differ in length); {REDRAW}")
     boxes_xywh = np.array(boxes["xywh"], dtype=np.float64).reshape(count, 4)
+    if np.abs(boxes_xywh).max(initial=0) > _LARGEST:
+        raise DataError(f"{path}: is damaged (a box lies beyond any photo); {REDRAW}")
     difficult = np.zeros(count, dtype=bool)
     difficult[_positions(boxes["difficult"], count, path)] = True
     return AnnotatedDataset(
