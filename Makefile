@@ -22,13 +22,13 @@ $(STAMP): pyproject.toml requirements/dev.txt
 	touch $@
 
 test: lint types
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
 
 # Parity with upstream detectron2, in an environment of its own: the prebuilt wheel it tests against is for Python 3.10
 # and torch 2.3, the oldest that risf works with, so re-scoring is tested there again.
 OLDEST_TORCH := tests/risf_core/encoder tests/risf_core/rescore tests/risf_cli/test_rescore.py
 test-detectron2: setup-detectron2
-	OMP_NUM_THREADS=1 $(DETECTRON2_VENV)/bin/python -m pytest tests/parity $(OLDEST_TORCH) --numprocesses=2 --dist=loadfile
+	$(DETECTRON2_VENV)/bin/python -m pytest tests/parity $(OLDEST_TORCH) --numprocesses=2 --dist=loadfile
 
 setup-detectron2: $(DETECTRON2_STAMP)
 
@@ -42,7 +42,7 @@ $(DETECTRON2_STAMP): pyproject.toml requirements/detectron2.txt | setup
 
 # Files of detections that ultralytics, supervision and transformers write themselves, in an environment of their own.
 test-formats: setup-formats
-	YOLO_CONFIG_DIR=$(FORMATS_VENV) OMP_NUM_THREADS=1 $(FORMATS_VENV)/bin/python -m pytest tests/formats_packages
+	YOLO_CONFIG_DIR=$(FORMATS_VENV) $(FORMATS_VENV)/bin/python -m pytest tests/formats_packages
 
 setup-formats: $(FORMATS_STAMP)
 

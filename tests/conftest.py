@@ -13,6 +13,9 @@ from typer.testing import CliRunner, Result
 from risf_cli.app import app
 
 Run = Callable[..., Result]
+SHORT_DEMO = ("--photos", 40, "--iterations", 6, "--shots", 1, "--device", "cpu")
+
+os.environ["OMP_NUM_THREADS"] = "1"  # one sum has one order, and tests run side by side; torch reads it when it loads
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +36,15 @@ def risf() -> Run:
         return CliRunner().invoke(app, [str(word) for word in words], input=stdin, env=environment, prog_name="risf")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def short_demo(risf: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """A folder with what a short `risf demo` makes, which nobody changes, and what that printed."""
+    folder = tmp_path_factory.mktemp("short") / "demo"
+    result = risf("demo", *SHORT_DEMO, "--out", folder)
+    assert result.exit_code == 0, result.output
+    return folder, result
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
 from risf_cli.app import COMMANDS, load_command
 from tests.conftest import Run
@@ -42,11 +43,11 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 @pytest.fixture(scope="module")
-def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_folder(short_demo: tuple[Path, Result], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder after a short `risf demo`, with its files under the names that the documentation uses."""
     folder = tmp_path_factory.mktemp("docs")
-    run([sys.executable, "-m", "risf_cli", "demo", "--photos", "40", "--iterations", "6", "--shots", "1"], folder)
     demo = folder / "demo"
+    shutil.copytree(short_demo[0], demo)
     names = {
         "photos": "photos", "instances.json": "annotations.json labelled.json", "train.json": "train.json mine.json",
         "novel.txt": "novel.txt", "split/classes/all.txt": "names.txt", "split/shots/seed0.json": "shots.json",

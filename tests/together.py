@@ -72,9 +72,6 @@ def run_together(*jobs: Job, folder: Path, patience: float = 120) -> list[Ended]
 
 
 def _run(job: Job, folder: Path, printed: Path, environment: Mapping[str, str]) -> None:
-    import torch
-
-    torch.set_num_threads(1)  # as torchrun sets it
     os.chdir(folder)
     os.environ.update(environment)
     for number, end in ((1, ".out"), (2, ".err")):

@@ -9,34 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tests.conftest import Run
+from tests.conftest import SHORT_DEMO, Run
 
-TINY = ["--photos", "40", "--iterations", "6", "--shots", "1", "--device", "cpu"]
 COMMANDS = ["rescore", "evaluate",
             "prepare-splits", "base-train", "finetune", "predict", "rescore", "finetune", "predict", "rescore",
             "evaluate", "evaluate", "report"]  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def done(risf: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
-    folder = tmp_path_factory.mktemp("demo")
-    result = risf("demo", *TINY, "--out", folder)
-    assert result.exit_code == 0, result.output
-    return folder, result
-
-
-def test_it_runs_the_public_commands_and_says_each_line(done: tuple[Path, Result]) -> None:
-    folder, result = done
+def test_it_runs_the_public_commands_and_says_each_line(short_demo: tuple[Path, Result]) -> None:
+    folder, result = short_demo
     lines = re.findall(r"^\$ risf (\S+) (.*)$", result.stderr, flags=re.MULTILINE)
     assert [name for name, _ in lines] == COMMANDS
     losses = [re.search(r"--loss (\S+)", words) for name, words in lines if name == "finetune"]
@@ -46,8 +27,8 @@ def test_it_runs_the_public_commands_and_says_each_line(done: tuple[Path, Result
         assert (config["loss"]["preset"], config["data"]["setting"]) == (loss, "generalised")
 
 
-def test_it_says_what_it_will_do_and_begins_with_detections_that_come_with_it(done: tuple[Path, Result]) -> None:
-    folder, result = done
+def test_it_says_what_it_will_do_and_begins_with_detections_that_come_with_it(short_demo: tuple[Path, Result]) -> None:
+    folder, result = short_demo
     lines = result.stderr.splitlines()
     assert lines[0] == "1. re-score and evaluate detections of 40 synthetic scenes: a few seconds"
     assert lines[1].startswith("2. draw 52 scenes, train a small detector, finetune it on 1 shots with two losses")
@@ -64,8 +45,8 @@ def test_it_says_what_it_will_do_and_begins_with_detections_that_come_with_it(do
     assert lines.index(said) < next(n for n, line in enumerate(lines) if "prepare-splits" in line)
 
 
-def test_only_scores_of_novel_classes_move_in_rescoring(done: tuple[Path, Result]) -> None:
-    folder, _ = done
+def test_only_scores_of_novel_classes_move_in_rescoring(short_demo: tuple[Path, Result]) -> None:
+    folder, _ = short_demo
     dataset = json.loads((folder / "instances.json").read_text())
     novel = set(json.loads((folder / "seed0/figures.json").read_text())["novel"])
     novel_ids = {category["id"] for category in dataset["categories"] if category["name"] in novel}
@@ -79,8 +60,8 @@ def test_only_scores_of_novel_classes_move_in_rescoring(done: tuple[Path, Result
         )
 
 
-def test_the_table_says_what_the_evaluations_say(done: tuple[Path, Result]) -> None:
-    folder, result = done
+def test_the_table_says_what_the_evaluations_say(short_demo: tuple[Path, Result]) -> None:
+    folder, result = short_demo
     figures = json.loads((folder / "seed0/figures.json").read_text())["results"]
     ways = ["cross-entropy ", "cross-entropy + CM-CLIP", "BNRL ", "BNRL + CM-CLIP"]
     for way, measured in zip(ways, figures, strict=True):
@@ -97,10 +78,10 @@ def test_the_table_says_what_the_evaluations_say(done: tuple[Path, Result]) -> N
 
 
 def test_the_same_seed_gives_the_same_figures_and_several_give_intervals(
-    risf: Run, done: tuple[Path, Result], tmp_path: Path
+    risf: Run, short_demo: tuple[Path, Result], tmp_path: Path
 ) -> None:
-    folder, _ = done
-    result = risf("demo", *TINY, "--out", tmp_path, "--seeds", "0-1")
+    folder, _ = short_demo
+    result = risf("demo", *SHORT_DEMO, "--out", tmp_path, "--seeds", "0-1")
     assert result.exit_code == 0, result.output
     assert "mean over 2 seeds" in result.stdout
     for name in ("bnrl", "cross-entropy-clip"):
@@ -110,7 +91,7 @@ def test_the_same_seed_gives_the_same_figures_and_several_give_intervals(
 
 def test_a_folder_that_no_demo_made_is_left_alone(risf: Run, tmp_path: Path) -> None:
     (tmp_path / "train.json").write_text("mine")
-    result = risf("demo", *TINY, "--out", tmp_path)
+    result = risf("demo", *SHORT_DEMO, "--out", tmp_path)
     assert result.exit_code == 1
     assert result.stderr == (
         f"error: --out {tmp_path} holds files that no demo made; name a new folder, or that of an earlier demo\n"
@@ -123,6 +104,6 @@ def test_an_interrupted_step_ends_the_demo(risf: Run, tmp_path: Path, monkeypatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr("risf_core.splits.prepare.prepare_splits", interrupted)
-    result = risf("demo", *TINY, "--out", tmp_path / "new")
+    result = risf("demo", *SHORT_DEMO, "--out", tmp_path / "new")
     assert result.exit_code == 130
     assert "$ risf base-train" not in result.stderr

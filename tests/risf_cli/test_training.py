@@ -345,7 +345,7 @@ def test_two_processes_train_one_detector(risf: Run, folder: Path) -> None:
 def in_a_process(folder: Path, *arguments: str, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
     """`risf ...` in the folder, or under what comes before it."""
     command = [sys.executable, *before, "-m", "risf_cli", *arguments]
-    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "COLUMNS": "120", "NO_COLOR": "1"}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )

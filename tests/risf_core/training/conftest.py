@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from risf_core.config import ConfigInForce, read_config
 from tests.drawn_shapes import make_example
@@ -16,15 +15,6 @@ SMALL = (  # a run of the small variant on small images that a CPU does in no ti
     "solver.batch=2", "solver.scale_schedule=false", "solver.iterations=6", "solver.steps=[4]", "solver.device=cpu",
     "solver.log_every=1", "solver.checkpoint_every=2",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Before the other fixtures of a module, which train too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
