@@ -53,9 +53,12 @@ def test_the_python_of_readme_does_what_the_commands_do(
     expected = [row["score"] for row in json.loads((demo / "seed0/bnrl-clip.json").read_text())]
     monkeypatch.chdir(made_folder)
     exec(block("python"), {"__name__": "__main__"})
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["bnrl.json", "rescored.json"]
+    printed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert printed == ["demo/seed0/bnrl.json", "demo/rescored.json"]
     found = [row["score"] for row in json.loads((demo / "rescored.json").read_text())]
-    assert found == pytest.approx(expected, abs=1e-6)
+    detector = [row["score"] for row in json.loads((demo / "seed0/bnrl.json").read_text())]
+    assert found == pytest.approx(expected, abs=5e-3)  # bfloat16 where the machine has it, in other batches
+    assert found != pytest.approx(detector, abs=5e-2)
 
 
 def test_every_option_that_readme_names_exists() -> None:

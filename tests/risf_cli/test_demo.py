@@ -103,7 +103,7 @@ def test_an_interrupted_step_ends_the_demo(risf: Run, tmp_path: Path, monkeypatc
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("risf_core.splits.prepare.prepare_splits", interrupted)
+    monkeypatch.setattr("risf_core.splits.run.prepare_splits", interrupted)
     result = risf("demo", *SHORT_DEMO, "--out", tmp_path / "new")
     assert result.exit_code == 130
     assert "$ risf base-train" not in result.stderr
