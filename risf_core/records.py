@@ -53,9 +53,9 @@ def dataset_records(
 
     Args:
         image_folders: where the images are looked for, in this order.
-        form: "image" makes one record an image; "box" one a box, in which the other boxes of the image are background
-            (how the literature trains few-shot VOC). A box that stands twice is one box in the first form, two records
-            in the second.
+        form: "image" makes one record per image; "box" one per box, in which the other boxes of the image are
+            background (how the literature trains few-shot VOC). A box that is there twice is one box in the first form,
+            two records in the second.
 
     Raises ImageError where images are missing.
     """

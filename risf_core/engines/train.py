@@ -122,8 +122,8 @@ def _train(
     )
     with training_group(processes, device):
         wait_for_all(processes)
-        goes_on = run.resumes if run else resume and not force and (folder / LAST).is_file()
-        _loop_of(solver.engine)(start.model, job, resume=goes_on)
+        resumes = run.resumes if run else resume and not force and (folder / LAST).is_file()
+        _loop_of(solver.engine)(start.model, job, resume=resumes)
     return TrainedRun(folder, folder / FINAL)
 
 
@@ -155,6 +155,6 @@ def _inputs(config: Config, data: TrainingData, held_out: HeldOutSet | None) -> 
     weights, classes = config.model.weights, config.model.weights_classes
     if weights is not None:
         inputs["weights"] = sha256_of(RunDescription.weights_in(weights) if weights.is_dir() else weights)
-    if classes is not None and classes.is_file():  # whoever knows the classes of the weights needs none
+    if classes is not None and classes.is_file():  # not needed where the classes of the weights are known
         inputs["weights_classes"] = sha256_of(classes)
     return inputs

@@ -91,9 +91,9 @@ def check_split(
 ) -> CheckReport:
     """Read a split of either layout and compare it with what it was drawn from.
 
-    Checked: the source's hash, every box against the source, exactly K boxes a class and shot count, each count within
-    the next, no box twice, no class without boxes, no image that is held out for testing, and that both layouts hold
-    the same where both were written.
+    Checked: the source's hash, every box against the source, exactly K boxes per class and shot count, each count
+    within the next, no box twice, no class without boxes, no image that is held out for testing, and that both
+    layouts hold the same where both were written.
 
     Args:
         dataset: the source, where it is not to be read from where the split says.

@@ -106,7 +106,7 @@ class SplitFolder:
         return base_dataset(self.training_data(), drop_images_with_novel=manifest.drop_images_with_novel)
 
     def training_data(self) -> AnnotatedDataset:
-        """The data that it was drawn from, read anew: without the held-out images, under its vocabulary.
+        """The data that it was drawn from, read again: without the held-out images, under its vocabulary.
 
         Raises DataError where it is gone; whether it changed is a question for `check_split`.
         """

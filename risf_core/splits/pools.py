@@ -90,7 +90,7 @@ def freeze_lists(
 ) -> ClassShots:
     """The boxes that lists of images mean: shots -> positions of images, as TFA's VOC files hold them.
 
-    The ancestors draw K boxes of the listed images anew in every process. Here they are drawn once: where a list
+    TFA and DeFRCN draw K boxes of the listed images again in every process. Here they are drawn once: where a list
     begins with the next shorter one, that one's boxes stay and the rest come from the images it adds, by a stream
     that depends on the seed, the class and the count alone. Where these hold too few boxes, the rest comes from the
     other listed images; in a list that names an image twice boxes may then be there twice (unless `distinct`, which

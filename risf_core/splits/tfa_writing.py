@@ -27,7 +27,7 @@ def write_tfa_split(
     labels: Sequence[int],
     on_file: OnFile | None = None,
 ) -> None:
-    """Writes ``seed{n}/`` for each seed: COCO's JSON, one a class and shot count with all it needs, or VOC's lists."""
+    """Writes ``seed{n}/`` for each seed: COCO's JSON, one per class and shot count, or VOC's lists."""
     names = dataset.vocabulary.names
     unfit = [names[label] for label in labels if {"/", "\\", "\0"} & set(names[label])]
     if unfit:

@@ -22,7 +22,7 @@ def few_shot_records(
     Args:
         count: K.
         image_folders: where the images are looked for.
-        form: "image": one record an image (COCO as published); "box": one record a box, in which the other boxes of
+        form: "image": one record per image (COCO as published); "box": one record per box, in which the other boxes of
             the image are background (VOC as published).
 
     Raises DataError where the split lacks K or a class has no box at K, ImageError where images are missing.

@@ -80,7 +80,7 @@ class Meter:
         self.waited += seconds
 
     def report(self, iteration: int, rate: float) -> RunStatus:
-        """The means since the last report, which begin anew."""
+        """The means since the last report, which start again."""
         mean = mean_over_processes(self._total / max(self._count, 1), self._processes).tolist()  # waits for the device
         seconds = time.perf_counter() - self._start
         status = RunStatus(

@@ -107,7 +107,7 @@ def few_shot_iterations(schedule: str, setting: str, shots: int) -> tuple[int, s
 
 
 def accumulation_of(solver: SolverConfig, processes: int) -> tuple[int, int]:
-    """(images a process holds at once, such portions an optimiser step), so that a step sees the whole batch.
+    """(images that a process holds at once, such portions per optimiser step), so that a step sees the whole batch.
 
     `images_per_step` is an upper bound: the batch is shared out evenly. Raises ConfigError where it cannot be.
     """

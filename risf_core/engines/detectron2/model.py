@@ -53,7 +53,7 @@ def detectron2_model(model: Detector) -> DecoupledRCNN:
 
 
 class DecoupledRCNN(GeneralizedRCNN):  # type: ignore[misc]  # detectron2 has no types
-    """`GeneralizedRCNN` with DeFRCN's layers, which also answers to the calls of our own `Detector`."""
+    """`GeneralizedRCNN` with DeFRCN's layers, which also answers to the calls of our `Detector`."""
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class RunHook(HookBase):  # type: ignore[misc]  # likewise
 
 @contextmanager
 def _faults_told_once() -> Iterator[None]:
-    """Upstream logs the traceback of whatever ends a training; an error of ours is shown by whoever catches it."""
+    """Upstream logs the traceback of whatever ends a training; our errors are shown by the caller."""
 
     def is_news(record: logging.LogRecord) -> bool:
         return not (record.exc_info and isinstance(record.exc_info[1], RisfError))
