@@ -111,7 +111,7 @@ def put_json(target: Path | str, content: object) -> None:
 def refuse_stdout(target: Path | str, form: str) -> None:
     """Raises OutputError where a form that is not text should go to stdout."""
     if str(target) == STANDARD_STREAM:
-        raise OutputError(f"stdout: {form} is written to a file or folder only; name one")
+        raise OutputError(f"stdout: {form} is written to a file or folder only; name one with `out`")
 
 
 @contextlib.contextmanager
