@@ -50,7 +50,8 @@ def choose_precision(name: str, device: str) -> Precision:
     """The number format for `name` on `device`.
 
     auto: bfloat16 where the hardware multiplies it natively (a GPU of compute capability 8 or more; a CPU with
-    AVX512-BF16 or AMX), else float16 on other GPUs and float32 on other CPUs, where half formats are slower.
+    AVX512-BF16 or AMX), else float16 on other GPUs and float32 on other CPUs, where half formats are slower. On a CPU
+    that is only what may be worth trying: see `encoder.precision`.
     """
     if name not in PRECISIONS:
         raise ConfigError(

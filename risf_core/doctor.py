@@ -139,7 +139,9 @@ def _devices(device: str, precision: str) -> Iterator[Finding]:
 def _why(precision: str, device: str) -> str:
     """Why auto takes a number format on a device."""
     if precision == "bf16":
-        return f"auto: {'the GPU' if device != 'cpu' else 'this CPU'} multiplies bfloat16 natively"
+        if device == "cpu":
+            return "auto: this CPU has bfloat16; rescore measures whether it is faster there, and else takes float32"
+        return "auto: the GPU multiplies bfloat16 natively"
     if precision == "fp16":
         return "auto: the GPU has half precision but no native bfloat16"
     return "auto: this CPU has no AVX512-BF16 or AMX, and half formats would be slower"

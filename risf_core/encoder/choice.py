@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from risf_core.choices import DEFAULT_CLIP, CropRule, PrecisionChoice
+from risf_core.choices import DEFAULT_CLIP, CropRule, Precision, PrecisionChoice
 
 if TYPE_CHECKING:
     from risf_core.encoder.cached import CachedEncoder
@@ -29,25 +29,43 @@ class EncoderChoice:
     batch_size: int | None = None
     workers: int | None = None
 
-    def open(self) -> OpenClipEncoder:
-        """The encoder. Imports torch and open_clip, so call it when the input has been checked."""
+    def open(self, *, crops: int = 0, cache: Path | None = None) -> OpenClipEncoder:
+        """The encoder. Imports torch and open_clip, so call it when the input has been checked.
+
+        Args:
+            crops: about how many are to be encoded; where a CPU has bfloat16, long runs measure what it is worth.
+            cache: the folder that remembers the measurement.
+        """
         from risf_core.devices import choose_device, choose_precision
         from risf_core.encoder.open_clip import OpenClipEncoder
+        from risf_core.encoder.precision import measured_precision
         from risf_core.encoder.weights import find_encoder
 
         device = choose_device(self.device)
         released = self.compat == "released"
         # the authors' public code computes in half precision on a GPU; a stated precision beats that
         half = self.precision == "auto" and released and device.startswith("cuda")
-        return OpenClipEncoder(
-            find_encoder(self.clip, weights=self.clip_weights, config=self.clip_config),
-            device=device,
-            precision=choose_precision("fp16" if half else self.precision, device),
-            crop=self.crop,
-            batch_size=self.batch_size,
-            workers=self.workers,
-            compat_released=released,
-        )
+        source = find_encoder(self.clip, weights=self.clip_weights, config=self.clip_config)
+
+        def build(precision: Precision) -> OpenClipEncoder:
+            return OpenClipEncoder(
+                source,
+                device=device,
+                precision=precision,
+                crop=self.crop,
+                batch_size=self.batch_size,
+                workers=self.workers,
+                compat_released=released,
+            )
+
+        precision = choose_precision("fp16" if half else self.precision, device)
+        if self.precision != "auto" or device != "cpu" or precision == "fp32":
+            return build(precision)
+        encoder = build("fp32")  # a CPU may list bfloat16 and be slower with it
+        measured = measured_precision(encoder, crops=crops, folder=cache)
+        encoder = encoder if measured.chosen == "fp32" else build(measured.chosen)
+        encoder.measured = measured.crops_per_second
+        return encoder
 
 
 def with_cache(encoder: CropEncoder, folder: Path | None, *, span_machines: bool = False) -> CachedEncoder | None:

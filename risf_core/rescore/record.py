@@ -82,6 +82,7 @@ def make_record(
             "weights_sha256": encoder.weights_sha256,
             "device": encoder.device,
             "precision": encoder.precision,
+            "crops_per_second": dict(encoder.measured),
             "batch_size": encoder.batch_size,
             "workers": encoder.workers,
             "preprocessing": asdict(encoder.preprocessing),

@@ -116,7 +116,7 @@ def rescore_file(
     shots = read_support(support, vocabulary, novel=novel)
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
-    opened = encoder.open()
+    opened = encoder.open(crops=len(inputs.file.detections), cache=cache)
     settings = settings.with_scale(*opened.scale_and_bias)
     cached = with_cache(opened, cache, span_machines=processes.span_machines)
     if talk is not None:

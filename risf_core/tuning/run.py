@@ -88,7 +88,7 @@ def tune_file(
     shots = read_support(choice, inputs.vocabulary, novel=novel)
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
-    opened = encoder.open()
+    opened = encoder.open(crops=len(inputs.file.detections), cache=cache)
     settings = settings.with_scale(*opened.scale_and_bias)
     cached = with_cache(opened, cache) or opened
     if talk is not None:
