@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.choices import Group, Layout
+from risf_core.choices import Layout
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.datasets.annotated import require_classes
 from risf_core.errors import ConfigError, DataError, listing
-from risf_core.files import write_json, write_text
+from risf_core.files import write_text
 from risf_core.outputs import check_not_read
 from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice, benchmark_of, with_novel_classes
@@ -29,15 +29,13 @@ from risf_core.splits.manifest import (
 )
 from risf_core.splits.pools import class_pools
 from risf_core.splits.preview import Preview, write_contact_sheet
-from risf_core.splits.seed_files import BASE_NAME, base_to_json, seed_name, seed_to_json
+from risf_core.splits.seed_files import GROUPS, write_own_layout
 from risf_core.splits.split import ClassShots, SeedShots, marks_in_words, number_ranges
 from risf_core.splits.split_readme import README_NAME, split_readme
 from risf_core.splits.tfa_reading import PUBLISHED_SEED, read_published_seed
 from risf_core.splits.tfa_writing import write_tfa_datasets, write_tfa_split
 from risf_core.splits.training_sets import base_dataset
 from risf_core.vocabulary import ClassVocabulary
-
-GROUPS: tuple[Group, ...] = ("all", "novel", "base")
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ def prepare_splits(
         if preview is not None:
             sheet = write_contact_sheet(place, seeds[settings.seeds[0]], preview, progress=progress)
         if "risf" in settings.layouts:
-            _write_risf(place, seeds, base, manifest)
+            write_own_layout(place, seeds, base, vocabulary=dataset.vocabulary, settings=manifest.settings)
         if "tfa" in settings.layouts:
             on_file = None if progress is None else partial(progress, "writing TFA's layout", "files")
             write_tfa_split(place, dataset, chosen, shots=shots, labels=labels, on_file=on_file)
@@ -296,14 +294,3 @@ def _have(dataset: AnnotatedDataset, label: int, count: int) -> str:
     have = f"{boxes} {'box' if boxes == 1 else 'boxes'} in {images} {'image' if images == 1 else 'images'}"
     exact = "" if boxes < count else f", which do not fit to make exactly {count}"
     return f"{dataset.vocabulary.names[label]!r} ({have}{exact})"
-
-
-def _write_risf(place: Path, seeds: Mapping[int, SeedShots], base: AnnotatedDataset | None, manifest: Manifest) -> None:
-    for seed, shots in seeds.items():
-        write_json(place / seed_name(seed), seed_to_json(shots, settings=manifest.settings), indent=None)
-    if base is not None:
-        write_json(place / BASE_NAME, base_to_json(base), indent=None)
-    for group in GROUPS:
-        names = manifest.vocabulary.restrict(group).names
-        if names:
-            write_text(place / "classes" / f"{group}.txt", "".join(f"{name}\n" for name in names))

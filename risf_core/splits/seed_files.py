@@ -9,11 +9,11 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.choices import Benchmark, DatasetKind
+from risf_core.choices import Benchmark, DatasetKind, Group
 from risf_core.datasets import AnnotatedDataset, Source
 from risf_core.documents import typed
 from risf_core.errors import DataError
-from risf_core.files import read_json
+from risf_core.files import read_json, write_json, write_text
 from risf_core.photos import ImageInfo
 from risf_core.splits.split import Mark, MarkKind, SeedShots
 from risf_core.vocabulary import ClassVocabulary
@@ -22,6 +22,7 @@ BASE_NAME = "base.json"  # below a split's folder
 SEED_FORMAT = "risf split seed"
 BASE_FORMAT = "risf split base"
 VERSION = 1
+GROUPS: tuple[Group, ...] = ("all", "novel", "base")
 REDRAW = "draw the split again"  # the way out of every fault of these files
 
 Content = Mapping[str, Any]  # Any: JSON
@@ -116,6 +117,25 @@ class _Seed(_Table):
     seed: int
     shots: dict[str, dict[str, list[int]]]  # shots -> class -> positions in `boxes`
     marks: list[_Mark]
+
+
+def write_own_layout(
+    place: Path,
+    seeds: Mapping[int, SeedShots],
+    base: AnnotatedDataset | None,
+    *,
+    vocabulary: ClassVocabulary,
+    settings: Content,
+) -> None:
+    """Writes the files of the seeds and of the base set, and the lists of classes."""
+    for seed, shots in seeds.items():
+        write_json(place / seed_name(seed), seed_to_json(shots, settings=settings), indent=None)
+    if base is not None:
+        write_json(place / BASE_NAME, base_to_json(base), indent=None)
+    for group in GROUPS:
+        names = vocabulary.restrict(group).names
+        if names:
+            write_text(place / "classes" / f"{group}.txt", "".join(f"{name}\n" for name in names))
 
 
 def read_seed_file(path: Path) -> SeedShots:

@@ -177,6 +177,7 @@ def test_risf_yaml_holds_the_options_and_the_place(risf: Run, own_data: Path, tm
     assert manifest["settings"]["shots"] == [2]
     assert manifest["settings"]["seeds"] == [0, 1]
     assert [row["novel"] for row in manifest["classes"]] == [False, True]
+    assert risf("check-split").stderr.endswith("my/split: sound\n")
     (tmp_path / "risf.yaml").write_text("data_root: elsewhere\n")
     assert risf("prepare-splits", "--coco", "own.json").stdout == "elsewhere/risfsplit/own\n"
 
