@@ -95,6 +95,17 @@ class ClassVocabulary:
         """The same classes with the novel ones that a person chose, as `novel_names` reads them; None: as they are."""
         return self if choice is None else self.with_novel(novel_names(choice, self))
 
+    @property
+    def is_pascal_voc(self) -> bool:
+        """Whether these are Pascal VOC's 20 classes, in any order."""
+        return set(self.names) == set(VOC_CLASSES)
+
+    def base_first(self) -> ClassVocabulary:
+        """The base classes alphabetically, then the novel ones: so published checkpoints count VOC's labels."""
+        id_of = dict(zip(self.names, self.category_ids, strict=True))
+        names = sorted(self.names, key=lambda name: (name in self.novel, name))
+        return ClassVocabulary(tuple(names), tuple(id_of[name] for name in names), self.novel)
+
     def label_of(self, category_id: int) -> int:
         """The label of a file's category id. Raises DataError where the id is unknown."""
         try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source, refuse_stdin
 from risf_core.datasets.box_checks import check_truth
-from risf_core.datasets.coco_values import AnnotationValues
+from risf_core.datasets.coco_values import annotation_place, as_float, check_annotations
 from risf_core.datasets.index import check_categories, image_info, read_coco_document
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, counted, excerpt, listing
@@ -116,7 +116,7 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
             f"{listing(image_ids, most=3)}, the categories {listing(category_ids, most=3)}"
         )
     if not kept.all():
-        strangers = [_place(i, joined.annotations[i]) for i in np.flatnonzero(~kept).tolist()]
+        strangers = [annotation_place(i, joined.annotations[i]) for i in np.flatnonzero(~kept).tolist()]
         notes += (
             f"{len(strangers)} of {counted(len(kept), 'annotation')} are of images or categories that are not listed "
             f"({listing(strangers, most=3)}): left out",
@@ -173,7 +173,7 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
     renumbered = 0
     value_notes: tuple[str, ...] = ()
     for path, document in zip(files, documents, strict=True):
-        value_notes += _check_annotations(document, display_name(path))
+        value_notes += check_annotations(document, display_name(path))
         for category in document["categories"]:
             known = categories.setdefault(category["id"], category)
             if known["name"] != category["name"]:
@@ -230,71 +230,6 @@ def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int, int]: 
         seen.add(annotation_id)
         ids.append(annotation_id)
     return np.array(ids, dtype=np.int64), taken, unnumbered
-
-
-def _check_annotations(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """A note on the values that were brought into COCO's types, in place, where there are such.
-
-    Raises DataError that names the first annotation at fault; None, a row that is not wanted, is none.
-    """
-    annotations = document.get("annotations")
-    if not isinstance(annotations, list):
-        raise DataError(f"{name}: has no annotations list, so there are no boxes; a COCO dataset has one")
-    values = AnnotationValues(document["images"], document["categories"])
-    for position, row in enumerate(annotations):
-        if row is None:
-            continue
-        fault = _fault(row)
-        if isinstance(row, dict) and (fault or not values.knows(row)):
-            values.tidy(row)
-            fault = _fault(row)
-        if fault:
-            raise DataError(f"{name}: {_place(position, row)}: {fault}")
-    return values.note()
-
-
-def _fault(row: Any) -> str:  # Any: JSON
-    """What is wrong with an annotation, or an empty string."""
-    if not isinstance(row, dict):
-        return f"is {excerpt(row)}, not an object with image_id, category_id and bbox"
-    for key in ("image_id", "category_id", "bbox"):
-        if key not in row:
-            return f"has no {key}; image_id, category_id and bbox are needed"
-    if not row["bbox"] and row.get("segmentation"):
-        return f"has the bbox {excerpt(row['bbox'])} and a mask that is not a polygon; write the box of the mask"
-    if row["bbox"] is None or row["bbox"] == []:
-        return f"has the bbox {excerpt(row['bbox'])} and no polygon; write [x, y, width, height] or remove it"
-    box, area = row["bbox"], row.get("area")
-    if type(row["image_id"]) not in (int, str):
-        return f"image_id is {excerpt(row['image_id'])}, not a whole number or a string"
-    if type(row["category_id"]) is not int:
-        return f"category_id is {excerpt(row['category_id'])}, not a whole number or the name of a category"
-    if type(box) is not list or len(box) != 4 or not all(type(number) in (int, float) for number in box):
-        return f"bbox {excerpt(box)} is not a list of 4 numbers [x, y, width, height]"
-    if not all(map(math.isfinite, map(as_float, box))):
-        return f"bbox {excerpt(box)} has a number that is not finite"
-    if box[2] < 0 or box[3] < 0:
-        return f"bbox {excerpt(box)} has a negative width or height; a box is [x, y, width, height]"
-    for mark in ("iscrowd", "difficult", "ignore"):
-        if type(row.get(mark)) not in (int, bool, float, type(None)):
-            return f"{mark} is {excerpt(row[mark])}, not 0 or 1"
-    if area is not None and type(area) not in (int, float):
-        return f"area is {excerpt(area)}, not a number of square pixels"
-    return ""
-
-
-def _place(position: int, row: Any) -> str:  # Any: not yet checked
-    """How an annotation is named: by its id, or where it has none by its position."""
-    annotation_id = row.get("id") if isinstance(row, dict) else None
-    return f"annotations[{position}]" if annotation_id is None else f"annotation id {excerpt(annotation_id)}"
-
-
-def as_float(number: float) -> float:
-    """The number, infinite where it exceeds the range of floats."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf
 
 
 def _boxes(annotations: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

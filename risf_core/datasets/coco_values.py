@@ -1,4 +1,4 @@
-"""Values of COCO files that tools write in another form: taken where they have one meaning alone, and counted."""
+"""Annotations of COCO files: checked; values that tools write in another form are read where they mean one thing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from risf_core.errors import listing
+from risf_core.errors import DataError, excerpt, listing
 
 _MARKS = ("iscrowd", "difficult", "ignore")
 _TRUTH = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
@@ -47,7 +47,72 @@ def tidy_categories(categories: Sequence[Any]) -> None:  # Any: JSON, not yet ch
                 category["name"] = category["name"].strip()
 
 
-class AnnotationValues:
+def check_annotations(document: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A note on the values that were brought into COCO's types, in place, where there are such.
+
+    Raises DataError that names the first annotation at fault; None, a row that is not wanted, is none.
+    """
+    annotations = document.get("annotations")
+    if not isinstance(annotations, list):
+        raise DataError(f"{name}: has no annotations list, so there are no boxes; a COCO dataset has one")
+    values = _Tidier(document["images"], document["categories"])
+    for position, row in enumerate(annotations):
+        if row is None:
+            continue
+        fault = _fault(row)
+        if isinstance(row, dict) and (fault or not values.knows(row)):
+            values.tidy(row)
+            fault = _fault(row)
+        if fault:
+            raise DataError(f"{name}: {annotation_place(position, row)}: {fault}")
+    return values.note()
+
+
+def _fault(row: Any) -> str:  # Any: JSON
+    """What is wrong with an annotation, or an empty string."""
+    if not isinstance(row, dict):
+        return f"is {excerpt(row)}, not an object with image_id, category_id and bbox"
+    for key in ("image_id", "category_id", "bbox"):
+        if key not in row:
+            return f"has no {key}; image_id, category_id and bbox are needed"
+    if not row["bbox"] and row.get("segmentation"):
+        return f"has the bbox {excerpt(row['bbox'])} and a mask that is not a polygon; write the box of the mask"
+    if row["bbox"] is None or row["bbox"] == []:
+        return f"has the bbox {excerpt(row['bbox'])} and no polygon; write [x, y, width, height] or remove it"
+    box, area = row["bbox"], row.get("area")
+    if type(row["image_id"]) not in (int, str):
+        return f"image_id is {excerpt(row['image_id'])}, not a whole number or a string"
+    if type(row["category_id"]) is not int:
+        return f"category_id is {excerpt(row['category_id'])}, not a whole number or the name of a category"
+    if type(box) is not list or len(box) != 4 or not all(type(number) in (int, float) for number in box):
+        return f"bbox {excerpt(box)} is not a list of 4 numbers [x, y, width, height]"
+    if not all(map(math.isfinite, map(as_float, box))):
+        return f"bbox {excerpt(box)} has a number that is not finite"
+    if box[2] < 0 or box[3] < 0:
+        return f"bbox {excerpt(box)} has a negative width or height; a box is [x, y, width, height]"
+    for mark in ("iscrowd", "difficult", "ignore"):
+        if type(row.get(mark)) not in (int, bool, float, type(None)):
+            return f"{mark} is {excerpt(row[mark])}, not 0 or 1"
+    if area is not None and type(area) not in (int, float):
+        return f"area is {excerpt(area)}, not a number of square pixels"
+    return ""
+
+
+def annotation_place(position: int, row: Any) -> str:  # Any: not yet checked
+    """How an annotation is named: by its id, or where it has none by its position."""
+    annotation_id = row.get("id") if isinstance(row, dict) else None
+    return f"annotations[{position}]" if annotation_id is None else f"annotation id {excerpt(annotation_id)}"
+
+
+def as_float(number: float) -> float:
+    """The number, infinite where it exceeds the range of floats."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+class _Tidier:
     """Brings annotations of one file into COCO's own types, and counts what it changed."""
 
     def __init__(self, images: Sequence[Mapping[str, Any]], categories: Sequence[Mapping[str, Any]]) -> None:

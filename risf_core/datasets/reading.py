@@ -39,11 +39,16 @@ def read_ground_truth(path: Path | str, *, purpose: Purpose = "test") -> Annotat
         parts = _YOLO_PARTS[purpose]
         dataset = read_yolo_dataset(path, parts=parts)
         _log.info("%s: read by its %s, %d images", path, read_yolo_layout(path, parts=parts).part, len(dataset.images))
-        for note in dataset.notes:
-            _log.warning("%s: %s", display_name(path), note)
-        return dataset
-    if path.is_dir():
-        return read_voc_test(path) if purpose == "test" else read_voc_dataset(path)
+    elif path.is_dir():
+        dataset = read_voc_test(path) if purpose == "test" else read_voc_dataset(path)
+    else:
+        dataset = _read_coco(path)
+    for note in dataset.notes:
+        _log.warning("%s: %s", display_name(path), note)
+    return dataset
+
+
+def _read_coco(path: Path) -> AnnotatedDataset:
     document = read_coco_document(path, object_hook=without_mask)
     if any("neg_category_ids" in image for image in document["images"]):
         _log.warning(
@@ -51,10 +56,7 @@ def read_ground_truth(path: Path | str, *, purpose: Purpose = "test") -> Annotat
             "AP is lower than LVIS's own",
             display_name(path),
         )
-    dataset = coco_dataset_of(document, path=path)
-    for note in dataset.notes:
-        _log.warning("%s: %s", display_name(path), note)
-    return dataset
+    return coco_dataset_of(document, path=path)
 
 
 def read_dataset_index(path: Path) -> DatasetIndex:

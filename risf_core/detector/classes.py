@@ -7,7 +7,7 @@ from pathlib import Path
 
 from risf_core.choices import Group, GroupChoice
 from risf_core.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
-from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary
+from risf_core.vocabulary import ClassVocabulary
 
 
 def output_vocabulary(
@@ -49,11 +49,7 @@ def published_order(vocabulary: ClassVocabulary) -> ClassVocabulary:
     Pascal VOC's are the 15 base classes alphabetically, then the 5 novel ones; all others stay as they are (COCO's are
     in ascending category id, as annotations give them).
     """
-    if set(vocabulary.names) != set(VOC_CLASSES) or not vocabulary.novel:
-        return vocabulary
-    id_of = dict(zip(vocabulary.names, vocabulary.category_ids, strict=True))
-    names = sorted(vocabulary.names, key=lambda name: (name in vocabulary.novel, name))
-    return ClassVocabulary(tuple(names), tuple(id_of[name] for name in names), vocabulary.novel)
+    return vocabulary.base_first() if vocabulary.is_pascal_voc and vocabulary.novel else vocabulary
 
 
 def _renumbered(own: ClassVocabulary, given: ClassVocabulary) -> ClassVocabulary:

@@ -10,7 +10,7 @@ import numpy as np
 from risf_core.choices import Benchmark
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError, listing
-from risf_core.vocabulary import COCO_NOVEL, NOVEL_SETS, VOC_CLASSES, ClassVocabulary, novel_names
+from risf_core.vocabulary import COCO_NOVEL, NOVEL_SETS, ClassVocabulary, novel_names
 
 ALL_NOVEL = "all"
 OWN = "own"
@@ -72,13 +72,10 @@ def novel_vocabulary(
     if novel is None:
         novel = _default_novel(vocabulary)
     chosen = chosen_names(novel, vocabulary)
-    if alphabetical:
-        order = sorted(vocabulary.names, key=lambda name: (name in chosen, name))
-    else:
-        order = [vocabulary.names[label] for label in np.argsort(vocabulary.category_ids).tolist()]
-    return _chosen(vocabulary, order).with_novel(chosen), novel if isinstance(
-        novel, str
-    ) and novel in NOVEL_SETS else OWN
+    ascending = [vocabulary.names[label] for label in np.argsort(vocabulary.category_ids).tolist()]
+    ordered = _chosen(vocabulary, ascending).with_novel(chosen)
+    novel_set = novel if isinstance(novel, str) and novel in NOVEL_SETS else OWN
+    return ordered.base_first() if alphabetical else ordered, novel_set
 
 
 def chosen_names(novel: str | Sequence[str], vocabulary: ClassVocabulary) -> Sequence[str]:
@@ -90,16 +87,16 @@ def chosen_names(novel: str | Sequence[str], vocabulary: ClassVocabulary) -> Seq
 
 def benchmark_of(dataset: AnnotatedDataset, novel_set: str) -> Benchmark:
     """Which benchmark the classes make: it has a published seed 0."""
-    names = set(dataset.vocabulary.names)
-    if novel_set == COCO_SET and len(names) == COCO_CLASS_COUNT and dataset.source.kind == "coco":
+    kind, vocabulary = dataset.source.kind, dataset.vocabulary
+    if kind == "coco" and novel_set == COCO_SET and len(vocabulary) == COCO_CLASS_COUNT:
         return "coco"
-    return "voc" if novel_set in VOC_SETS and names == set(VOC_CLASSES) and dataset.source.kind == "voc" else "own"
+    return "voc" if kind == "voc" and novel_set in VOC_SETS and vocabulary.is_pascal_voc else "own"
 
 
 def _default_novel(vocabulary: ClassVocabulary) -> str:
     if len(vocabulary) == COCO_CLASS_COUNT and set(COCO_NOVEL) <= set(vocabulary.names):
         return COCO_SET
-    return VOC_SETS[0] if set(vocabulary.names) == set(VOC_CLASSES) else ALL_NOVEL
+    return VOC_SETS[0] if vocabulary.is_pascal_voc else ALL_NOVEL
 
 
 def _chosen(vocabulary: ClassVocabulary, names: Sequence[str]) -> ClassVocabulary:

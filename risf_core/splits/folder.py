@@ -20,7 +20,7 @@ from risf_core.splits.seed_files import BASE_NAME, is_seed_file, read_base_file,
 from risf_core.splits.split import SeedShots
 from risf_core.splits.tfa_reading import read_tfa_split, tfa_files, tfa_seeds
 from risf_core.splits.training_sets import base_dataset
-from risf_core.vocabulary import NOVEL_SETS, VOC_CLASSES, ClassVocabulary
+from risf_core.vocabulary import NOVEL_SETS, ClassVocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class SplitFolder:
     @property
     def is_pascal_voc(self) -> bool:
         """Whether its classes are Pascal VOC's, with whichever novel ones."""
-        return self.kind == "voc" and (self.vocabulary is None or set(self.vocabulary.names) == set(VOC_CLASSES))
+        return self.kind == "voc" and (self.vocabulary is None or self.vocabulary.is_pascal_voc)
 
     @property
     def shots(self) -> tuple[int, ...]:
