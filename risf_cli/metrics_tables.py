@@ -23,7 +23,7 @@ from risf_core.evaluation.metrics import GROUP_PREFIXES
 
 NOTHING = "-"  # where there is no ground truth to measure against
 LONGEST_NAME = 20
-LONGEST_HEAD, SHORTEST_HEAD = 16, 8
+LONGEST_HEAD, SHORTEST_HEAD = 24, 8
 LONGEST_CHANGE = {False: len("+17.67"), True: len("* +17.67 ± 10.19")}  # without intervals and with them
 
 Cells = list[list[str]]
@@ -54,7 +54,7 @@ def _overall_table(files: Sequence[EvaluatedFile], names: Sequence[str], width: 
         ]
         return [Column("", text=True), *(Column(side) for side in sides.values())], _split_recall(rows)
     prefixes = ["", *(GROUP_PREFIXES[group] for group in first.metrics.groups)]
-    columns = [Column("", text=True), *_file_columns(files, width)]
+    columns = [Column("", text=True), *_file_columns(files, width, [len("nAP100")])]
     figures = [file.metrics.flat() for file in files]
     intervals = [_difference_figures(file.bootstrapped) for file in files]
     return columns, [
@@ -196,19 +196,22 @@ def _beside_each_other(files: Sequence[EvaluatedFile], width: int) -> Iterator[S
         yield [first, *others[start : start + step]]
 
 
-def _room_for_heads(count: int, first: EvaluatedFile, width: int) -> int:
-    """How wide the names of N files may be next to a class, its boxes and the differences to the first file."""
-    change = LONGEST_CHANGE[first.bootstrapped is not None]
-    name = min(LONGEST_NAME, max(map(len, first.metrics.per_class), default=0))
-    others = (name, len("boxes"), *[change] * (count - 1))
+def _room_for_heads(count: int, first: EvaluatedFile, width: int, others: Sequence[int] | None = None) -> int:
+    """How wide the names of N files may be, next to the differences to the first and columns as wide as `others`.
+
+    Without `others`: next to a class and its boxes.
+    """
+    if others is None:
+        others = (min(LONGEST_NAME, max(map(len, first.metrics.per_class), default=0)), len("boxes"))
+    others = (*others, *[LONGEST_CHANGE[first.bootstrapped is not None]] * (count - 1))
     return (width - 1 - sum(others) - GAP * (len(others) + count)) // count
 
 
-def _file_columns(files: Sequence[EvaluatedFile], width: int) -> list[Column]:
-    most = max(SHORTEST_HEAD, min(LONGEST_HEAD, _room_for_heads(len(files), files[0], width)))
-    first, *others = (Column(file.name, most=most) for file in files)
+def _file_columns(files: Sequence[EvaluatedFile], width: int, others: Sequence[int] | None = None) -> list[Column]:
+    most = max(SHORTEST_HEAD, min(LONGEST_HEAD, _room_for_heads(len(files), files[0], width, others)))
+    first, *rest = (Column(file.name, most=most) for file in files)
     difference = Column("diff ± 95 %" if files[0].bootstrapped else "diff", change=True)
-    return [first, *chain.from_iterable((other, difference) for other in others)]
+    return [first, *chain.from_iterable((other, difference) for other in rest)]
 
 
 def _compared(
