@@ -184,7 +184,7 @@ def test_annotations_come_from_risf_yaml_and_from_the_published_layout(evaluate,
         (
             ["gt.json", "--annotations", "gt.json"],
             "gt.json: its annotations carry no score, so they are ground truth and not detections; "
-            "pass it with --annotations, and the detector's results as the argument",
+            "pass it as --annotations, and the detector's results as DETECTIONS",
         ),
         (
             ["half.json", "--annotations", "gt.json", "--max-dets", "0"],
