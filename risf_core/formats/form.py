@@ -46,7 +46,7 @@ class Output:
         info = self.images.get(image_id)
         if info is None or info.size is None:
             raise DataError(
-                f"{form} has relative boxes, which need the size of each image, and none is known for {image_id!r}; "
+                f"{form} needs the size of each image, and none is known for {image_id!r}; "
                 "pass `annotations` with height and width"
             )
         return info.size
@@ -77,7 +77,7 @@ class Form:
     write: Callable[[Path | str, Output], None] | None = None
     is_text: bool = True  # and so can be written to stdout
     keeps_unknown: bool = False  # also rows of classes that the vocabulary lacks can be written
-    is_relative: bool = False  # boxes are relative, so writing needs the size of each image
+    needs_sizes: bool = False  # writing needs the size of each image
 
     def check_output(self, target: Path | str, output: Output) -> None:
         """Refuse, before any work, what writing would end in. Raises OutputError, DataError."""
@@ -85,7 +85,7 @@ class Form:
             refuse_stdout(target, self.name)
         if not self.keeps_unknown:
             output.labels()
-        if self.is_relative:
+        if self.needs_sizes:
             for image_id in factorize(output.detections.image_ids)[1]:
                 output.size(image_id, self.name)
 

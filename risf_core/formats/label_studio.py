@@ -111,5 +111,5 @@ LABEL_STUDIO = Form(
     sniff=_sniff,
     read=_read,
     write=_write,
-    is_relative=True,
+    needs_sizes=True,
 )

@@ -74,5 +74,5 @@ OPENIMAGES = Form(
     sniff=_sniff,
     read=_read,
     write=_write,
-    is_relative=True,
+    needs_sizes=True,
 )

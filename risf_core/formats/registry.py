@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from risf_core.errors import ConfigError, DataError, did_you_mean
 from risf_core.formats.coco_forms import COCO, COCO_DATASET, LVIS, NESTED
+from risf_core.formats.cvat import CVAT
 from risf_core.formats.form import NO, Form
 from risf_core.formats.label_studio import LABEL_STUDIO
 from risf_core.formats.mmdet import MMDET2_PICKLE, MMDET_FOLDER, MMDET_PICKLE
@@ -16,12 +17,12 @@ from risf_core.formats.supervision_rows import SUPERVISION_CSV, SUPERVISION_JSON
 from risf_core.formats.text_lines import CARTUCHO, KITTI, VOC_TXT
 from risf_core.formats.torch_files import DETECTRON2, EVAL_PTH, TORCHVISION
 from risf_core.formats.ultralytics_json import ULTRALYTICS_JSON
-from risf_core.formats.ultralytics_txt import ULTRALYTICS_TXT
+from risf_core.formats.ultralytics_txt import ULTRALYTICS_TXT, ULTRALYTICS_TXT_CONF
 
 FORMS: tuple[Form, ...] = (
-    COCO, COCO_DATASET, NESTED, LVIS, ULTRALYTICS_JSON, ULTRALYTICS_TXT, ULTRALYTICS_SUMMARY, SUPERVISION_JSON,
-    SUPERVISION_CSV, TRANSFORMERS_PIPELINE, TRANSFORMERS_RESULTS, MMDET_PICKLE, MMDET2_PICKLE, MMDET_FOLDER, DETECTRON2,
-    TORCHVISION, VOC_TXT, CARTUCHO, OPENIMAGES, KITTI, LABEL_STUDIO, EVAL_PTH,
+    COCO, COCO_DATASET, NESTED, LVIS, ULTRALYTICS_JSON, ULTRALYTICS_TXT, ULTRALYTICS_TXT_CONF, ULTRALYTICS_SUMMARY,
+    SUPERVISION_JSON, SUPERVISION_CSV, TRANSFORMERS_PIPELINE, TRANSFORMERS_RESULTS, MMDET_PICKLE, MMDET2_PICKLE,
+    MMDET_FOLDER, DETECTRON2, TORCHVISION, VOC_TXT, CARTUCHO, OPENIMAGES, KITTI, LABEL_STUDIO, CVAT, EVAL_PTH,
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from risf_core.formats.source import Source
 _LINE = "each line is `class x_center y_center width height confidence`, relative to the photo"
 
 
-def _read(source: Source) -> Rows:
+def _read(source: Source, *, sixth_is_score: bool = False) -> Rows:
     if not source.is_folder:
         raise DataError(f"{source.name}: is one txt file, but the form is a folder with one for each photo; pass it")
     root = Path(source.path)
@@ -46,7 +46,7 @@ def _read(source: Source) -> Rows:
         file = int(photo_codes[row])
         return f"{files[file]}: line {row - int(starts[file]) + 1}"
 
-    score_column, track_column, notes = _columns(numbers, source.name)
+    score_column, track_column, notes = _columns(numbers, source.name, sixth_is_score=sixth_is_score)
     scores = numbers[:, score_column]
     check_numbers(numbers[:, 1:5], scores, where)
     bad = np.flatnonzero((numbers[:, 0] < 0) | (numbers[:, 0] % 1 != 0))
@@ -104,7 +104,9 @@ def _table(path: Path) -> NDArray[np.float64]:
     raise AssertionError("called on lines without a fault")
 
 
-def _columns(numbers: NDArray[np.float64], name: str) -> tuple[int, int | None, tuple[str, ...]]:
+def _columns(
+    numbers: NDArray[np.float64], name: str, *, sixth_is_score: bool
+) -> tuple[int, int | None, tuple[str, ...]]:
     """The columns of confidence and track id, told by their values, with what was taken where it could be either."""
     width = numbers.shape[1]
     if width == 7:
@@ -116,6 +118,8 @@ def _columns(numbers: NDArray[np.float64], name: str) -> tuple[int, int | None, 
         )
     if width != 6:
         raise DataError(f"{name}: the files have {width} columns (masks, keypoints or rotated boxes?); {_LINE}")
+    if sixth_is_score:
+        return 5, None, ()
     last = numbers[:, 5]
     if (last % 1 == 0).all() and len(last):
         if (last > 1).any():
@@ -125,8 +129,8 @@ def _columns(numbers: NDArray[np.float64], name: str) -> tuple[int, int | None, 
             )
         raise DataError(
             f"{name}: the sixth column holds only {listing([f'{v:g}' for v in np.unique(last)])}, which may be a "
-            "confidence or a track id; write the files again with both (save_conf=True), or name the photos' "
-            "detections in another `format`"
+            "confidence or a track id; pass `format=ultralytics-txt-conf` if it is the confidence, else write the "
+            "files again with both (save_conf=True)"
         )
     return 5, None, ("the sixth column was taken for the confidence, not for a track id: it is not whole numbers",)
 
@@ -173,5 +177,14 @@ ULTRALYTICS_TXT = Form(
     read=_read,
     write=_write,
     is_text=False,
-    is_relative=True,
+    needs_sizes=True,
+)
+ULTRALYTICS_TXT_CONF = Form(
+    name="ultralytics-txt-conf",
+    title="Ultralytics txt folder whose sixth column is the confidence",
+    written_by="as ultralytics-txt, where all confidences are 0 or 1",
+    keeps="as ultralytics-txt",
+    loses="as ultralytics-txt",
+    sniff=lambda source: NO,  # taken only where it is named
+    read=lambda source: _read(source, sixth_is_score=True),
 )

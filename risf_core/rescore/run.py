@@ -109,7 +109,7 @@ def rescore_file(
     )
     vocabulary = inputs.vocabulary
     form = writable_form(to) if to is not None else inputs.file.form if inputs.file.form.write else COCO
-    if form.is_relative:
+    if form.needs_sizes:
         inputs = inputs.with_sizes_of_photos()
     form.check_output(out, inputs.file.output)
     prompts_of(vocabulary, settings)

@@ -74,7 +74,7 @@ def test_the_same_detections_have_the_same_ap_in_every_form(risf, files):
     done = risf("evaluate", *files.values(), "--annotations", folder / "gt.json", "--bootstrap", 0, "--json")
     assert done.exit_code == 0, done.output
     content = json.loads(done.stdout)
-    assert len(content["results"]) == 14
+    assert len(content["results"]) == 15
     for recognised, name in zip(content["recognised"], files, strict=True):
         assert f"`format={'coco' if name == 'lvis' else name}`" in recognised
     first = content["results"][0]["metrics"]

@@ -50,6 +50,7 @@ ROUND_TRIPS = {
     "torchvision": (1e-12, 0, False, ["area"]),
     "voc-txt": (1e-12, 0, False, ["area"]),
     "openimages": (1e-12, 0, True, ["area"]),
+    "cvat": (1e-12, 0, False, ["area"]),
     "label-studio": (1e-12, 0, False, ["area"]),
 }
 

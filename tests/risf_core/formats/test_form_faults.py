@@ -21,6 +21,10 @@ TASK = {
     "predictions": [{"result": [{"type": "rectanglelabels", "value": {"x": 1, "y": 1, "width": 2, "height": 2}}]}],
 }
 OI = "ImageID,LabelName,Conf,XMin,XMax,YMin,YMax"
+CVAT = (
+    "<annotations><image id='0' name='a.jpg'><box label='cat' xtl='1' ytl='2' xbr='3' ybr='4'>"
+    "<attribute name='score'>.5</attribute></box></image></annotations>"
+)
 YOLO = "0 .5 .5 .2 .2 0.5\n"
 
 FAULTS = {
@@ -38,7 +42,12 @@ FAULTS = {
         "d: the sixth column holds whole numbers, so it is a track id and there is no confidence; write the files "
         "again with save_conf=True"),
     "ones": ("ultralytics-txt", {"d/a.txt": "0 .5 .5 .2 .2 1\n"},
-        "d: the sixth column holds only 1, which may be a confidence or a track id; write the files again with both"),
+        "d: the sixth column holds only 1, which may be a confidence or a track id; pass "
+        "`format=ultralytics-txt-conf` if it is the confidence, else write the files again with both"),
+    "a CVAT box without score": ("cvat", {"d.xml": CVAT.replace("<attribute name='score'>.5</attribute>", "")},
+        "d.xml: image 'a.jpg', box 0: has no attribute score, so there is nothing to re-score"),
+    "a CVAT box without a corner": ("cvat", {"d.xml": CVAT.replace("ybr='4'", "")},
+        'd.xml: image \'a.jpg\', box 0 is {"label": "cat", "xtl": "1", "ytl": "2", "xbr": "3"}; it needs label, xtl'),
     "polygons": ("ultralytics-txt", {"d/a.txt": "0 .1 .1 .2 .2 .3 .3 .5\n"}, "d: the files have 8 columns"),
     "pixels in txt": ("ultralytics-txt", {"d/a.txt": "0 50 50 20 20 0.5\n"},
         "d/a.txt: line 1: box [50.0, 50.0, 20.0, 20.0] is not relative to the photo (0..1)"),
@@ -133,3 +142,8 @@ def test_a_second_run_that_appended_is_noted(put):
     assert read_rows(Source("d"))[1].notes[-1] == (
         "every row stands twice in 1 file, as a second run that appended would leave them"
     )
+
+
+def test_a_sixth_column_of_ones_is_the_confidence_where_that_is_said(put):
+    put("d/a.txt", "0 .5 .5 .2 .2 1\n")
+    assert read_rows(Source("d"), form_named("ultralytics-txt-conf"))[1].scores.tolist() == [1]

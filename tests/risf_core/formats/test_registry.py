@@ -219,7 +219,24 @@ FILES = {
         ),
     ),
     "label-studio": lambda put: put("d.json", tasks()),
+    "cvat": lambda put: put("annotations.xml", cvat_document()),
 }
+
+
+def cvat_document() -> str:
+    """As CVAT exports it: a meta block first, scores as an attribute."""
+    images = []
+    for number, image_id in enumerate(IMAGES):
+        boxes = "".join(
+            '<box label="{}" source="manual" occluded="0" xtl="{}" ytl="{}" xbr="{}" ybr="{}" z_order="0">'
+            '<attribute name="score">{}</attribute></box>'.format(
+                NAMES[row["category_id"]], *corners(row), row["score"]
+            )
+            for row in of_photo(image_id)
+        )
+        images.append(f'<image id="{number}" name="{IMAGES[image_id].file_name}" width="9" height="9">{boxes}</image>')
+    meta = "<meta><job><id>1</id><size>2</size></job></meta>"
+    return f"<?xml version='1.0'?><annotations><version>1.1</version>{meta}{''.join(images)}</annotations>"
 
 
 def rows_of(detections: Detections) -> set:
@@ -242,7 +259,7 @@ def test_each_form_is_recognised_and_says_the_same_detections(name, put, matched
 
 
 def test_every_form_that_is_read_is_tested_here():
-    assert {form.name for form in FORMS if form.read} - set(FILES) == {"lvis", "eval-pth"}
+    assert {form.name for form in FORMS if form.read} - set(FILES) == {"lvis", "eval-pth", "ultralytics-txt-conf"}
 
 
 @pytest.mark.parametrize("name", [form.name for form in FORMS if form.write])
