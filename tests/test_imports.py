@@ -121,14 +121,10 @@ def of_risf(names: Iterable[str]) -> list[str]:
 
 
 def module_of(name: str) -> str:
-    """The module of risf that a name is, is in, or is loaded from by its package's `__getattr__`."""
-    module = name
-    while module not in FILES:
-        module = module.rpartition(".")[0]
-    if name != module and "def __getattr__" in FILES[module].read_text(encoding="utf-8"):
-        late = {each.rpartition(".")[2]: each for each in imported_by(module, in_functions=True)}
-        return module_of(late.get(name.removeprefix(f"{module}."), module))
-    return module
+    """The module of risf that a name is or is in."""
+    while name not in FILES:
+        name = name.rpartition(".")[0]
+    return name
 
 
 @cache

@@ -14,11 +14,13 @@ from risf_core.choices import DEFAULT_CLIP
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
-from risf_core.encoder import EncoderSource, OpenClipEncoder, find_encoder
 from risf_core.encoder.cache import EmbeddingCache
 from risf_core.encoder.cached import CachedEncoder
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.weights import EncoderSource, find_encoder
 from risf_core.evaluation import evaluate, read_ground_truth
-from risf_core.rescore import RescoreSettings, read_inputs, rescore
+from risf_core.rescore import RescoreSettings, rescore
+from risf_core.rescore.inputs import read_inputs
 from risf_core.rescore.prototypes import make_prototypes
 from risf_core.tuning.cross_validation import images_of
 from tests.conftest import Run

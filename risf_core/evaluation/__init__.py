@@ -6,7 +6,7 @@ from risf_core.evaluation.compare import Bootstrapped, Intervals, bootstrap
 from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences
 from risf_core.evaluation.protocols import evaluate, match
-from risf_core.evaluation.results import EvaluatedFile, comparison_json, write_aggregate_csv, write_class_csv
+from risf_core.evaluation.results import EvaluatedFile
 from risf_core.evaluation.run import Evaluation, EvaluationSettings, evaluate_files
 
 __all__ = [
@@ -21,13 +21,10 @@ __all__ = [
     "Spread",
     "aggregate",
     "bootstrap",
-    "comparison_json",
     "differences",
     "evaluate",
     "evaluate_files",
     "match",
     "read_detections_for",
     "read_ground_truth",
-    "write_aggregate_csv",
-    "write_class_csv",
 ]

@@ -12,11 +12,12 @@ from risf_core.choices import DEFAULT_BOOTSTRAP, EvaluatorName
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
-from risf_core.evaluation import EvaluatedFile, bootstrap, comparison_json, match
+from risf_core.evaluation import EvaluatedFile, bootstrap, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, metrics_of
 from risf_core.evaluation.coco_evaluators import accumulate
 from risf_core.evaluation.matches import Matches
 from risf_core.evaluation.plausible import warn_if_nothing_is_right
+from risf_core.evaluation.results import comparison_json
 from risf_core.progress import Progress
 from risf_core.report.calibration import Reliability, reliability
 from risf_core.report.curves import PrecisionRecall, ScoreHistogram, score_histogram

@@ -16,7 +16,8 @@ from risf_core.errors import ConfigError, DataError, listing
 from risf_core.photos import Photo, find_photos
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.prototypes import Prototypes, make_prototypes
-from risf_core.splits import SplitFolder, find_split
+from risf_core.splits import SplitFolder
+from risf_core.splits.folder import find_split
 from risf_core.vocabulary import ClassVocabulary
 
 

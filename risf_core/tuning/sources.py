@@ -17,7 +17,7 @@ from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.record import identified, plain
 from risf_core.rescore.settings import RescoreSettings
 from risf_core.rescore.support import shots_of
-from risf_core.splits import find_split
+from risf_core.splits.folder import find_split
 from risf_core.tuning.tune import Tuned
 from risf_core.vocabulary import ClassVocabulary
 

@@ -16,7 +16,8 @@ import yaml
 from risf_core.choices import Layout
 from risf_core.config import published_config
 from risf_core.datasets import read_voc_dataset
-from risf_core.splits import SplitSettings, find_split, prepare_splits
+from risf_core.splits import SplitSettings, prepare_splits
+from risf_core.splits.folder import find_split
 from risf_core.splits.manifest import Manifest, write_manifest
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.plan import published_config_name

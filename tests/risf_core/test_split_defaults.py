@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from risf_core.project import PUBLISHED_LAYOUT, load_project
-from risf_core.splits import default_split_folder
+from risf_core.splits.data_files import default_split_folder
 from risf_core.vocabulary import NOVEL_SETS
 
 COMMANDS = ["prepare-splits", "finetune"]

@@ -17,7 +17,8 @@ from risf_core.demo.pictures import draw_caption, draw_pictures
 from risf_core.demo.things import BASE, NOVEL, THINGS
 from risf_core.demo.weights import packaged_files, share_right
 from risf_core.detector.checkpoint import read_checkpoint
-from risf_core.encoder import OpenClipEncoder, find_encoder
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.weights import find_encoder
 
 CONFIG, WEIGHTS, BACKBONE = packaged_files()
 

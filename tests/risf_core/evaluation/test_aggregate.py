@@ -56,7 +56,8 @@ def test_json_names_mean_deviation_and_interval():
 
 
 def test_csv_has_one_row_a_class(tmp_path, files):
-    from risf_core.evaluation import EvaluatedFile, write_aggregate_csv, write_class_csv
+    from risf_core.evaluation import EvaluatedFile
+    from risf_core.evaluation.results import write_aggregate_csv, write_class_csv
 
     dataset = {
         "images": [{"id": 1}],

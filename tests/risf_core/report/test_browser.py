@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from risf_core.photos import ImageInfo
-from risf_core.report import build_gallery, compare_files, render_page
+from risf_core.report.comparison import compare_files
+from risf_core.report.gallery import build_gallery
+from risf_core.report.page import render_page
 from risf_core.vocabulary import ClassVocabulary
 from tests.browser import BROWSER, DRIVER, opened
 

@@ -9,8 +9,8 @@ import pytest
 
 from risf_core.errors import ConfigError
 from risf_core.evaluation import evaluate
-from risf_core.report import compare_files
 from risf_core.report.calibration import BINS, reliability
+from risf_core.report.comparison import compare_files
 from risf_core.report.curves import HISTOGRAM_BINS, score_histogram
 from risf_core.report.verdicts import FALSE, IGNORED, TRUE, kept_at, threshold_for
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from risf_core.detections import Detections
-from risf_core.report import compare_files
+from risf_core.report.comparison import compare_files
 from risf_core.report.moved import moved_rows
 from risf_core.report.pairing import pair_rows
 from risf_core.report.verdicts import FALSE, IGNORED, TRUE

@@ -13,7 +13,9 @@ from PIL import Image
 
 from risf_core.detections import Detections
 from risf_core.photos import ImageInfo
-from risf_core.report import build_gallery, compare_files, render_page
+from risf_core.report.comparison import compare_files
+from risf_core.report.gallery import build_gallery
+from risf_core.report.page import render_page
 from risf_core.report.page_charts import MOST_BARS, script_json
 from risf_core.report.pictures import SIDE, draw_picture, region_of
 from risf_core.report.verdicts import TRUE

@@ -12,7 +12,8 @@ import pytest
 
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_held_out
 from risf_core.errors import ConfigError, DataError
-from risf_core.splits import CheckReport, SplitSettings, check_split, open_split, prepare_splits
+from risf_core.splits import CheckReport, SplitSettings, open_split, prepare_splits
+from risf_core.splits.check import check_split
 
 WriteCoco = Callable[..., Path]
 SCENES = {i: ["cat", "cat"] for i in range(1, 9)} | {i: ["cat", "dog"] for i in range(9, 20)}

@@ -11,8 +11,9 @@ from PIL import Image
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset
 from risf_core.errors import DataError, ImageError
 from risf_core.photos import ImageInfo
-from risf_core.splits import SeedShots, SplitSettings, prepare_splits
+from risf_core.splits import SplitSettings, prepare_splits
 from risf_core.splits.preview import BOX_COLOURS, GAP, HEADER, NAME_WIDTH, TILE, Preview, write_contact_sheet
+from risf_core.splits.split import SeedShots
 from risf_core.vocabulary import ClassVocabulary
 
 

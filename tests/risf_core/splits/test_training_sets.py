@@ -9,14 +9,8 @@ import pytest
 
 from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset
 from risf_core.errors import DataError
-from risf_core.splits import (
-    SplitSettings,
-    base_records,
-    few_shot_records,
-    generalised_records,
-    open_split,
-    prepare_splits,
-)
+from risf_core.splits import SplitSettings, open_split, prepare_splits
+from risf_core.splits.training_sets import base_records, few_shot_records, generalised_records
 
 WriteCoco = Callable[..., Path]
 SCENES = {1: ["cat", "dog", "cat"], 2: ["cat"], 3: ["dog"], 4: ["bird", "dog"], 5: ["bird"], 6: ["bird", "cat"]}
