@@ -230,6 +230,11 @@ def print_warnings(*, quiet: bool = False) -> None:
     if not any(isinstance(handler, _LogLines) for handler in logger.handlers):
         logger.addHandler(_LogLines(logging.INFO))
     logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    if not logging.root.handlers:  # else the first library that calls logging.info adds one, which repeats ours
+        others = logging.StreamHandler()
+        others.setLevel(logging.WARNING)
+        others.addFilter(lambda record: not record.name.startswith("risf_core"))
+        logging.root.addHandler(others)
 
 
 class _LogLines(logging.Handler):

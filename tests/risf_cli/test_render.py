@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -93,3 +95,16 @@ def test_what_a_terminal_would_obey_is_shown_as_an_escape(capsys):
     assert not {"\x1b", "\x07", "\x9b", "\u202e"} & {*printed.out, *printed.err}
     assert "\\x1b]0;title\\x07" in printed.out
     assert printed.err == "note \\x1b[2J\n"
+
+
+def test_a_line_of_the_core_is_printed_once_though_a_library_sets_up_logging():
+    program = (
+        "import logging\n"
+        "from risf_cli.render import print_warnings\n"
+        "print_warnings()\n"
+        "logging.info('a library sets up the root logger')\n"
+        "logging.getLogger('risf_core.photos').warning('one is missing')\n"
+        "logging.getLogger('library').warning('careful')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "warning: one is missing\ncareful\n"
