@@ -177,3 +177,10 @@ def test_corners_are_told_where_only_some_images_have_a_size_and_ids_are_strings
         checked(corners, image_ids=["a", "b", "a"], sizes={"a": (100, 200)})
     assert "the boxes look like corners" in str(caught.value)
     checked(corners, image_ids=["b", "c", "b"], sizes={"a": (100, 200)})
+
+
+def test_a_relative_box_that_is_not_clipped_does_not_make_the_others_pixels():
+    boxes = [[0.1, 0.1, 0.5, 0.5]] * 99 + [[0.2, 0.1, 1.25, 0.9]]
+    checked(boxes, convention="xywh-relative")
+    with pytest.raises(DataError, match="not relative"):
+        checked(boxes[:1] + boxes[-1:], convention="xywh-relative")
