@@ -171,6 +171,12 @@ def test_a_fresh_process_loads_nothing_heavy_for_modules_that_own_nothing_heavy(
     assert not loaded_by(*(f"import {module}" for module in light)) & HEAVY
 
 
+def test_the_architecture_page_names_every_room() -> None:
+    page = (Path(risf_core.__file__).parent.parent / "docs/architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Who imports whom")[2]
+    assert {room for room in ROOMS if f"`{room}`" not in section} == set()
+
+
 def test_no_file_imports_in_a_circle() -> None:
     def is_package_of(package: str, module: str) -> bool:
         return f"{module}.".startswith(f"{package}.")
