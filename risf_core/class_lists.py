@@ -16,8 +16,8 @@ from risf_core.documents import parse_yaml
 from risf_core.errors import DataError, excerpt, listing
 from risf_core.files import read_text
 
-_BACKGROUND = {"__background__", "_background_", "background"}
-_GAPS = {"n/a", "__ignore__", "_ignore_"}
+_BACKGROUND = {"__background__", "_background_", "background", "unlabeled", "???"}
+_GAPS = {"n/a", "__ignore__", "_ignore_", "???"}
 _NUMBERED = re.compile(r"(\d+)(\s*[:;,\t]\s*|\.\s+|\s+)(\S.*)")  # 0: person, 1,person, 2. person
 _NUMBERED_AFTER = re.compile(r"(\S.*?)\s*[:;,\t]\s*(\d+)")  # person,0
 _HEAD = re.compile(r"(?i)(id|name|names|class|class_?name|class_?id|label|index|category|category_?id)")
@@ -32,6 +32,7 @@ class ClassList:
     names: tuple[str, ...]
     places: tuple[int, ...]  # ids where the list states them, else positions from 0
     has_ids: bool
+    background: str | None = None  # the entry at the head that was left out
 
 
 def read_class_list(path: Path, *, known: Collection[str] = ()) -> ClassList:
@@ -53,8 +54,9 @@ def read_class_list(path: Path, *, known: Collection[str] = ()) -> ClassList:
         if type(name) not in (str, int, float):
             raise DataError(f"{path}: class name {excerpt(name)} is not text; put it in quotes")
     named = [(place, str(name).strip()) for place, name in pairs]
+    background = None
     if named[0][1].lower() in _BACKGROUND and len(named) > 1 and named[0][1] not in known:
-        has_ids, named = True, named[1:]
+        has_ids, background, named = True, named[0][1], named[1:]
     named = [(place, name) for place, name in named if name.lower() not in _GAPS and name]
     names = tuple(name for _, name in named)
     if not names:
@@ -62,7 +64,7 @@ def read_class_list(path: Path, *, known: Collection[str] = ()) -> ClassList:
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DataError(f"{path}: class {listing([repr(name) for name in twice])} is listed twice; keep one")
-    return ClassList(names, tuple(place for place, _ in named), has_ids)
+    return ClassList(names, tuple(place for place, _ in named), has_ids, background)
 
 
 Entries = Sequence[Any] | dict[int, Any]  # Any: names, not yet checked

@@ -166,7 +166,7 @@ def _readings(file_name: str) -> list[str]:
     return list(dict.fromkeys([file_name, slashed, unquote(slashed.partition("?")[0])]))
 
 
-def _suffixes(path: str) -> list[str]:
+def path_suffixes(path: str) -> list[str]:
     """A path as it may be below a folder: all of it, then without its first folder, and so on to the bare name."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return ["/".join(parts[start:]) for start in range(len(parts))]
@@ -218,7 +218,7 @@ class _Search:
                 if os.path.isfile(folder / name) and not self._is_outside(name):
                     return folder / name, "file name"
             for name in _readings(file_name):
-                for part in _suffixes(name):
+                for part in path_suffixes(name):
                     if self._stated_suffixes[part] == 1 and os.path.isfile(folder / part):
                         return folder / part, "file name"
         name = PurePosixPath(_readings(file_name)[-1]).name
@@ -252,7 +252,7 @@ class _Search:
     @cached_property
     def _stated_suffixes(self) -> Counter[str]:
         """How many different file names of the annotations end in a path."""
-        return Counter(part for path in self._stated_paths for part in _suffixes(path))
+        return Counter(part for path in self._stated_paths for part in path_suffixes(path))
 
     @cached_property
     def _stated_stems(self) -> Mapping[_Form, Counter[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from risf_core.choices import Group
 from risf_core.class_lists import read_class_list
 from risf_core.errors import ConfigError, DataError, did_you_mean, listing
+
+_log = logging.getLogger(__name__)
 
 # The 20 classes that COCO shares with Pascal VOC, under COCO's names: the novel classes of few-shot COCO (TFA).
 COCO_NOVEL: tuple[str, ...] = (
@@ -130,6 +133,8 @@ def read_classes(path: Path, *, first_id: int | None = None) -> ClassVocabulary:
     Without `first_id` a plain list counts from 1. Raises ConfigError where a list that states ids starts elsewhere.
     """
     classes = read_class_list(path)
+    if classes.background is not None:
+        _log.info("%s: %r is the background, not a class; ids count from it", path, classes.background)
     if not classes.has_ids:
         start = 1 if first_id is None else first_id
         return ClassVocabulary(classes.names, tuple(start + place for place in classes.places))

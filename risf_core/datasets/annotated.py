@@ -26,7 +26,7 @@ class Source:
 
     kind: DatasetKind
     paths: tuple[Path, ...]  # COCO: the files that were joined; VOC: the folder; YOLO: data.yaml
-    sha256: tuple[str, ...]  # one a path; of a folder, of all the annotation files that were read in it
+    sha256: tuple[str, ...]  # one per path; of a folder, of all the annotation files that were read in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class AnnotatedDataset:
     areas: NDArray[np.float64]  # (M,) square pixels as the file states them (of the mask, in COCO), else width x height
     crowd: NDArray[np.bool_]  # (M,) regions of many objects (`iscrowd`)
     difficult: NDArray[np.bool_]  # (M,) Pascal VOC's difficult boxes; COCO's protocol counts them
-    file_rows: NDArray[np.int64]  # (M,) where each box stands among all annotations of the files, from 0
+    file_rows: NDArray[np.int64]  # (M,) the place of each box among all annotations of the files, from 0
     source: Source = Source("coco", (), ())
     notes: tuple[str, ...] = ()  # what reading left out or changed, a sentence each
     listed_paths: tuple[str, ...] = ()  # VOC alone: how TFA's lists write each image, from what its XML states
@@ -191,10 +191,10 @@ class AnnotatedDataset:
         )
 
 
-def refuse_stdin(paths: Sequence[Path], *, option: str) -> None:
+def refuse_stdin(paths: Sequence[Path], *, field: str) -> None:
     """Raises DataError where a path is stdin: what a split is drawn from is hashed, and read again later."""
     if STANDARD_STREAM in map(str, paths):
-        raise DataError(f"{option} - (stdin) cannot be read again, as checking and training a split do; name a file")
+        raise DataError(f"`{field}=-` (stdin) cannot be read again, as checking and training a split do; name a file")
 
 
 def require_classes(names: Sequence[str], vocabulary: ClassVocabulary, *, option: str) -> None:

@@ -46,7 +46,7 @@ def read_coco_dataset(paths: Path | Sequence[Path]) -> AnnotatedDataset:
     Raises DataError, in one line, where a file is not what it should be or two files disagree on a category.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
-    refuse_stdin(files, option="--coco")
+    refuse_stdin(files, field="coco")
     joined = _join(files, [read_coco_document(path, object_hook=without_mask) for path in files])
     return _table(joined, Source("coco", tuple(files), tuple(sha256_of(path) for path in files)))
 
@@ -165,7 +165,7 @@ def without_mask(row: dict[str, Any]) -> dict[str, Any]:
 
 def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joined:
     if len(set(files)) < len(files):
-        raise DataError(f"--coco: {listing(sorted({str(f) for f in files if files.count(f) > 1}))} is given twice")
+        raise DataError(f"`coco`: {listing(sorted({str(f) for f in files if files.count(f) > 1}))} is given twice")
     images: dict[ImageId, Row] = {}
     annotations: list[Row] = []
     image_ids: list[ImageId] = []

@@ -55,7 +55,7 @@ class HeldOut:
 
 def read_held_out(path: Path) -> HeldOut:
     """The test images of a COCO JSON, a JSON list of ids, or a text file with one id or file name a line."""
-    refuse_stdin([path], option="--held-out")
+    refuse_stdin([path], field="held_out")
     if path.suffix.lower() != ".json":
         lines = read_text(path, what="held-out list").splitlines()
         return _of_ids(path, [_without_voc_column(line) for line in lines if line.strip()])

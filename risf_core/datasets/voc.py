@@ -118,17 +118,25 @@ def _names_of_folders(files: Sequence[Path], names: set[str]) -> set[str]:
 
 
 def _refuse_shared_photos(files: Sequence[Path], annotations: Sequence[VocAnnotation]) -> None:
-    """Raises DataError where two annotation files name one photo."""
+    """Raises DataError where two annotation files name one photo, or have one stem, which is the image's id."""
     path_of: dict[str, Path] = {}
+    path_of_stem: dict[str, Path] = {}
     for path, annotation in zip(files, annotations, strict=True):
         first = path_of.setdefault(str(annotation.info.file_name), path)
         if first != path:
             raise DataError(f"{first} and {path} name one photo, {annotation.info.file_name}; correct <filename>")
+        first = path_of_stem.setdefault(path.stem, path)
+        if first != path:
+            raise DataError(f"{first} and {path} would both be image {path.stem!r}; rename one")
 
 
 def _photo_folder(path: Path) -> Path:
-    """Where the photo of an annotation file is: in JPEGImages beside Annotations, else beside the file itself."""
-    return path.parent.parent / "JPEGImages" if path.parent.name == "Annotations" else path.parent
+    """Where the photo of an annotation file is: in JPEGImages or images beside Annotations, else beside the file."""
+    for folder in path.parents:
+        if folder.name == "Annotations":
+            places = [folder.parent / name for name in ("JPEGImages", "images")]
+            return next((place for place in places if place.is_dir()), places[0]) / path.parent.relative_to(folder)
+    return path.parent
 
 
 def _files_beside(root: Path, parts: Sequence[str]) -> list[Path]:
@@ -137,8 +145,16 @@ def _files_beside(root: Path, parts: Sequence[str]) -> list[Path]:
 
 
 def _xml_files(folder: Path) -> list[Path]:
-    """The annotation files of a folder; what macOS adds is passed over."""
-    return sorted(path for path in folder.glob("*.xml") if not path.name.startswith("._"))
+    """The annotation files of a folder, or where it has none of its own of its subfolders; macOS's ._ files are not."""
+    try:
+        os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror or error}") from None
+    nested = folder.rglob("*.xml") if folder.name == "Annotations" else ()
+    own = [path for path in folder.glob("*.xml") if not path.name.startswith("._")]
+    return sorted(own or (path for path in nested if not path.name.startswith("._")))
 
 
 def voc_annotation_file(root: Path, stem: str) -> Path:
@@ -185,7 +201,7 @@ def _files_of_sets(root: Path, image_sets: Sequence[ImageSet] | None) -> list[Pa
     if not root.is_dir():
         raise DataError(f"{root}: there is no such folder; name the one that holds VOC2007 and VOC2012")
     if (root / "Annotations").is_dir() and image_sets is None:
-        return [root / "Annotations" / f"{stem}.xml" for stem in _stems_of_single_folder(root)]
+        return _files_of_single_folder(root)
     if image_sets is None:
         image_sets = [s for s in VOC_TRAINVAL if (root / s[0]).is_dir()]
     if not image_sets and (beside := _files_beside(root, ("train",))):
@@ -203,16 +219,16 @@ def _files_of_sets(root: Path, image_sets: Sequence[ImageSet] | None) -> list[Pa
     return files
 
 
-def _stems_of_single_folder(root: Path) -> list[str]:
+def _files_of_single_folder(root: Path) -> list[Path]:
     for path in (_list_file(root, "trainval"), _list_file(root, "train")):
         if path.is_file():
             stems = _stems_of_list(path)
             _log_lists(root, [path], len(stems))
-            return stems
-    stems = [path.stem for path in _xml_files(root / "Annotations")]
-    if not stems:
+            return [root / "Annotations" / f"{stem}.xml" for stem in stems]
+    files = _xml_files(root / "Annotations")
+    if not files:
         raise DataError(f"{root / 'Annotations'}: holds no XML file; put one per image there")
-    return stems
+    return files
 
 
 def _stems_of_list(path: Path) -> list[str]:
@@ -227,7 +243,7 @@ def _listed_files(root: Path, stems: Sequence[str]) -> list[Path]:
         raise DataError(
             f"{len(missing)} of {len(files)} listed images have no annotation below {root} "
             f"({listing([Path(os.path.relpath(path, root)).as_posix()[:200] for path in missing], most=2)}); "
-            "the lists hold no boxes: name the folder that holds VOC2007 and VOC2012 with --voc"
+            "the lists hold no boxes: name the folder that holds VOC2007 and VOC2012 with `voc`"
         )
     return files
 

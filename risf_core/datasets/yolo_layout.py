@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from risf_core.datasets.index import check_categories
-from risf_core.documents import read_yaml
+from risf_core.documents import parse_yaml
 from risf_core.errors import DataError, listing
 from risf_core.files import read_text
-from risf_core.photos import iter_photos
+from risf_core.photos import iter_photos, path_suffixes
 from risf_core.vocabulary import ClassVocabulary
 
 TRAINING_PARTS = ("train",)  # what shots are drawn from
-_FORMS = ("data.yaml", "data.yml", "obj.data", "classes.txt")  # of Ultralytics and Roboflow, CVAT, Label Studio
+# of Ultralytics and Roboflow, CVAT, Label Studio, Roboflow's Darknet
+_FORMS = ("data.yaml", "data.yml", "obj.data", "classes.txt", "_darknet.labels")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def read_yolo_layout(path: Path, *, parts: Sequence[str] = TRAINING_PARTS) -> Yo
         if not there:
             raise DataError(f"{path}: holds none of {', '.join(_FORMS)}; write a data.yaml with train: and names:")
         file = there[0]
-    if file.suffix == ".txt":
+    if file.suffix in (".txt", ".labels"):
         place = "images" if (file.parent / "images").is_dir() else "."
         return YoloLayout(file, file.parent, place, (place,), _names_of(file))
     if file.suffix == ".data":
@@ -79,7 +80,7 @@ def _stated_part(settings: Mapping[str, Any], parts: Sequence[str]) -> str | Non
 
 
 def _read_settings(file: Path) -> dict[str, Any]:  # Any: YAML
-    content = read_yaml(file, what="data.yaml")
+    content = parse_yaml(read_text(file, what="data.yaml"), source=file, texts=True)  # no, off and null are names
     if not isinstance(content, dict):
         raise DataError(f"{file}: holds {type(content).__name__}, not keys and values; train: and names: are needed")
     return content
@@ -144,9 +145,14 @@ def _images_of(place: str, layout: YoloLayout) -> list[Path]:
 
 
 def _listed(line: str, file: Path, layout: YoloLayout) -> Path:
-    if line.startswith(("./", ".\\")):
-        return file.parent / line.replace("\\", "/")
-    return _existing(line, layout.root, file)
+    slashed = line.replace("\\", "/")
+    if slashed.startswith("./"):
+        return file.parent / slashed
+    for place in (layout.root, file.parent):  # lists often hold the paths of the machine that wrote them
+        for part in (slashed, *path_suffixes(slashed)):
+            if (place / part).is_file():
+                return place / part
+    raise DataError(f"{file}: {line} is not there (looked below {layout.root}); correct path: or the list")
 
 
 def image_names(images: Sequence[Path], root: Path) -> list[str]:

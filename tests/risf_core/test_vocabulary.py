@@ -202,6 +202,7 @@ def test_novel_classes_that_do_not_exist_are_named_with_the_nearest(choice, mess
     [
         ("n.txt", "__background__\ncat\nN/A\ndog\n", (1, 3)),
         ("n.txt", "cat\nN/A\ndog\n", (1, 3)),
+        ("n.txt", "???\ncat\n???\ndog\n", (1, 3)),
         ("n.txt", "# my names\ncat\ndog\n", (1, 2)),
         ("n.txt", "0: cat\n1: dog\n", (0, 1)),
         ("n.txt", "1 cat\n5 dog\n", (1, 5)),

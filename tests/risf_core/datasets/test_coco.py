@@ -117,7 +117,7 @@ def test_joined_files_that_disagree_on_a_category_are_refused(write_json: WriteJ
     )
     with pytest.raises(DataError) as caught:
         read_coco_dataset([one, one])
-    assert str(caught.value) == f"--coco: {one} is given twice"
+    assert str(caught.value) == f"`coco`: {one} is given twice"
 
 
 def one_image(bbox: object, **content: object) -> dict:

@@ -136,7 +136,7 @@ def test_a_missing_annotation_is_named(voc_folder: Path) -> None:
     assert str(caught.value) == (
         f"2 of 3 listed images have no annotation below {voc_folder} (VOC2012/Annotations/2008_000003.xml, "
         "VOC2012/Annotations/2008_000009.xml); the lists hold no boxes: name the folder that holds VOC2007 and VOC2012 "
-        "with --voc"
+        "with `voc`"
     )
 
 
@@ -245,3 +245,17 @@ def test_file_names_that_lead_to_another_photo_are_refused(own_folder: Path) -> 
     (own_folder / "Annotations/b.xml").write_text(one_annotation(file_name="b.jpg"))
     with pytest.raises(DataError, match=r"a.xml and .*b.xml name one photo, JPEGImages/b.jpg"):
         read_voc_dataset(own_folder)
+
+
+def test_folders_of_other_exports_are_read(tmp_path: Path) -> None:
+    (tmp_path / "Annotations/sub").mkdir(parents=True)  # CVAT
+    (tmp_path / "images/sub").mkdir(parents=True)  # Label Studio
+    Image.new("RGB", (50, 40)).save(tmp_path / "images/sub/a.jpg")
+    (tmp_path / "Annotations/sub/a.xml").write_text(one_annotation(size=""))
+    for read in (read_voc_dataset, read_voc_test):
+        (info,) = read(tmp_path).images
+        assert (info.image_id, info.file_name, info.size) == ("a", "images/sub/a.jpg", (40, 50))
+    (tmp_path / "Annotations/more").mkdir()
+    (tmp_path / "Annotations/more/a.xml").write_text(one_annotation())
+    with pytest.raises(DataError, match=r"a.xml and .*a.xml would both be image 'a'"):
+        read_voc_dataset(tmp_path)

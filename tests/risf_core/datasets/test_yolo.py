@@ -141,6 +141,11 @@ DATA = "train: images\nnames: [car, bus]\n"
             "data.yaml": "train: list.txt\nnames: {'0': car, '1': bus}\n", "list.txt": "images\\a.jpg\n",
             "images/a.jpg": "", "labels/a.txt": LABEL,
         },
+        {
+            "data.yaml": "train: list.txt\nnames: [car, bus]\n", "list.txt": "C:\\old\\images\\a.jpg\n",
+            "images/a.jpg": "", "labels/a.txt": LABEL,
+        },
+        {"_darknet.labels": "car\nbus\n", "a.jpg": "", "a.txt": LABEL},
         {"classes.txt": "car\nbus\n", "notes.json": "{}", "images/a.jpg": "", "labels/a.txt": LABEL},
         {
             "obj.data": "classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n", "obj.names": "car\nbus\n",
@@ -196,3 +201,8 @@ def test_boxes_a_little_over_the_edge_are_cut_there(tmp_path: Path) -> None:
     assert data.boxes_xywh[1].tolist() == pytest.approx([0, 20, 30, 10])
     assert data.has_area.tolist() == [True, True, False]
     assert data.notes == ("2 of 3 boxes reached beyond their image: cut at its edge",)
+
+
+def test_yaml_words_for_values_are_names_of_classes(tmp_path: Path) -> None:
+    files = {"data.yaml": "train: images\nnames: [no, off]\n", "images/a.jpg": "", "labels/a.txt": LABEL}
+    assert read_yolo_dataset(yolo_set(tmp_path, files)).vocabulary.names == ("no", "off")

@@ -181,7 +181,7 @@ class TestTheRealVocLists:
         with pytest.raises(DataError) as caught:
             open_split(lists).read(seed=1, novel="voc1", voc_root=tmp_path)
         assert "listed images have no annotation below" in str(caught.value)
-        assert "name the folder that holds VOC2007 and VOC2012 with --voc" in str(caught.value)
+        assert "name the folder that holds VOC2007 and VOC2012 with `voc`" in str(caught.value)
 
     @pytest.mark.parametrize("seed", [0, 1, 2])
     def test_with_made_folders_of_the_same_names_they_load(self, lists: Path, made_voc: Path, seed: int) -> None:
