@@ -111,7 +111,7 @@ def mutate(path: Path, draw: random.Random) -> None:
             )
         )
     elif path.suffix in (".pth", ".pkl") and structural:
-        opened = torch.load(path, weights_only=True) if path.suffix == ".pth" else pickle.loads(content)
+        opened = torch.load(path, weights_only=False) if path.suffix == ".pth" else pickle.loads(content)
         changed = mutated_value(opened, draw)
         torch.save(changed, path) if path.suffix == ".pth" else path.write_bytes(pickle.dumps(changed, protocol=2))
     else:

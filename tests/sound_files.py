@@ -11,14 +11,19 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from risf_core.datasets import read_coco_dataset
 from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.runs import RunDescription, write_run
 from risf_core.encoder.cache import EmbeddingCache
+from risf_core.formats.convert import convert_file
+from risf_core.formats.registry import FORMS
 from risf_core.splits.prepare import SplitSettings, prepare_splits
 from risf_core.vocabulary import ClassVocabulary
+from tests.tiny_encoder import TINY, save_tiny
+
+WRITTEN = tuple(form for form in FORMS if form.write is not None)
 
 GT = {
     "info": {},
@@ -110,6 +115,17 @@ def write_sound_files(folder: Path) -> None:
         },
     )
     weights(folder)
+    for form in WRITTEN:
+        place = folder / "forms" / form.name
+        place.mkdir(parents=True)
+        convert_file(folder / "dets.json", place / "d", to=form.name, annotations=folder / "gt.json")
+        for suffix, start in ((".json", b"["), (".json", b"{"), (".pkl", b"\x80"), (".pth", b"PK")):
+            if (place / "d").is_file() and (place / "d").read_bytes().startswith(start):
+                (place / "d").rename(place / f"d{suffix}")
+    (folder / "encoder").mkdir()
+    small = {**TINY, "text_cfg": {**TINY["text_cfg"], "vocab_size": 100}}
+    _, stored = save_tiny(folder / "encoder", "fuzzed", small)
+    torch.save(load_file(stored), folder / "encoder/w.pt")
     cache = EmbeddingCache(folder / "cache")
     cache.write([(bytes([n]) * 16, np.ones(3, dtype=np.float32)) for n in range(4)], encoder="e", kind="crop")
     cache.close()

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from risf_cli.app import COMMANDS, load_command
 from risf_cli.defaults import defaults_of
 from risf_core.config import DataConfig, read_config
 from risf_core.datasets.held_out import read_held_out
+from risf_core.datasets.reading import read_ground_truth
 from risf_core.datasets.yolo import read_yolo_dataset
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.encoder.cache import EmbeddingCache
-from risf_core.encoder.open_clip_model import preprocessing_of
+from risf_core.encoder.open_clip_model import build_model, preprocessing_of
 from risf_core.encoder.weights import find_encoder
 from risf_core.errors import RisfError
+from risf_core.evaluation import read_detections_for
 from risf_core.evaluation.run import EvaluationSettings, evaluate_files
 from risf_core.images import decode_rgb
 from risf_core.rescore.fusion_file import read_fusion
@@ -42,7 +45,7 @@ from risf_core.training.metrics_log import read_metrics
 from risf_core.training.saving import load_state
 from risf_core.vocabulary import read_class_names
 from tests.mutations import mutate
-from tests.sound_files import write_sound_files
+from tests.sound_files import WRITTEN, write_sound_files
 
 CASES = int(os.environ.get("RISF_FUZZ_CASES", "2000"))
 SEED = int(os.environ.get("RISF_FUZZ_SEED", "0"))
@@ -59,7 +62,7 @@ class Hang(BaseException):
 class Kind:
     """A kind of file: one that is sound, and whatever a command does to read it."""
 
-    file: str  # below the folder
+    file: str  # below the folder; of a folder its first file
     read: Callable[[Path], Any]
 
 
@@ -79,6 +82,17 @@ def yolo_read(folder: Path) -> Any:
 
 def split_trained_on(folder: Path) -> Any:
     return training_data(folder, setting="few-shot", split=folder / "split", shots=1)
+
+
+def form_read(folder: Path, name: str) -> Any:
+    truth = read_ground_truth(folder / "gt.json")
+    (detections,) = (folder / "forms" / name).iterdir()
+    return read_detections_for(detections, truth).detections.boxes_xywh.tolist()
+
+
+def encoder_built(folder: Path, weights: str) -> Any:
+    source = find_encoder(weights=folder / "encoder" / weights, config=folder / "encoder/fuzzed.json")
+    return len(build_model(source).state_dict())
 
 
 def split_checked(folder: Path, name: str = "split") -> Any:
@@ -162,6 +176,8 @@ KINDS: dict[str, Kind] = {
     "fusion": Kind("fusion.json", lambda folder: read_fusion(folder / "fusion.json").fusion),
     "record": Kind("dets.json.record.json", report_read),
     "model config": Kind("model.json", encoder_found),
+    "encoder weights": Kind("encoder/fuzzed.safetensors", partial(encoder_built, weights="fuzzed.safetensors")),
+    "encoder weights of torch": Kind("encoder/w.pt", partial(encoder_built, weights="w.pt")),
     "embedding cache": Kind("cache/embeddings.sqlite", cache_read),
     "run description": Kind("run/run.json", lambda folder: checkpoint(folder, "run")),
     "metrics": Kind("run/metrics.jsonl", lambda folder: read_metrics(folder / "run")),
@@ -170,6 +186,11 @@ KINDS: dict[str, Kind] = {
     "weights in safetensors": Kind("w.safetensors", lambda folder: checkpoint(folder, "w.safetensors")),
     "state of a run": Kind("run/model_last.pth", lambda folder: load_state(folder / "run").iteration),
 }  # fmt: skip
+
+
+KINDS |= {
+    f"detections as {form.name}": Kind(f"forms/{form.name}", partial(form_read, name=form.name)) for form in WRITTEN
+}
 
 
 @pytest.fixture(scope="session")
@@ -225,11 +246,14 @@ def test_mutated_files_end_in_a_result_or_in_one_line(name: str, sound: Path, tm
     kind, faults = KINDS[name], []
     folder = tmp_path / "f"
     shutil.copytree(sound, folder)
-    original = (folder / kind.file).read_bytes()
+    file = folder / kind.file
+    if file.is_dir():
+        file = min(path for path in file.rglob("*") if path.is_file())
+    original = file.read_bytes()
     assert fault_of(kind, folder) is None, "the sound file is refused"
     for number in range(max(1, CASES // len(KINDS))):
-        (folder / kind.file).write_bytes(original)
-        mutate(folder / kind.file, random.Random(f"{SEED} {name} {number}"))
+        file.write_bytes(original)
+        mutate(file, random.Random(f"{SEED} {name} {number}"))
         fault = fault_of(kind, folder)
         if fault is not None:
             faults.append(f"case {number}: {fault}")

@@ -37,7 +37,7 @@ def rows_of_coco(
     columns = Columns.of(content, source)
     names: Sequence[str | None] = [None] * len(content)
     if photo_names is not None:
-        names = [row.get(photo_names) for row in content]
+        names = [name if isinstance(name := row.get(photo_names), str) else None for row in content]
         columns.extras[:] = [_without(extras, photo_names) for extras in columns.extras]
     keys = zip(names, columns.image_ids, strict=True)
     photos: Codes[PhotoKey] = Codes()
