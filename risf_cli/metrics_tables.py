@@ -19,6 +19,7 @@ from risf_core.evaluation import (
     differences,
 )
 from risf_core.evaluation.compare import PER_CLASS_FIGURES, Interval
+from risf_core.evaluation.errors import ErrorAnalysis
 from risf_core.evaluation.metrics import GROUP_PREFIXES
 
 NOTHING = "-"  # where there is no ground truth to measure against
@@ -111,6 +112,39 @@ def aggregate_class_table(
 
     columns = [Column(figure) for figure in shown]
     return _blocks(columns, [names[label] for label in labels], figures, ground_truth, labels, width=width)
+
+
+def error_table(errors: ErrorAnalysis) -> Table:
+    """What each kind of error costs, AP50 in percent by group, and the AP that other scores and classes could reach."""
+    sides = {group: _GROUP_NAMES[group] for group in errors.costs}
+    kinds = [
+        [
+            _KIND_NAMES[kind],
+            *(
+                percent(errors.costs[group][kind]) + _reach(errors.costs[group][kind], errors.intervals[group], kind)
+                if errors.intervals
+                else percent(errors.costs[group][kind])
+                for group in sides
+            ),
+        ]
+        for kind in errors.counts
+    ]
+    ceilings = [
+        [head, *(percent(errors.ceilings[group][name]) for group in sides)]
+        for head, name in (("perfect scores: AP", "AP"), ("and classes: AP", "relabelled AP"))
+    ]
+    return [Column("", text=True), *(Column(side) for side in sides.values())], [kinds, ceilings]
+
+
+_GROUP_NAMES = {"": "all classes", **{prefix: str(group) for group, prefix in GROUP_PREFIXES.items()}}
+_KIND_NAMES = {
+    "class": "wrong class",
+    "box": "box fits badly",
+    "both": "wrong class and box",
+    "duplicate": "duplicate",
+    "background": "background",
+    "missed": "missed objects",
+}
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -84,6 +84,14 @@ def evaluate(
     all_metrics: Annotated[
         bool, typer.Option("--all-metrics", help="Also print AP by size of box, and AR. (always in the JSON)")
     ] = False,
+    errors: Annotated[
+        bool,
+        typer.Option(
+            "--errors",
+            help="Also show what costs AP (classes, boxes, duplicates, background, missed objects), and what other "
+            "scores could reach.",
+        ),
+    ] = False,
     json_: Json = False,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the JSON to a file.")] = None,
     csv: Annotated[
@@ -103,6 +111,8 @@ def evaluate(
       risf evaluate before.json after.json --annotations instances_val.json --novel coco20
 
       risf evaluate before.json after.json --annotations instances_val.json --per-class --all-metrics
+
+      risf evaluate detections.json --annotations instances_val.json --errors
 
       risf evaluate seed*.json --annotations instances_val.json --novel coco20 --aggregate --csv classes.csv
 
@@ -129,7 +139,7 @@ def evaluate(
             detections,
             annotations=truth_file,
             novel=novel,
-            settings=EvaluationSettings(protocol, caps, bootstrap, seed, aggregate, evaluator),
+            settings=EvaluationSettings(protocol, caps, bootstrap, seed, aggregate, evaluator, errors),
             conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
             out=out,
@@ -154,7 +164,7 @@ def _max_detections(text: str) -> list[int]:
 
 
 def _print_tables(evaluation: Evaluation, *, per_class: bool, all_metrics: bool) -> None:
-    from risf_cli.metrics_tables import aggregate_table, overall_tables
+    from risf_cli.metrics_tables import aggregate_table, error_table, overall_tables
     from risf_cli.render import console, print_table
 
     truth, results, runs = evaluation.truth, evaluation.files, evaluation.runs
@@ -171,6 +181,10 @@ def _print_tables(evaluation: Evaluation, *, per_class: bool, all_metrics: bool)
         )
         if len(results) > 1:
             typer.echo("* the interval of the difference does not contain 0")
+    for file in results:
+        if file.errors is not None:
+            print_table(*error_table(file.errors), title=f"What costs {file.name} AP50")
+            typer.echo(f"{file.errors.sentence('n' if truth.vocabulary.novel else '')}")
     if per_class:
         _print_classes(evaluation)
 

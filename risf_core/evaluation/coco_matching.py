@@ -34,6 +34,7 @@ def match_coco(detections: Detections, ground_truth: AnnotatedDataset, *, caps: 
     true_positive = np.zeros(shape, dtype=bool)
     ignored = np.broadcast_to(~_of_size(sides[:, 0] * sides[:, 1])[:, None], shape).copy()
     taken = np.zeros((*shape[:2], len(ground_truth)), dtype=bool)
+    found_boxes = np.full(len(order.rows), -1, dtype=np.int64)
     for turn in _turns(_pairs(detections, ground_truth, order), order):
         chosen, counts = turn.choices(counted, taken, ground_truth.crowd)  # (A, T, D) boxes or -1; whether they count
         area, threshold, place = np.nonzero(chosen >= 0)
@@ -41,6 +42,7 @@ def match_coco(detections: Detections, ground_truth: AnnotatedDataset, *, caps: 
         found = counts[area, threshold, place]
         true_positive[area, threshold, turn.detections[place]] = found
         ignored[area, threshold, turn.detections[place]] = ~found
+        found_boxes[turn.detections] = np.where(counts[0, 0], chosen[0, 0], -1)
     return Matches(
         order=order,
         true_positive=true_positive,
@@ -51,6 +53,7 @@ def match_coco(detections: Detections, ground_truth: AnnotatedDataset, *, caps: 
         image_count=len(ground_truth.images),
         recall_thresholds=RECALL_THRESHOLDS,
         caps=caps,
+        found_boxes=found_boxes,
     )
 
 

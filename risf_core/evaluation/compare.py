@@ -77,7 +77,7 @@ def bootstrap(
         raise ConfigError(f"a bootstrap needs at least 2 resamples, got {resamples}; 1000 is usual")
     resamplers = [Resampler(matches) for matches in files]
     collected: list[list[_Named]] = [[] for _ in files]
-    draws, done = _draws(files[0].image_count, resamples, generator), 0
+    draws, done = draw_counts(files[0].image_count, resamples, generator), 0
     while counts := list(islice(draws, _block_size(files))):
         for samples, own in zip(
             collected, _named_figures(resamplers, files, vocabulary, np.stack(counts)), strict=True
@@ -120,7 +120,7 @@ def _named_figures(
     return [_named(resampler.figures(counts), vocabulary, matches.caps) for resampler, matches in pairs]
 
 
-def _draws(image_count: int, resamples: int, generator: np.random.Generator) -> Iterator[NDArray[np.int32]]:
+def draw_counts(image_count: int, resamples: int, generator: np.random.Generator) -> Iterator[NDArray[np.int32]]:
     """For each resample how often each image was drawn, (images,)."""
     for _ in range(resamples):
         drawn = generator.integers(image_count, size=image_count) if image_count else np.empty(0, dtype=np.int64)
@@ -193,6 +193,11 @@ def _minus(named: _Named, first: _Named) -> _Named:
         {name: own[name] - of_first[name] for name in own} for own, of_first in zip(named, first, strict=True)
     )
     return figures, per_class
+
+
+def interval_around(value: float, samples: NDArray[np.float64]) -> Interval | None:
+    """The 95 % interval of a difference from its resamples (B,); None where most are undefined."""
+    return _around(np.array([[value]]), samples[:, None], least=-1.0)[0]
 
 
 def _around(values: NDArray[np.float64], samples: NDArray[np.float64], *, least: float) -> list[Interval | None]:

@@ -61,6 +61,7 @@ class Matches:
     image_count: int
     recall_thresholds: NDArray[np.float64]  # (R,) ascending from 0 to 1 in equal steps
     caps: Sequence[int]  # detections of an image and class that count for each recall; empty: all
+    found_boxes: NDArray[np.int64] | None = None  # (N,) the box that each found at the lowest threshold, -1: none
 
     @property
     def class_count(self) -> int:
@@ -77,17 +78,19 @@ def truth_by_class(ground_truth: AnnotatedDataset) -> tuple[NDArray[np.int64], N
 
 
 def candidate_pairs(
-    detections: Detections, ground_truth: AnnotatedDataset, order: Order
+    detections: Detections, ground_truth: AnnotatedDataset, order: Order, *, any_class: bool = False
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Every detection (its place in the order) with every box (its position) of its image and class, in pieces.
+
+    With `any_class`, with every box of its image.
 
     The detections ascend, and of one detection the boxes; a detection's pairs are all in one piece.
     """
     image_count = len(ground_truth.images)
     images = np.array([ground_truth.image_ranks[i] for i in ground_truth.image_ids.tolist()], dtype=np.int64)
-    box_keys = ground_truth.labels * image_count + images
+    box_keys = images if any_class else ground_truth.labels * image_count + images
     by_key = np.argsort(box_keys, kind="stable")
-    keys = detections.labels[order.rows] * image_count + order.images
+    keys = order.images if any_class else detections.labels[order.rows] * image_count + order.images
     begins = np.searchsorted(box_keys[by_key], keys, side="left")
     counts = np.searchsorted(box_keys[by_key], keys, side="right") - begins
     rows = np.flatnonzero(counts)

@@ -11,6 +11,7 @@ from typing import Any
 from risf_core.datasets import AnnotatedDataset
 from risf_core.evaluation.aggregate import Aggregate
 from risf_core.evaluation.compare import Bootstrapped
+from risf_core.evaluation.errors import ErrorAnalysis
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences
 from risf_core.files import atomic_writer
 
@@ -24,6 +25,7 @@ class EvaluatedFile:
     metrics: Metrics
     bootstrapped: Bootstrapped | None = None
     recognised: str = ""  # its form, and how photos and classes were matched
+    errors: ErrorAnalysis | None = None  # what costs it AP, where that was asked for
 
 
 def comparison_json(files: Sequence[EvaluatedFile], ground_truth: AnnotatedDataset) -> dict[str, Any]:  # Any: JSON
@@ -67,6 +69,8 @@ _CLASS_COLUMNS = ("class", "category_id", "group", "boxes")
 
 def _file_json(file: EvaluatedFile, first: EvaluatedFile | None) -> dict[str, Any]:
     content = {"detections": file.name, "rows": file.rows, **file.metrics.to_json()}
+    if file.errors is not None:
+        content["errors"] = file.errors.to_json()
     if file.bootstrapped is not None:
         content["intervals"] = file.bootstrapped.own.to_json()
     if first is not None:

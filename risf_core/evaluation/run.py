@@ -16,6 +16,7 @@ from risf_core.errors import ConfigError
 from risf_core.evaluation.aggregate import Aggregate, aggregate
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps
 from risf_core.evaluation.compare import LEVEL, bootstrap
+from risf_core.evaluation.errors import ErrorAnalysis, analyse_errors
 from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.plausible import require_boxes, warn_if_nothing_is_right
 from risf_core.evaluation.protocols import evaluate, match
@@ -36,12 +37,15 @@ class EvaluationSettings:
     seed: int = 0  # of the resamples
     aggregate: bool = False  # the files are runs of one setting
     evaluator: EvaluatorName = "ultrafast"
+    errors: bool = False  # analyse what costs AP, and what other scores could reach
 
     def __post_init__(self) -> None:
         if self.aggregate and self.bootstrap:
             raise ConfigError("`aggregate` is about runs and `bootstrap` about images; choose one")
         if self.protocol == "voc" and self.max_dets is not None:
             raise ConfigError("`max_dets` is COCO's; the voc protocol counts all detections")
+        if self.errors and (self.protocol == "voc" or self.aggregate):
+            raise ConfigError("`errors` are analysed by COCO's protocol, one file at a time; leave `errors` out")
 
     @property
     def caps(self) -> list[int]:
@@ -125,7 +129,10 @@ def evaluate_files(
             evaluator=settings.evaluator,
         )
         warn_if_nothing_is_right(metrics, table, truth, name=display_name(file))
-        files.append(EvaluatedFile(display_name(file), len(table), metrics, recognised=read.outcome))
+        evaluated = EvaluatedFile(display_name(file), len(table), metrics, recognised=read.outcome)
+        if settings.errors:
+            evaluated = replace(evaluated, errors=_errors(table, truth, settings))
+        files.append(evaluated)
         if settings.resamples(len(detections)):
             tables.append(table)
     if tables:
@@ -139,6 +146,16 @@ def evaluate_files(
     if out is not None and str(out) != STANDARD_STREAM:
         write_json(out, evaluation.to_json())
     return evaluation
+
+
+def _errors(table: Detections, truth: AnnotatedDataset, settings: EvaluationSettings) -> ErrorAnalysis:
+    return analyse_errors(
+        table,
+        truth,
+        cap=settings.caps[-1],
+        resamples=DEFAULT_BOOTSTRAP if settings.bootstrap is None else settings.bootstrap,
+        generator=np.random.default_rng(settings.seed),
+    )
 
 
 def _with_intervals(

@@ -414,3 +414,19 @@ def test_two_outputs_need_two_names(evaluate, folder):
     done = evaluate("both.json", "--annotations", "gt.json", "--out", "x", "--csv", "./x")
     assert done.stderr == "error: --out and --csv name the same file, x; choose two names\n"
     assert not (folder / "x").exists()
+
+
+def test_errors_say_what_costs_ap_and_what_scores_can_mend(evaluate, folder):
+    done = evaluate("half.json", "--annotations", "gt.json", "--errors", "--bootstrap", 0)
+    assert done.exit_code == 0, done.output
+    lines = [line.rsplit(maxsplit=1) for line in done.stdout.splitlines()]
+    rows = {parts[0].strip(): parts[1] for parts in lines if len(parts) == 2}
+    # by hand: the dog is missed (half of the classes' AP), the row beside it is background below the cat that is right
+    assert (rows["missed objects"], rows["background"], rows["wrong class"]) == ("50.00", "0.00", "0.00")
+    assert rows["perfect scores: AP"] == "50.00"
+    assert "not the 50.0 lost to missed objects" in done.stdout
+    content = json.loads(evaluate("half.json", "--annotations", "gt.json", "--errors", "--json").stdout)
+    assert content["results"][0]["errors"]["counts"]["missed"] == 1
+    refused = evaluate("half.json", "--annotations", "gt.json", "--errors", "--protocol", "voc")
+    assert refused.exit_code == 1
+    assert "--errors" in refused.stderr

@@ -1,0 +1,320 @@
+"""What costs a detector AP: wrong classes, wrong boxes, duplicates, background, missed objects; and how far scores go.
+
+The kinds of error and their costs are those of TIDE (Bolya et al., ECCV 2020): the AP at IoU 0.5 that mending all
+errors of one kind would give back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.datasets import AnnotatedDataset
+from risf_core.detections import Detections
+from risf_core.evaluation.coco_matching import match_coco, overlaps_of_pairs
+from risf_core.evaluation.compare import Interval, draw_counts, interval_around
+from risf_core.evaluation.matches import Matches, Order, candidate_pairs
+from risf_core.evaluation.metrics import GROUP_PREFIXES, group_labels
+from risf_core.evaluation.resampling import Resampler
+from risf_core.vocabulary import ClassVocabulary
+
+KINDS: tuple[str, ...] = ("class", "box", "both", "duplicate", "background", "missed")
+MENDABLE: tuple[str, ...] = ("class", "background")  # by other scores
+FOREGROUND, BACKGROUND = 0.5, 0.1  # IoU from which a box is found, and below which nothing is there
+MOST_PAIRS = 20  # of confused classes
+_RESAMPLES_AT_ONCE = 32
+
+Figures = Mapping[str, float]  # name -> AP in 0..1
+
+
+@dataclass(frozen=True, eq=False)
+class ErrorAnalysis:
+    """The costs of the errors of one detections file, AP50 in 0..1; group "" is all classes, "b" base, "n" novel."""
+
+    ap50: Figures  # group -> as it is
+    costs: Mapping[str, Figures]  # group -> kind -> AP50 that mending all errors of the kind would add
+    intervals: Mapping[str, Mapping[str, Interval | None]]  # of the costs; empty without resamples
+    counts: Mapping[str, int]  # kind -> errors
+    ceilings: Mapping[str, Figures]  # group -> "AP", "AP50" of a perfect judge of the rows; "relabelled AP" ... too
+    confusions: Sequence[tuple[str, str, int]]  # class of the row, class of the box, rows; the most frequent first
+
+    def to_json(self) -> dict[str, Any]:  # Any: JSON
+        """Plain JSON values."""
+        return {
+            **{name: dict(getattr(self, name)) for name in ("ap50", "costs", "intervals", "counts", "ceilings")},
+            "confusions": [list(pair) for pair in self.confusions],
+        }
+
+    def sentence(self, group: str = "") -> str:
+        """In words, what re-scoring can mend here and what it cannot."""
+        costs = self.costs[group]
+        can = " and ".join(f"{100 * costs[kind]:.1f} lost to {_WORDS[kind]}" for kind in MENDABLE)
+        worst = max((kind for kind in KINDS if kind not in MENDABLE), key=lambda kind: costs[kind])
+        return (
+            f"other scores can give back the AP50 {can}, not the {100 * costs[worst]:.1f} lost to {_WORDS[worst]}; "
+            f"perfect scores for these rows would reach {100 * self.ceilings[group]['AP']:.1f} AP"
+        )
+
+
+_WORDS: Mapping[str, str] = {
+    "class": "wrong classes",
+    "box": "boxes that fit badly",
+    "both": "rows of a wrong class and box",
+    "duplicate": "duplicates",
+    "background": "background",
+    "missed": "missed objects",
+}
+
+
+def analyse_errors(
+    detections: Detections,
+    ground_truth: AnnotatedDataset,
+    *,
+    cap: int = 100,
+    resamples: int = 0,
+    generator: np.random.Generator | None = None,
+) -> ErrorAnalysis:
+    """The errors of detections whose image ids and labels are the ground truth's.
+
+    A false positive is of the first kind that fits: box (IoU 0.1 to 0.5 with a box of its class), class (0.5 or more
+    with a box of another), duplicate (0.5 or more with a box of its class that another row found), background (below
+    0.1 with every box), else both. A box is missed that no row found and no row of the kinds class and box is about.
+    A class all of whose boxes are missed counts as AP 1 when they are mended. Mending a class or box error makes the best-scored row about a box that nobody found right; the others go.
+
+    Args:
+        cap: detections of an image and class that count, the best first.
+        resamples: of the images, for 95 % intervals of the costs; 0: none.
+    """
+    vocabulary = ground_truth.vocabulary
+    table = detections[detections.labels >= 0]
+    matches = match_coco(table, ground_truth, caps=[cap])
+    rows = _Rows.of(matches, table)
+    kinds, about = _kinds(rows, table, ground_truth, matches)
+    mended = [_mended(kind, rows, kinds, about, ground_truth, matches) for kind in KINDS]
+    resamplers = [Resampler(one) for one in (_reduced(rows, matches), *mended)]
+    once = np.ones((1, matches.image_count), dtype=np.int32)
+    values = {
+        group: {name: float(column[0]) for name, column in own.items()}
+        for group, own in _costs(resamplers, once, vocabulary).items()
+    }
+    intervals: dict[str, dict[str, Interval | None]] = {}
+    if resamples:
+        draws = draw_counts(matches.image_count, resamples, generator or np.random.default_rng(0))
+        blocks = []
+        while counts := list(islice(draws, _RESAMPLES_AT_ONCE)):
+            blocks.append(_costs(resamplers, np.stack(counts), vocabulary))
+        intervals = {
+            group: {
+                kind: interval_around(own[kind], np.concatenate([block[group][kind] for block in blocks]))
+                for kind in KINDS
+            }
+            for group, own in values.items()
+        }
+    return ErrorAnalysis(
+        ap50={group: own["AP50"] for group, own in values.items()},
+        costs={group: {kind: own[kind] for kind in KINDS} for group, own in values.items()},
+        intervals=intervals,
+        counts={kind: int((kinds == place).sum()) for place, kind in enumerate(KINDS[:-1])}
+        | {"missed": int(_missed(kinds, about, rows, ground_truth).sum())},
+        ceilings=_ceilings(table, ground_truth, cap),
+        confusions=_confusions(rows, kinds, about, ground_truth),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The N rows that count, as the evaluation orders them, with the box that each found at IoU 0.5."""
+
+    rows: NDArray[np.int64]  # (N,) positions in the table
+    images: NDArray[np.int64]  # (N,) image ranks
+    labels: NDArray[np.int64]  # (N,)
+    scores: NDArray[np.float64]  # (N,)
+    found: NDArray[np.int64]  # (N,) position of the box in the ground truth, -1: none
+
+    @classmethod
+    def of(cls, matches: Matches, table: Detections) -> _Rows:
+        kept = ~matches.ignored[0, 0]
+        rows = matches.order.rows[kept]
+        assert matches.found_boxes is not None
+        return cls(rows, matches.order.images[kept], table.labels[rows], table.scores[rows], matches.found_boxes[kept])
+
+
+def _kinds(
+    rows: _Rows, table: Detections, ground_truth: AnnotatedDataset, matches: Matches
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The kind of each row as its place in KINDS, -1 where it is right (N,), and the box (N,) that it is about."""
+    own, other = (np.zeros(len(rows.rows)) for _ in range(2))  # the largest overlaps with boxes of its class and others
+    own_box, other_box = (np.full(len(rows.rows), -1, dtype=np.int64) for _ in range(2))
+    order = Order(rows.rows, rows.images, np.zeros_like(rows.rows), matches.order.bounds)
+    for places, boxes in candidate_pairs(table, ground_truth, order, any_class=True):
+        counted = ~ground_truth.crowd[boxes]
+        places, boxes = places[counted], boxes[counted]
+        overlaps = overlaps_of_pairs(
+            table.boxes_xywh[rows.rows[places]], ground_truth.boxes_xywh[boxes], np.zeros(len(boxes), dtype=bool)
+        )
+        same = rows.labels[places] == ground_truth.labels[boxes]
+        for mask, most, best in ((same, own, own_box), (~same, other, other_box)):
+            ascending = np.argsort(overlaps[mask], kind="stable")  # the last that is written is the largest
+            at = places[mask][ascending]
+            most[at], best[at] = overlaps[mask][ascending], boxes[mask][ascending]
+    conditions = [
+        (own >= BACKGROUND) & (own < FOREGROUND),
+        other >= FOREGROUND,
+        own >= FOREGROUND,
+        np.maximum(own, other) < BACKGROUND,
+    ]
+    choices = [KINDS.index(kind) for kind in ("box", "class", "duplicate", "background")]
+    kinds = np.select(conditions, choices, default=KINDS.index("both"))
+    kinds[rows.found >= 0] = -1
+    about = np.where(kinds == KINDS.index("class"), other_box, own_box)
+    return kinds, about
+
+
+def _missed(
+    kinds: NDArray[np.int64], about: NDArray[np.int64], rows: _Rows, ground_truth: AnnotatedDataset
+) -> NDArray[np.bool_]:
+    """Which boxes (M,) no row is about."""
+    missed = ~ground_truth.crowd
+    missed[rows.found[rows.found >= 0]] = False
+    missed[about[np.isin(kinds, [KINDS.index("class"), KINDS.index("box")])]] = False
+    return missed
+
+
+def _mended(
+    kind: str,
+    rows: _Rows,
+    kinds: NDArray[np.int64],
+    about: NDArray[np.int64],
+    ground_truth: AnnotatedDataset,
+    matches: Matches,
+) -> Matches:
+    """The verdicts after all errors of one kind are mended."""
+    if kind == "missed":
+        return _reduced(rows, matches, without=_missed(kinds, about, rows, ground_truth), truth=ground_truth)
+    wrong = kinds == KINDS.index(kind)
+    right, labels = rows.found >= 0, rows.labels.copy()
+    if kind in ("class", "box"):
+        free = np.ones(len(ground_truth), dtype=bool)
+        free[rows.found[rows.found >= 0]] = False
+        candidates = np.flatnonzero(wrong & free[about])
+        best_first = candidates[np.argsort(-rows.scores[candidates], kind="stable")]
+        _, first = np.unique(about[best_first], return_index=True)
+        mended = best_first[first]
+        labels[mended] = ground_truth.labels[about[mended]]
+        right[mended], wrong[mended] = True, False
+    return _reduced(rows, matches, right=right, labels=labels, kept=~wrong)
+
+
+def _reduced(
+    rows: _Rows,
+    matches: Matches,
+    *,
+    right: NDArray[np.bool_] | None = None,
+    labels: NDArray[np.int64] | None = None,
+    kept: NDArray[np.bool_] | None = None,
+    without: NDArray[np.bool_] | None = None,
+    truth: AnnotatedDataset | None = None,
+) -> Matches:
+    """Verdicts at IoU 0.5 over boxes of all sizes, in the order of the scores."""
+    right = rows.found >= 0 if right is None else right
+    labels = rows.labels if labels is None else labels
+    places = np.arange(len(labels)) if kept is None else np.flatnonzero(kept)
+    places = places[np.lexsort((rows.images[places], -rows.scores[places], labels[places]))]
+    bounds = np.searchsorted(labels[places], np.arange(matches.class_count + 1)).astype(np.int64)
+    counted = matches.truth_counted[:1]
+    if without is not None and truth is not None:
+        counted = counted & ~without[np.argsort(truth.labels, kind="stable")]
+    verdicts = right[places][None, None]
+    return replace(
+        matches,
+        order=Order(rows.rows[places], rows.images[places], np.zeros_like(places), bounds),
+        true_positive=verdicts,
+        ignored=np.zeros_like(verdicts),
+        truth_counted=counted,
+        caps=(),
+    )
+
+
+def _costs(
+    resamplers: Sequence[Resampler], counts: NDArray[np.int32], vocabulary: ClassVocabulary
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """AP50 and the cost of each kind by group (B,), for multisets of images (B, images)."""
+    by_class = [resampler.figures(counts).average_precision[:, 0, 0] for resampler in resamplers]  # (B, C) each
+    plain = by_class[0]
+    result = {}
+    for group, labels in _groups(vocabulary).items():
+        base = _means(plain[:, labels])
+        # a class all of whose boxes are missed has none left to be measured against: found, they would be AP 1
+        after = [_means(np.where(np.isnan(own) & ~np.isnan(plain), 1.0, own)[:, labels]) for own in by_class[1:]]
+        result[group] = {"AP50": base} | {kind: own - base for kind, own in zip(KINDS, after, strict=True)}
+    return result
+
+
+def _ceilings(table: Detections, ground_truth: AnnotatedDataset, cap: int) -> dict[str, dict[str, float]]:
+    """AP and AP50 by group where each row's score is its overlap with the box that is its own, and 0 where none is."""
+    result: dict[str, dict[str, float]] = {group: {} for group in _groups(ground_truth.vocabulary)}
+    for prefix, any_class in (("", False), ("relabelled ", True)):
+        scores, labels = _judged(table, ground_truth, any_class=any_class)
+        right = scores > 0
+        judged = replace(table[right].with_scores(scores[right]), labels=labels[right])
+        matches = match_coco(judged, ground_truth, caps=[cap])
+        once = np.ones((1, matches.image_count), dtype=np.int32)
+        precision = Resampler(matches).figures(once).average_precision[0, 0]  # (T, C)
+        for group, classes in _groups(ground_truth.vocabulary).items():
+            result[group] |= {
+                f"{prefix}AP": float(_means(precision[:, classes].reshape(1, -1))[0]),
+                f"{prefix}AP50": float(_means(precision[:1, classes])[0]),
+            }
+    return result
+
+
+def _judged(
+    table: Detections, ground_truth: AnnotatedDataset, *, any_class: bool
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """The overlap (N,) of each row with the box that is its own, 0 where none is, and that box's class (N,).
+
+    Boxes go to rows by overlap, the largest first, each once.
+    """
+    order = Order.of(table, ground_truth, cap=None, ties="image")
+    scores, labels = np.zeros(len(table)), table.labels.copy()
+    pieces = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
+    for places, boxes in candidate_pairs(table, ground_truth, order, any_class=any_class):
+        overlaps = overlaps_of_pairs(
+            table.boxes_xywh[order.rows[places]], ground_truth.boxes_xywh[boxes], np.zeros(len(boxes), dtype=bool)
+        )
+        kept = (overlaps >= FOREGROUND) & ~ground_truth.crowd[boxes]
+        pieces.append((order.rows[places[kept]], boxes[kept], overlaps[kept]))
+    rows, boxes, overlaps = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    taken = np.zeros(len(ground_truth), dtype=bool)
+    for pair in np.argsort(-overlaps, kind="stable").tolist():
+        row, box = rows[pair], boxes[pair]
+        if scores[row] == 0 and not taken[box]:
+            scores[row], labels[row], taken[box] = min(overlaps[pair], 1.0), ground_truth.labels[box], True
+    return scores, labels
+
+
+def _confusions(
+    rows: _Rows, kinds: NDArray[np.int64], about: NDArray[np.int64], ground_truth: AnnotatedDataset
+) -> list[tuple[str, str, int]]:
+    wrong = kinds == KINDS.index("class")
+    pairs = np.stack([rows.labels[wrong], ground_truth.labels[about[wrong]]], axis=1)
+    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    names = ground_truth.vocabulary.names
+    worst = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
+    return [(names[found[place, 0]], names[found[place, 1]], int(counts[place])) for place in worst.tolist()]
+
+
+def _groups(vocabulary: ClassVocabulary) -> dict[str, NDArray[np.int64]]:
+    groups = {GROUP_PREFIXES[group]: labels for group, labels in group_labels(vocabulary).items()}
+    return {"": vocabulary.labels()} | groups
+
+
+def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean (B,) of what is defined of each row (B, K), 0 where nothing is."""
+    defined = ~np.isnan(values)
+    return np.asarray(np.where(defined, values, 0.0).sum(axis=1) / np.maximum(defined.sum(axis=1), 1))
