@@ -84,7 +84,8 @@ def analyse_errors(
     A false positive is of the first kind that fits: box (IoU 0.1 to 0.5 with a box of its class), class (0.5 or more
     with a box of another), duplicate (0.5 or more with a box of its class that another row found), background (below
     0.1 with every box), else both. A box is missed that no row found and no row of the kinds class and box is about.
-    A class all of whose boxes are missed counts as AP 1 when they are mended. Mending a class or box error makes the best-scored row about a box that nobody found right; the others go.
+    Mending a class or box error makes the best-scored row about a box that nobody found right; the others go. Mending
+    missed boxes takes them out; a class that has no others then counts as AP 1.
 
     Args:
         cap: detections of an image and class that count, the best first.
