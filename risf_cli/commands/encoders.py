@@ -19,7 +19,7 @@ def encoders(
     local: Annotated[bool, typer.Option("--local", help="Only those whose weights are on this machine.")] = False,
     json_: Json = False,
 ) -> None:
-    """The encoders that --clip takes by name: input, prompt length, what they need, and whether they are here.
+    """List the encoders that --clip takes by name: input size, prompt length, what they need, what is on this machine.
 
     Nothing is downloaded. Licences are shown where the model's card is on this machine. Other encoders: a repository
     or folder in open_clip's form (hf-hub:ORG/REPO, local-dir:FOLDER), or --clip-config with --clip-weights.

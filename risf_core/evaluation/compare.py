@@ -26,7 +26,7 @@ _DEVIATIONS = 1.959963984540054  # of a normal distribution that hold LEVEL of i
 PER_CLASS_FIGURES = ("AP", "AP50", "AP75")
 LEAST_IMAGES = 5  # with boxes of a class: resamples of fewer tell next to nothing
 
-_CELLS_AT_ONCE = 1 << 23  # detections of the largest class x resamples computed together: bounds the memory
+_CELLS_AT_ONCE = 1 << 23  # resamples computed together x detections of the largest class, or figures of all classes
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,9 @@ def bootstrap(
 
 def _block_size(files: Sequence[Matches]) -> int:
     """How many resamples are computed together."""
-    largest = max(int(np.diff(matches.order.bounds).max(initial=1)) for matches in files)
+    areas, thresholds, _ = files[0].true_positive.shape
+    figures = areas * thresholds * files[0].class_count
+    largest = max(figures, *(int(np.diff(matches.order.bounds).max(initial=1)) for matches in files))
     return int(np.clip(_CELLS_AT_ONCE // largest, 1, 64))
 
 
