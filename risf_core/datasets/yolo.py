@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.datasets.annotated import AnnotatedDataset, Source
+from risf_core.datasets.box_checks import check_relative_centres
 from risf_core.datasets.index import DatasetIndex
 from risf_core.datasets.yolo_layout import TRAINING_PARTS, image_names, read_yolo_layout
 from risf_core.detections import ImageId
@@ -45,7 +46,7 @@ def read_yolo_dataset(
     labels = [_label_file(image) for image in images]
     notes = _check_label_files(images, labels)
     digest = hashlib.sha256(layout.file.read_bytes())
-    infos, rows, cut = [], [], 0
+    infos, rows, stated, cut = [], [], [], 0
     for position, (image, image_id) in enumerate(zip(images, _image_ids(images, names), strict=True)):
         height, width = upright_size(image)
         infos.append(ImageInfo(image_id, names[position], height, width))
@@ -56,9 +57,11 @@ def read_yolo_dataset(
             box = ((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
             within = _cut(box, width, height)
             cut += within != box
+            stated.append((x, y, w, h))
             rows.append((position, class_number, within))
         if on_progress is not None:
             on_progress(position + 1, len(images))
+    check_relative_centres(np.array(stated, dtype=np.float64).reshape(len(stated), 4), str(layout.file))
     if cut:
         notes.append(f"{cut} of {len(rows)} boxes reached beyond their image: cut at its edge")
     return AnnotatedDataset.from_columns(

@@ -259,3 +259,10 @@ def test_folders_of_other_exports_are_read(tmp_path: Path) -> None:
     (tmp_path / "Annotations/more/a.xml").write_text(one_annotation())
     with pytest.raises(DataError, match=r"a.xml and .*a.xml would both be image 'a'"):
         read_voc_dataset(tmp_path)
+
+
+def test_boxes_that_end_before_they_begin_are_refused(own_folder: Path) -> None:
+    text = one_annotation().replace("<xmin>1</xmin>", "<xmin>30</xmin>")
+    (own_folder / "Annotations/a.xml").write_text(text)
+    with pytest.raises(DataError, match="1 of 1 boxes end before they begin"):
+        read_voc_dataset(own_folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,30 @@ def test_boxes_a_little_over_the_edge_are_cut_there(tmp_path: Path) -> None:
 def test_yaml_words_for_values_are_names_of_classes(tmp_path: Path) -> None:
     files = {"data.yaml": "train: images\nnames: [no, off]\n", "images/a.jpg": "", "labels/a.txt": LABEL}
     assert read_yolo_dataset(yolo_set(tmp_path, files)).vocabulary.names == ("no", "off")
+
+
+@pytest.mark.parametrize(
+    ("convert", "said"),
+    [
+        (lambda x, y, w, h: (x - w / 2, y - h / 2, x + w / 2, y + h / 2), "look like corners"),
+        (lambda x, y, w, h: (x - w / 2, y - h / 2, w, h), "look like x, y of the upper left corner"),
+    ],
+)
+def test_relative_labels_of_another_form_are_refused(
+    tmp_path: Path, convert: Callable[..., tuple[float, ...]], said: str
+) -> None:
+    boxes = [
+        (0.2, 0.2, 0.4, 0.4),
+        (0.5, 0.5, 0.9, 0.9),
+        (0.8, 0.7, 0.3, 0.4),
+        (0.1, 0.9, 0.2, 0.2),
+        (0.6, 0.3, 0.4, 0.2),
+    ]
+
+    def written(rows: list[tuple[float, ...]]) -> Path:
+        label = "".join(f"0 {' '.join(map(str, row))}\n" for row in rows)
+        return yolo_set(tmp_path, {"data.yaml": DATA, "images/a.jpg": "", "labels/a.txt": label})
+
+    assert read_yolo_dataset(written(boxes)).notes == ()
+    with pytest.raises(DataError, match=said):
+        read_yolo_dataset(written([convert(*box) for box in boxes]))
