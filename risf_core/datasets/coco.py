@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,25 +67,26 @@ class CocoRows:
     licenses: Any  # Any: likewise
 
 
-def read_coco_rows(paths: Sequence[Path], file_rows: Iterable[int]) -> CocoRows:
-    """The rows of some annotations (places among all annotations of the files, as `file_rows` of a dataset has them).
+def read_coco_rows(dataset: AnnotatedDataset, rows: Sequence[int]) -> CocoRows:
+    """The annotations of some rows of a dataset, as its files have them.
 
-    A second pass over the files: keeping every row with its mask would take gigabytes for COCO.
+    A second pass over the files: keeping every annotation with its mask would take gigabytes for COCO.
     """
-    wanted = set(file_rows)
-    count = 0
+    paths, wanted = dataset.source.paths, set(dataset.file_rows[rows].tolist())
+    boxes = set(map(tuple, dataset.boxes_xywh[rows].tolist()))
 
     def only_wanted(row: dict[str, Any]) -> dict[str, Any] | None:
-        nonlocal count
         if "image_id" not in row or "category_id" not in row:
             return row
-        count += 1
-        return row if count - 1 in wanted else None
+        box = row.get("bbox")
+        if not isinstance(box, list) or not all(type(number) in (int, float) for number in box):
+            return row  # the dataset may have it in another form
+        return row if tuple(box) in boxes else None
 
     documents = [read_coco_document(path, object_hook=only_wanted) for path in paths]
     joined = _join(paths, documents)
     return CocoRows(
-        annotations={place: row for place, row in enumerate(joined.annotations) if row is not None},
+        annotations={place: row for place, row in enumerate(joined.annotations) if place in wanted},
         images=joined.images,
         categories=tuple(joined.category_ids.values()),
         info=documents[0].get("info", {}),

@@ -96,8 +96,7 @@ def _coco_renderer(dataset: AnnotatedDataset, drawn: Drawn) -> Renderer:
 
 def _whole_rows(dataset: AnnotatedDataset, drawn: Drawn) -> CocoRows:
     used = [rows for by_label in drawn.values() for shots in by_label.values() for rows in shots.rows.values()]
-    wanted = dataset.file_rows[np.unique(np.concatenate(used))] if used else np.empty(0, dtype=np.int64)
-    return read_coco_rows(dataset.source.paths, wanted.tolist())
+    return read_coco_rows(dataset, np.unique(np.concatenate(used)).tolist() if used else [])
 
 
 def _image(dataset: AnnotatedDataset, position: int, rows: CocoRows | None = None) -> Mapping[str, Any]:

@@ -91,8 +91,9 @@ def test_an_image_that_is_listed_twice_is_one_image(write_json: WriteJson) -> No
 def test_the_files_own_rows_come_back_whole(write_json: WriteJson) -> None:
     content = document([1, 2], [(1, 1, 7, [1, 0, 1, 1]), (2, 2, 2, [2, 0, 1, 1]), (3, 2, 2, [3, 0, 1, 1])])
     content["info"] = {"year": 2014}
+    content["annotations"][0]["part_of"] = {"image_id": 1, "category_id": 7}  # itself not an annotation of the file
     content["annotations"][2]["attributes"] = {"occluded": True}
-    rows = read_coco_rows([write_json("a.json", content)], [2])
+    rows = read_coco_rows(read_coco_dataset(write_json("a.json", content)), [2])
     assert dict(rows.annotations) == {2: content["annotations"][2]}
     assert rows.images[1] == content["images"][0]
     assert (rows.info, rows.licenses) == ({"year": 2014}, [])
