@@ -76,7 +76,7 @@ def _number(value: Value, hint: type, *, least: float, most: float) -> float:
         if hint is int and not isinstance(value, int) and number != exact:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise ValueFault(f"{value!r} is no {'whole number' if hint is int else 'number'}") from None
+        raise ValueFault(f"{value!r} is not a {'whole number' if hint is int else 'number'}") from None
     if math.isinf(number):
         raise ValueFault(f"{value!r} must be finite")
     if not least <= number <= most:  # NaN is outside of everything

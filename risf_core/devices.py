@@ -27,7 +27,7 @@ def choose_device(name: str = "auto") -> str:
     kind, colon, number = name.partition(":")
     numbered = kind == "cuda" and number.isascii() and number.isdecimal()
     if kind not in ("cpu", "cuda", "mps") or (colon and not numbered):
-        raise ConfigError(f"`device={name}` is no device; give auto, cpu, cuda, cuda:N or mps")
+        raise ConfigError(f"`device={name}` is not a device; give auto, cpu, cuda, cuda:N or mps")
     if kind == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"`device={name}`: torch sees no CUDA GPU here; give cpu or auto")
     if kind == "cuda" and number and int(number) >= torch.cuda.device_count():

@@ -194,7 +194,7 @@ def _encoder(clip: str, weights: Path | None, config: Path | None) -> Finding:
         return Finding("encoder", name, "note", verdict)
     except RisfError as error:
         return Finding("encoder", name, "fault", str(error))
-    except Exception as error:  # open_clip or what it stands on is broken
+    except Exception as error:  # open_clip or a library below it is broken
         return Finding("encoder", name, "fault", f"it cannot be looked for ({_first_line(error)})")
     return Finding("encoder", name, "ok", f"{source.weights} ({size:,.0f} MB)")
 

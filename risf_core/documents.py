@@ -25,7 +25,7 @@ def parse_yaml(
 ) -> Any:  # Any: likewise
     """The content of a YAML text; with `texts` yes, null and numbers are text, as everything is.
 
-    Raises DataError (or `fault`) that names `source` where it is not YAML, a key stands twice in one mapping, or its
+    Raises DataError (or `fault`) that names `source` where it is not YAML, a key appears twice in one mapping, or its
     aliases are circular or stand for more than a million values.
     """
     import yaml
@@ -70,7 +70,7 @@ def typed(content: object, kind: type[T], *, source: Path | str, way_out: str, f
 
 
 def _repeated_keys(node: Any, seen: set[int]) -> Iterator[str]:
-    """A fault for each key that stands twice in a mapping (YAML itself takes the last). Any: PyYAML's nodes."""
+    """A fault for each key that appears twice in a mapping (YAML itself takes the last). Any: PyYAML's nodes."""
     if id(node) in seen or not isinstance(node.value, list):
         return
     seen.add(id(node))
@@ -83,7 +83,7 @@ def _repeated_keys(node: Any, seen: set[int]) -> Iterator[str]:
         name, line = str(key.value).replace("-", "_"), key.start_mark.line + 1
         if key.id == "scalar" and key.value != "<<":
             if name in lines:
-                yield f"key {key.value!r} stands twice (lines {lines[name]} and {line}); keep one"
+                yield f"key {key.value!r} appears twice (lines {lines[name]} and {line}); keep one"
             lines[name] = line
         yield from _repeated_keys(value, seen)
 

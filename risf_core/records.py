@@ -82,7 +82,7 @@ def dataset_records(
 def locate_images(
     images: Sequence[ImageInfo], folders: Sequence[Path], *, among: Sequence[ImageInfo] | None = None
 ) -> list[Path]:
-    """Where each image lies, as `find_photos` finds it. Raises ImageError that counts and names what is missing.
+    """Where each image is, as `find_photos` finds it. Raises ImageError that counts and names what is missing.
 
     `among` are all images of the dataset (default: these are), whose photos are not taken for those of others.
     """

@@ -24,7 +24,7 @@ class DataUnpickler(pickle._Unpickler):  # the one in Python: its memo is a dict
     stack: list[Any]
 
     def find_class(self, module: str, name: str) -> Any:
-        """What stands for a global."""
+        """What is known under the name of a global."""
         try:
             return self.known[module, name]
         except KeyError:

@@ -269,7 +269,7 @@ def _share(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:  # a full disk is told at once
+            if "locked" not in str(error) or time.monotonic() > deadline:  # a full disk is reported at once
                 raise
             time.sleep(0.02)
 

@@ -53,7 +53,7 @@ class OpenClipEncoder:
         """
         Args:
             batch_size: crops a forward pass; None: 256 on a GPU, 32 on a CPU.
-            workers: threads that decode and cut; 0: the one that runs the model; None: one a core, up to 8.
+            workers: threads that decode and cut; 0: the one that runs the model; None: one per core, up to 8.
             compat_released: crops as the authors' public code makes them, one image a batch.
         """
         if compat_released and crop != "squash":

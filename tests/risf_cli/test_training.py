@@ -198,7 +198,7 @@ def call(risf: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (
             ("base-train", "--set", "solver.batch=0", "--set", "los.alpha=1", "--set", "data.flip=x"),
             "--set los.alpha=1: there is no section 'los' (did you mean 'loss'?); "
-            "--set: [solver] batch: 0 must be at least 1; --set: [data] flip: 'x' is no number",
+            "--set: [solver] batch: 0 must be at least 1; --set: [data] flip: 'x' is not a number",
         ),
         (("base-train", "--config", "coco/bse"), "there is no config 'coco/bse' (did you mean 'coco/base' or "),
     ],

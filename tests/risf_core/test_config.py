@@ -85,7 +85,7 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
             "--set data.fip=0: [data] has no key 'fip' (did you mean 'flip'?)",
             f"{path}: [solver] batch: 0 must be at least 1",
             f"{path}: [solver] precision: 'fp61' is unknown (did you mean 'fp16'?); give auto, fp32, bf16, fp16",
-            f"{path}: [solver] iterations: 2.5 is no whole number",
+            f"{path}: [solver] iterations: 2.5 is not a whole number",
             "--set: [model] freeze_res5: 'maybe' is not true or false",
         ]
     )
@@ -95,11 +95,11 @@ def test_all_faults_stand_in_one_error(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("solver: {momentum: .nan}", "[solver] momentum: nan must be in 0..0.999999"),
-        ("solver: {batch: true}", "[solver] batch: True is no whole number"),
-        ("solver: {batch: many}", "[solver] batch: 'many' is no whole number"),
-        ("solver: {learning_rate: null}", "[solver] learning_rate: None is no number"),
+        ("solver: {batch: true}", "[solver] batch: True is not a whole number"),
+        ("solver: {batch: many}", "[solver] batch: 'many' is not a whole number"),
+        ("solver: {learning_rate: null}", "[solver] learning_rate: None is not a number"),
         ("data: {flip: 2}", "[data] flip: 2 must be in 0..1"),
-        ("data: {short_sides: [640, x]}", "[data] short_sides: 'x' is no whole number"),
+        ("data: {short_sides: [640, x]}", "[data] short_sides: 'x' is not a whole number"),
         ("data: {short_sides: []}", "[data] short_sides: [] must hold at least 1"),
         ("data: {short_sides: ''}", "[data] short_sides: '' must hold at least 1"),
         ("data: {short_sides: [640, 20000]}", "[data] short_sides: 20000 must be in 16..10000"),
@@ -129,7 +129,7 @@ def test_a_bad_config_is_named(tmp_path: Path, text: str, message: str) -> None:
 
 def test_a_date_that_is_none_is_the_text_that_it_is_on_the_command_line() -> None:
     assert read_config(overrides=["data.split=2024-13-45"]).values.data.split == Path("2024-13-45")
-    with pytest.raises(ConfigError, match=r"--set: \[solver\] batch: '2024-13-45' is no whole number"):
+    with pytest.raises(ConfigError, match=r"--set: \[solver\] batch: '2024-13-45' is not a whole number"):
         read_config(overrides=["solver.batch=2024-13-45"])
 
 

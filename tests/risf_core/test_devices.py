@@ -55,11 +55,11 @@ def test_a_stated_device_is_taken_as_it_is(hardware):
 @pytest.mark.parametrize(
     ("gpus", "name", "message"),
     [
-        (0, "gpu", "`device=gpu` is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (1, "cuda:", "`device=cuda:` is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (1, "cuda:one", "`device=cuda:one` is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (1, "cuda:\u00b2", "`device=cuda:\u00b2` is no device; give auto, cpu, cuda, cuda:N or mps"),
-        (0, "cpu:1", "`device=cpu:1` is no device; give auto, cpu, cuda, cuda:N or mps"),
+        (0, "gpu", "`device=gpu` is not a device; give auto, cpu, cuda, cuda:N or mps"),
+        (1, "cuda:", "`device=cuda:` is not a device; give auto, cpu, cuda, cuda:N or mps"),
+        (1, "cuda:one", "`device=cuda:one` is not a device; give auto, cpu, cuda, cuda:N or mps"),
+        (1, "cuda:\u00b2", "`device=cuda:\u00b2` is not a device; give auto, cpu, cuda, cuda:N or mps"),
+        (0, "cpu:1", "`device=cpu:1` is not a device; give auto, cpu, cuda, cuda:N or mps"),
         (0, "cuda", "`device=cuda`: torch sees no CUDA GPU here; give cpu or auto"),
         (2, "cuda:2", "`device=cuda:2`: this machine has 2 GPUs, counted from cuda:0"),
         (1, "cuda:1", "`device=cuda:1`: this machine has 1 GPU, counted from cuda:0"),

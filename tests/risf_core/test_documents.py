@@ -47,7 +47,7 @@ def test_aliases_that_stand_for_millions_or_for_themselves_are_refused() -> None
 
 
 def test_keys_that_stand_twice_are_named_with_their_lines() -> None:
-    assert "key 'b' stands twice (lines 2 and 3); keep one" in refusal("a:\n- b: 1\n  b: 2\n")
+    assert "key 'b' appears twice (lines 2 and 3); keep one" in refusal("a:\n- b: 1\n  b: 2\n")
     assert parse_yaml("a: &a {x: 1}\nb: {<<: *a}\nc: {<<: *a}\n", source="c.yaml")["c"] == {"x": 1}
 
 

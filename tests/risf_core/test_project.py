@@ -156,8 +156,8 @@ def test_all_faults_are_named_at_once(folder):
             "line 1, column 14: annotations: [a ^ expected ',' or ']', but got '<stream end>' in "
             "\"<unicode string>\", line 1, column 16: annotations: [a ^"),
         ("rescroe:\n  alpha: 1\n", "risf.yaml: unknown key 'rescroe' (did you mean 'rescore'?)"),
-        ("rescore:\n  alpha: 1\n  alpha: 2\n", "risf.yaml: key 'alpha' stands twice (lines 2 and 3); keep one"),
-        ("clip-weights: a\nclip_weights: b\n", "risf.yaml: key 'clip_weights' stands twice (lines 1 and 2); keep one"),
+        ("rescore:\n  alpha: 1\n  alpha: 2\n", "risf.yaml: key 'alpha' appears twice (lines 2 and 3); keep one"),
+        ("clip-weights: a\nclip_weights: b\n", "risf.yaml: key 'clip_weights' appears twice (lines 1 and 2); keep one"),
     ],
 )  # fmt: skip
 def test_what_is_no_settings_file_is_named(folder, text, message):
