@@ -87,7 +87,7 @@ def _class_of(row: Mapping[str, Any], number: int, where: Where) -> ClassKey:
     return ClassKey(str(name) if name else None, category_id)
 
 
-def _records(output: Output) -> list[dict[str, Any]]:
+def _records(output: Output, *, with_extras: bool) -> list[dict[str, Any]]:
     detections = output.detections
     columns = zip(
         detections.image_ids.tolist(), output.labels(), output.class_names(), detections.boxes.tolist(),
@@ -102,13 +102,14 @@ def _records(output: Output) -> list[dict[str, Any]]:
             "class_name": name,
             "file_name": output.file_name(image_id),
             "image_id": image_id,
+            **({key: value for key, value in (extras or {}).items() if key != "tracker_id"} if with_extras else {}),
         }
         for image_id, label, name, box, score, extras in columns
     ]
 
 
 def _write_json(target: Path | str, output: Output) -> None:
-    put_json(target, _records(output))
+    put_json(target, _records(output, with_extras=True))
 
 
 def _write_csv(target: Path | str, output: Output) -> None:
@@ -116,7 +117,7 @@ def _write_csv(target: Path | str, output: Output) -> None:
     with open_output(target) as handle:
         writer = csv.DictWriter(handle, header, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(_records(output))
+        writer.writerows(_records(output, with_extras=False))
 
 
 def _sniff_json(source: Source) -> int:
@@ -128,13 +129,12 @@ def _sniff_csv(source: Source) -> int:
     return SURE if {*CORNERS, "confidence"} <= {word.strip().strip('"') for word in line.split(",")} else NO
 
 
-_LOSES = "nothing of reading; written by risf: other keys"
 SUPERVISION_JSON = Form(
     name="supervision-json",
     title="supervision JSONSink",
     written_by="supervision's JSONSink, with the photo's name in custom_data",
     keeps="all digits, class names, tracker ids, custom columns",
-    loses=_LOSES,
+    loses="nothing",
     sniff=_sniff_json,
     read=_read_json,
     write=_write_json,
@@ -144,7 +144,7 @@ SUPERVISION_CSV = Form(
     title="supervision CSVSink",
     written_by="supervision's CSVSink, with the photo's name in custom_data",
     keeps="all digits, class names, tracker ids, custom columns (as text)",
-    loses=_LOSES,
+    loses="nothing when read; when written: custom columns",
     sniff=_sniff_csv,
     read=_read_csv,
     write=_write_csv,

@@ -31,14 +31,9 @@ def _write(target: Path | str, output: Output) -> None:
     for row in result_rows(output.detections, output.vocabulary):
         file_name = PurePosixPath(output.file_name(row["image_id"])).name
         box = [round(number, 3) for number in row["bbox"]]
+        own = {"image_id": _image_id(file_name), "file_name": file_name, "category_id": row["category_id"], "bbox": box}
         rows.append(
-            {
-                "image_id": _image_id(file_name),
-                "file_name": file_name,
-                "category_id": row["category_id"],
-                "bbox": box,
-                "score": round(row["score"], 5),
-            }
+            {**own, "score": round(row["score"], 5), **{key: row[key] for key in row.keys() - own.keys() - {"score"}}}
         )
     put_json(target, rows)
 
@@ -52,8 +47,8 @@ ULTRALYTICS_JSON = Form(
     name="ultralytics-json",
     title="Ultralytics predictions.json",
     written_by="yolo val save_json=True",
-    keeps="class ids, the order, base names of photos",
-    loses="digits of boxes beyond 3 and of scores beyond 5 places; folders of photos; other keys",
+    keeps="class ids, the order, base names of photos, other keys",
+    loses="digits of boxes beyond 3 and of scores beyond 5 places; folders of photos",
     sniff=_sniff,
     read=_read,
     write=_write,

@@ -122,3 +122,56 @@ def test_what_cannot_be_written_is_said_before_the_encoder_is_loaded(risf, files
     stranger = json.dumps([{**ROWS[0], "category_id": 3}, *ROWS])
     done = risf("rescore", "-", *given, "--on-unmatched", "keep", "--to", "openimages", stdin=stranger)
     assert "a row of an unknown category" in done.stderr
+
+
+def empty_folder() -> str:
+    Path("empty").mkdir()
+    return "empty"
+
+
+def eval_pth() -> str:
+    import torch
+
+    torch.save({"params": 1, "counts": [1], "precision": torch.zeros(2), "recall": torch.zeros(2)}, "eval.pth")
+    return "eval.pth"
+
+
+def text(name: str, content: object) -> str:
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return name
+
+
+def coco(**changes: object) -> str:
+    return text("d.json", [{**ROWS[0], **changes}])
+
+
+LINE = "0 .5 .5 .2 .2"
+BAD = {
+    "an empty folder": (empty_folder, ["empty: the folder is empty"]),
+    "no detections": (eval_pth, ["eval.pth", "precision and recall"]),
+    "a file that is not there": (lambda: "none.json", ["none.json: there is no such detections file"]),
+    "an unknown form": (lambda: text("d.csv", "a,b\n1,2\n"), ["d.csv", "--format", "supervision-csv"]),
+    "a broken line": (lambda: text("t/5.txt", f"{LINE} .5\n0 .5 .5 .2\n") and "t", ["5.txt: line 2: 4 columns"]),
+    "columns of two meanings": (
+        lambda: text("t/5.txt", f"{LINE} 1\n") and "t",
+        ["confidence or a track id", "--format ultralytics-txt-conf"],
+    ),
+    "ids from 0": (lambda: coco(category_id=0), ["category_id 0", "--category-ids positions"]),
+    "an unknown class": (lambda: coco(category_name="tv monitor"), ["'tv monitor'", "'tvmonitor'", "--rename"]),
+    "a photo named twice": (
+        lambda: text("t/000000000005.txt", f"{LINE} .5\n") and text("t/5.txt", f"{LINE} .5\n") and "t",
+        ["'000000000005' and '5' are both image 5"],
+    ),
+    "another photo": (lambda: coco(file_name="x/6.jpg", image_id="x", category_id=7), ["'x'", "(5, 9)"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_read_is_one_line_with_the_way_out(risf, files, tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    make, words = BAD[case]
+    done = risf("evaluate", make(), "--annotations", Path(files["coco"]).parent / "gt.json")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.count("error: ") == 1
+    assert all(word in done.stderr for word in words), done.stderr
