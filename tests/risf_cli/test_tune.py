@@ -60,7 +60,8 @@ def run(risf: Run, folder: Path, tiny: tuple[Path, Path]):
 def one_line(done) -> str:
     """The message of a failure that is the user's to mend."""
     assert done.exit_code == 1, done.output
-    (line,) = [line for line in done.stderr.splitlines() if not line.startswith(("warning", "note", "read ", "encoding"))]
+    talk = ("warning", "note", "read ", "encoding")
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith(talk)]
     assert line.startswith("error: ")
     return line.removeprefix("error: ")
 
