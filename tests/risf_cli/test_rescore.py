@@ -82,7 +82,7 @@ def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny
     record = json.loads((folder / "new/after.json.record.json").read_text())
     stated = record["arguments"] | record["settings"]
     told = {parameter.name.rstrip("_") for parameter in load_command("rescore").params}
-    renamed = {"alias", "template", "plain"}  # aliases, templates, keep_parts
+    renamed = {"alias", "template", "plain", "allow_outside"}  # aliases, templates, keep_parts, a folder of images
     assert told - renamed - {"json", "quiet"} <= stated.keys()
     assert (stated["alpha"], stated["boxes"], stated["workers"]) == (0.5, None, None)
     assert record["classes"] == {"rescored": ["cat", "tvmonitor"], "novel": []}
