@@ -1,21 +1,40 @@
-"""The main job on real photos and real detections, with the stand-in encoder (which is not CLIP)."""
+"""Re-scoring and tuning on real photos and real detections, with the stand-in encoder (which is not CLIP)."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import platformdirs
 import pytest
 
+from risf_core.choices import DEFAULT_CLIP
+from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.detections import Detections
+from risf_core.devices import choose_precision
+from risf_core.encoder.cache import EmbeddingCache
+from risf_core.encoder.cached import CachedEncoder
+from risf_core.encoder.open_clip import OpenClipEncoder
+from risf_core.encoder.weights import EncoderSource, find_encoder
+from risf_core.evaluation import evaluate, read_ground_truth
+from risf_core.rescore import RescoreSettings, rescore
+from risf_core.rescore.inputs import read_inputs
+from risf_core.rescore.prototypes import make_prototypes
+from risf_core.tuning.cross_validation import images_of
 from tests.conftest import Run
+
+
+def encoder_words(real: Path) -> list[str]:
+    (config,) = (real / "clip_standin").glob("*.json")
+    return ["--clip-config", str(config), "--clip-weights", str(real / "clip_standin" / "open_clip_model.safetensors")]
 
 
 def before_and_after(risf: Run, real: Path, folder: Path, name: str) -> tuple[dict[str, float], dict[str, float]]:
     """The metrics of a real detections file and of the same file re-scored, all settings at their defaults."""
     detections, annotations = real / "detections" / name, real / "instances.json"
-    (config,) = (real / "clip_standin").glob("*.json")
-    encoder = ["--clip-config", config, "--clip-weights", real / "clip_standin" / "open_clip_model.safetensors"]
-    words = ["rescore", detections, "--annotations", annotations, "--images", real / "photos", *encoder]
+    words = ["rescore", detections, "--annotations", annotations, "--images", real / "photos", *encoder_words(real)]
     done = risf(*words, "--out", folder / "after.json")
     assert done.exit_code == 0, done.output
     words = ["evaluate", detections, folder / "after.json", "--annotations", annotations, "--novel", "coco20", "--json"]
@@ -35,3 +54,81 @@ def test_a_strong_classifier_is_left_about_where_it_was(risf: Run, real_data: Pa
     before, after = before_and_after(risf, real_data, tmp_path, "yolox_nano.json")
     assert [round(100 * before[name], 2) for name in ("AP", "nAP")] == [35.82, 44.85]
     assert [100 * after[name] for name in ("AP", "nAP")] == pytest.approx([35.69, 44.60], abs=0.3)
+
+
+def tuned(risf: Run, real: Path, folder: Path, name: str) -> dict:
+    """What `risf tune` says of a real detections file."""
+    words = ["tune", str(real / "detections" / name), "--annotations", str(real / "instances.json")]
+    words += ["--images", str(real / "photos"), "--out", str(folder / "fusion.json"), "--bootstrap", "50", "--json"]
+    done = risf(*words, "--quiet", "--novel", "coco20", *encoder_words(real))
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_weak_classifier_gains_more_by_a_fit_than_by_the_papers_formula(
+    risf: Run, real_data: Path, tmp_path: Path
+) -> None:
+    content = tuned(risf, real_data, tmp_path, "yolox_nano_weak.json")
+    detector, paper, _, fitted = (100 * m["metrics"]["AP"] for m in content["cross_validation"]["methods"])
+    assert detector == pytest.approx(20.16, abs=0.005)
+    assert fitted > detector + 5
+    assert fitted > paper + 1
+    assert content["verdict"].startswith("re-scoring helps this detector: +")
+
+
+def test_a_strong_classifier_is_not_harmed(risf: Run, real_data: Path, tmp_path: Path) -> None:
+    content = tuned(risf, real_data, tmp_path, "yolox_nano.json")
+    detector, *_, fitted = (100 * m["metrics"]["AP"] for m in content["cross_validation"]["methods"])
+    assert detector == pytest.approx(35.82, abs=0.005)
+    assert fitted > detector - 0.2
+    assert content["verdict"].startswith(("re-scoring does not help", "re-scoring hardly matters"))
+
+
+def test_five_shots_recover_half_of_what_true_names_give_where_names_mean_nothing(real_data: Path) -> None:
+    """As benchmarks/tune.py does it twenty times: shots from half of the photos, AP on the other half."""
+    (config,) = (real_data / "clip_standin").glob("*.json")
+    weights = real_data / "clip_standin" / "open_clip_model.safetensors"
+    source: EncoderSource = find_encoder(DEFAULT_CLIP, weights=weights, config=config)
+    encoder = CachedEncoder(
+        OpenClipEncoder(source, precision=choose_precision("auto", "cpu")),
+        EmbeddingCache(Path(platformdirs.user_cache_dir("risf", appauthor=False))),
+    )
+    boxes, truth = read_coco_dataset(real_data / "instances.json"), read_ground_truth(real_data / "instances.json")
+    nonsense = replace(truth.vocabulary, names=tuple(f"part no. {4711 + label}" for label in range(80)))
+    inputs = read_inputs(
+        real_data / "detections" / "yolox_nano_weak.json",
+        annotations=real_data / "instances.json", images=[real_data / "photos"],
+    )  # fmt: skip
+    by_names, by_shots = [], []
+    for draw in range(3):
+        generator = np.random.default_rng(draw)
+        order = generator.permutation(len(truth.images))
+        allowed = np.isin(boxes.image_positions, order[:32]) & boxes.usable
+        drawn = [generator.permutation(np.flatnonzero(allowed & (boxes.labels == label)))[:5] for label in range(80)]
+        support = boxes.select(np.sort(np.concatenate(drawn)))
+        rest = images_of(truth, np.sort(order[32:]))
+        table = inputs.file.detections
+        tested = np.isin(table.image_ids, [list(truth.images_by_id)[position] for position in order[32:]])
+        table = table[tested & np.isin(table.labels, support.labels)]
+        prototypes = make_prototypes(support, photos=inputs.photos, encoder=encoder)
+        shared = {"encoder": encoder, "photos": inputs.photos}
+        named = rescore(table, vocabulary=truth.vocabulary, **shared)
+        shown = rescore(
+            table,
+            vocabulary=nonsense,
+            settings=RescoreSettings(evidence="support"),
+            prototypes=prototypes,
+            **shared,
+        )
+        before = mean_ap(table, rest, support.labels)
+        by_names.append(mean_ap(named.detections, rest, support.labels) - before)
+        by_shots.append(mean_ap(shown.detections, rest, support.labels) - before)
+    assert np.mean(by_names) > 0.02
+    assert np.mean(by_shots) >= np.mean(by_names) / 2
+
+
+def mean_ap(detections: Detections, truth: AnnotatedDataset, labels: np.ndarray) -> float:
+    """AP over the classes of `labels`."""
+    per_class = evaluate(detections, truth).per_class
+    values = [per_class[truth.vocabulary.names[label]]["AP"] for label in np.unique(labels).tolist()]
+    return float(np.mean([value for value in values if value >= 0]))

@@ -23,14 +23,6 @@ from risf_core.encoder.weights import find_encoder
 CONFIG, WEIGHTS, BACKBONE = packaged_files()
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_the_encoder_is_right_on_50_to_70_percent_of_crops_of_fresh_scenes(tmp_path: Path) -> None:
     made = make_dataset(tmp_path, train_photos=1, test_photos=80, seed=424_242)
     encoder = OpenClipEncoder(find_encoder(config=CONFIG, weights=WEIGHTS))
