@@ -238,4 +238,6 @@ def _boxes(annotations: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.
     boxes = np.array([row["bbox"] for row in annotations], dtype=np.float64).reshape(len(annotations), 4)
     stated = [math.nan if row.get("area") is None else as_float(row["area"]) for row in annotations]
     areas = np.array(stated, dtype=np.float64)
-    return boxes, np.where(np.isfinite(areas), areas, boxes[:, 2] * boxes[:, 3])
+    with np.errstate(over="ignore", invalid="ignore"):  # absurd boxes are refused where images are known
+        own = boxes[:, 2] * boxes[:, 3]
+    return boxes, np.where(np.isfinite(areas), areas, own)

@@ -132,7 +132,7 @@ def _existing(place: str, root: Path, file: Path) -> Path:
     candidates = [root / place, root / slashed, file.parent / slashed, root / nearer, file.parent / nearer]
     found = next((candidate for candidate in candidates if os.path.exists(candidate)), None)  # False for a long name
     if found is None:
-        raise DataError(f"{file}: {place} is not there (looked below {root}); correct path: or the entry")
+        raise DataError(f"{file}: {place[:200]} is not there (looked below {root}); correct path: or the entry")
     return found
 
 
@@ -152,7 +152,7 @@ def _listed(line: str, file: Path, layout: YoloLayout) -> Path:
         for part in (slashed, *path_suffixes(slashed)):
             if (place / part).is_file():
                 return place / part
-    raise DataError(f"{file}: {line} is not there (looked below {layout.root}); correct path: or the list")
+    raise DataError(f"{file}: {line[:200]} is not there (looked below {layout.root}); correct path: or the list")
 
 
 def image_names(images: Sequence[Path], root: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+
 from risf_core.errors import ConfigError, DataError, did_you_mean
 from risf_core.formats.coco_forms import COCO, COCO_DATASET, LVIS, NESTED
 from risf_core.formats.cvat import CVAT
@@ -69,7 +71,13 @@ def read_rows(source: Source, form: Form | None = None) -> tuple[Form, Rows]:
     form = form or recognise(source)
     if form.read is None:
         raise DataError(f"{source.name}: {form.title} can be written, not read")
-    return form, form.read(source)
+    try:
+        return form, form.read(source)
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError, csv.Error) as error:
+        fault = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        raise DataError(
+            f"{source.name}: does not fit {form.title} ({fault}); write it again, or name another `format`"
+        ) from None
 
 
 def _refuse_unreadable(source: Source) -> None:

@@ -121,7 +121,7 @@ def _columns(
     if sixth_is_score:
         return 5, None, ()
     last = numbers[:, 5]
-    if (last % 1 == 0).all() and len(last):
+    if (last == np.trunc(last)).all() and len(last):
         if (last > 1).any():
             raise DataError(
                 f"{name}: the sixth column holds whole numbers, so it is a track id and there is no confidence; "
