@@ -115,7 +115,7 @@ def aggregate_class_table(
 
 
 def error_table(errors: ErrorAnalysis) -> Table:
-    """What each kind of error costs, AP50 in percent by group, and the AP that other scores and classes could reach."""
+    """In percent by group: what each kind of error costs, the AP that other scores could reach, oLRP and LaECE0."""
     sides = {group: _GROUP_NAMES[group] for group in errors.costs}
     kinds = [
         [
@@ -133,7 +133,8 @@ def error_table(errors: ErrorAnalysis) -> Table:
         [head, *(percent(errors.ceilings[group][name]) for group in sides)]
         for head, name in (("perfect scores: AP", "AP"), ("and classes: AP", "relabelled AP"))
     ]
-    return [Column("", text=True), *(Column(side) for side in sides.values())], [kinds, ceilings]
+    scores = [[name, *(percent(errors.scores[group][name]) for group in sides)] for name in errors.scores[""]]
+    return [Column("", text=True), *(Column(side) for side in sides.values())], [kinds, ceilings, scores]
 
 
 _GROUP_NAMES = {"": "all classes", **{prefix: str(group) for group, prefix in GROUP_PREFIXES.items()}}

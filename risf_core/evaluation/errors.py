@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
+from risf_core.evaluation.ceilings import ceilings_of
 from risf_core.evaluation.coco_matching import match_coco, overlaps_of_pairs
 from risf_core.evaluation.compare import Interval, draw_counts, interval_around
 from risf_core.evaluation.matches import Matches, Order, candidate_pairs
-from risf_core.evaluation.metrics import GROUP_PREFIXES, group_labels
+from risf_core.evaluation.metrics import class_means, labels_by_group
 from risf_core.evaluation.resampling import Resampler
+from risf_core.evaluation.scores import PARTS, calibration_error, optimal_lrp
 from risf_core.vocabulary import ClassVocabulary
 
 KINDS: tuple[str, ...] = ("class", "box", "both", "duplicate", "background", "missed")
@@ -41,12 +43,16 @@ class ErrorAnalysis:
     intervals: Mapping[str, Mapping[str, Interval | None]]  # of the costs; empty without resamples
     counts: Mapping[str, int]  # kind -> errors
     ceilings: Mapping[str, Figures]  # group -> "AP", "AP50" of a perfect judge of the rows; "relabelled AP" ... too
+    scores: Mapping[str, Figures]  # group -> oLRP and its parts, LaECE0: lower is better
     confusions: Sequence[tuple[str, str, int]]  # class of the row, class of the box, rows; the most frequent first
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Plain JSON values."""
         return {
-            **{name: dict(getattr(self, name)) for name in ("ap50", "costs", "intervals", "counts", "ceilings")},
+            **{
+                name: dict(getattr(self, name))
+                for name in ("ap50", "costs", "intervals", "counts", "ceilings", "scores")
+            },
             "confusions": [list(pair) for pair in self.confusions],
         }
 
@@ -122,7 +128,8 @@ def analyse_errors(
         intervals=intervals,
         counts={kind: int((kinds == place).sum()) for place, kind in enumerate(KINDS[:-1])}
         | {"missed": int(_missed(kinds, about, rows, ground_truth).sum())},
-        ceilings=_ceilings(table, ground_truth, cap),
+        ceilings=ceilings_of(table, ground_truth, cap=cap),
+        scores=_scores(table, ground_truth, cap),
         confusions=_confusions(rows, kinds, about, ground_truth),
     )
 
@@ -248,55 +255,23 @@ def _costs(
     by_class = [resampler.figures(counts).average_precision[:, 0, 0] for resampler in resamplers]  # (B, C) each
     plain = by_class[0]
     result = {}
-    for group, labels in _groups(vocabulary).items():
-        base = _means(plain[:, labels])
+    for group, labels in labels_by_group(vocabulary).items():
+        base = class_means(plain[:, labels])
         # a class all of whose boxes are missed has none left to be measured against: found, they would be AP 1
-        after = [_means(np.where(np.isnan(own) & ~np.isnan(plain), 1.0, own)[:, labels]) for own in by_class[1:]]
+        after = [class_means(np.where(np.isnan(own) & ~np.isnan(plain), 1.0, own)[:, labels]) for own in by_class[1:]]
         result[group] = {"AP50": base} | {kind: own - base for kind, own in zip(KINDS, after, strict=True)}
     return result
 
 
-def _ceilings(table: Detections, ground_truth: AnnotatedDataset, cap: int) -> dict[str, dict[str, float]]:
-    """AP and AP50 by group where each row's score is its overlap with the box that is its own, and 0 where none is."""
-    result: dict[str, dict[str, float]] = {group: {} for group in _groups(ground_truth.vocabulary)}
-    for prefix, any_class in (("", False), ("relabelled ", True)):
-        scores, labels = _judged(table, ground_truth, any_class=any_class)
-        right = scores > 0
-        judged = replace(table[right].with_scores(scores[right]), labels=labels[right])
-        matches = match_coco(judged, ground_truth, caps=[cap])
-        once = np.ones((1, matches.image_count), dtype=np.int32)
-        precision = Resampler(matches).figures(once).average_precision[0, 0]  # (T, C)
-        for group, classes in _groups(ground_truth.vocabulary).items():
-            result[group] |= {
-                f"{prefix}AP": float(_means(precision[:, classes].reshape(1, -1))[0]),
-                f"{prefix}AP50": float(_means(precision[:1, classes])[0]),
-            }
-    return result
-
-
-def _judged(
-    table: Detections, ground_truth: AnnotatedDataset, *, any_class: bool
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The overlap (N,) of each row with the box that is its own, 0 where none is, and that box's class (N,).
-
-    Boxes go to rows by overlap, the largest first, each once.
-    """
-    order = Order.of(table, ground_truth, cap=None, ties="image")
-    scores, labels = np.zeros(len(table)), table.labels.copy()
-    pieces = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
-    for places, boxes in candidate_pairs(table, ground_truth, order, any_class=any_class):
-        overlaps = overlaps_of_pairs(
-            table.boxes_xywh[order.rows[places]], ground_truth.boxes_xywh[boxes], np.zeros(len(boxes), dtype=bool)
-        )
-        kept = (overlaps >= FOREGROUND) & ~ground_truth.crowd[boxes]
-        pieces.append((order.rows[places[kept]], boxes[kept], overlaps[kept]))
-    rows, boxes, overlaps = (np.concatenate(column) for column in zip(*pieces, strict=True))
-    taken = np.zeros(len(ground_truth), dtype=bool)
-    for pair in np.argsort(-overlaps, kind="stable").tolist():
-        row, box = rows[pair], boxes[pair]
-        if scores[row] == 0 and not taken[box]:
-            scores[row], labels[row], taken[box] = min(overlaps[pair], 1.0), ground_truth.labels[box], True
-    return scores, labels
+def _scores(table: Detections, ground_truth: AnnotatedDataset, cap: int) -> dict[str, dict[str, float]]:
+    """oLRP, its parts and LaECE0, the mean over the classes of each group."""
+    by_class = {
+        **optimal_lrp(table, ground_truth, cap=cap), "LaECE0": calibration_error(table, ground_truth)
+    }  # fmt: skip
+    return {
+        group: {name: float(class_means(by_class[name][None, labels])[0]) for name in (*PARTS, "LaECE0")}
+        for group, labels in labels_by_group(ground_truth.vocabulary).items()
+    }
 
 
 def _confusions(
@@ -308,14 +283,3 @@ def _confusions(
     names = ground_truth.vocabulary.names
     worst = np.argsort(-counts, kind="stable")[:MOST_PAIRS]
     return [(names[found[place, 0]], names[found[place, 1]], int(counts[place])) for place in worst.tolist()]
-
-
-def _groups(vocabulary: ClassVocabulary) -> dict[str, NDArray[np.int64]]:
-    groups = {GROUP_PREFIXES[group]: labels for group, labels in group_labels(vocabulary).items()}
-    return {"": vocabulary.labels()} | groups
-
-
-def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean (B,) of what is defined of each row (B, K), 0 where nothing is."""
-    defined = ~np.isnan(values)
-    return np.asarray(np.where(defined, values, 0.0).sum(axis=1) / np.maximum(defined.sum(axis=1), 1))

@@ -50,6 +50,18 @@ def group_labels(vocabulary: ClassVocabulary) -> dict[Group, NDArray[np.int64]]:
     return {group: vocabulary.labels(group) for group in groups}
 
 
+def labels_by_group(vocabulary: ClassVocabulary) -> dict[str, NDArray[np.int64]]:
+    """The labels of all classes under "", and those of base and novel classes under their prefixes where some are."""
+    groups = {GROUP_PREFIXES[group]: labels for group, labels in group_labels(vocabulary).items()}
+    return {"": vocabulary.labels()} | groups
+
+
+def class_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean (B,) of what is defined of each row (B, K), 0 where nothing is."""
+    defined = ~np.isnan(values)
+    return np.asarray(np.where(defined, values, 0.0).sum(axis=1) / np.maximum(defined.sum(axis=1), 1))
+
+
 def differences(figures: Mapping[str, float], first: Mapping[str, float]) -> dict[str, float | None]:
     """Each figure minus the first's; None where either of the two is undefined."""
     return {

@@ -1,0 +1,103 @@
+"""How good a detector's scores are beside their order: oLRP with its parts, and the calibration error LaECE0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.datasets import AnnotatedDataset
+from risf_core.detections import Detections
+from risf_core.evaluation.coco_matching import match_coco, overlaps_of_pairs
+from risf_core.evaluation.matches import Order, candidate_pairs
+
+LEAST_OVERLAP = 0.5  # of a detection that is right, for LRP
+BINS = 25  # of LaECE0's scores
+PARTS = ("oLRP", "oLRP box", "oLRP false positives", "oLRP misses")
+
+
+def optimal_lrp(
+    detections: Detections, ground_truth: AnnotatedDataset, *, cap: int = 100
+) -> Mapping[str, NDArray[np.float64]]:
+    """oLRP of each class and its parts at the best threshold, (C,) by name; NaN where a class has no box.
+
+    LRP(s) = (sum over right detections of (1 - IoU) / 0.5 + false positives + misses) / their number, over detections
+    that score s or more; oLRP is its minimum over s. The parts: the mean 1 - IoU of right detections, the share of
+    false positives among detections, of misses among boxes (Oksuz et al., TPAMI 2021, section 4). Lower is better.
+    """
+    known = detections[detections.labels >= 0]
+    matches = match_coco(known, ground_truth, caps=[cap])
+    assert matches.found_boxes is not None
+    found = matches.found_boxes
+    result = {name: np.full(matches.class_count, np.nan) for name in PARTS}
+    scores = known.scores[matches.order.rows]
+    counted = ~matches.ignored[0, 0]
+    errors = np.zeros(len(found))
+    right = found >= 0
+    overlaps = overlaps_of_pairs(
+        known.boxes_xywh[matches.order.rows[right]],
+        ground_truth.boxes_xywh[found[right]],
+        np.zeros(int(right.sum()), dtype=bool),
+    )
+    errors[right] = 1 - np.minimum(overlaps, 1.0)
+    boxes = np.bincount(ground_truth.labels[~ground_truth.crowd], minlength=matches.class_count)
+    for label in np.flatnonzero(boxes).tolist():
+        rows = np.arange(matches.order.bounds[label], matches.order.bounds[label + 1])
+        rows = rows[counted[rows]]
+        true, error = np.cumsum(right[rows]), np.cumsum(errors[rows])
+        false = np.arange(1, len(rows) + 1) - true
+        ends = np.flatnonzero(np.diff(scores[rows], append=-1.0))  # a threshold keeps all rows of one score
+        true, error, false = (np.concatenate([[0], column[ends]]) for column in (true, error, false))
+        misses = boxes[label] - true
+        lrp = (error / (1 - LEAST_OVERLAP) + false + misses) / (true + false + misses)
+        best = int(np.argmin(lrp))
+        values = (
+            lrp[best],
+            error[best] / true[best] if true[best] else np.nan,
+            false[best] / (true[best] + false[best]) if true[best] + false[best] else np.nan,
+            misses[best] / boxes[label],
+        )
+        for name, value in zip(PARTS, values, strict=True):
+            result[name][label] = value
+    return result
+
+
+def calibration_error(
+    detections: Detections, ground_truth: AnnotatedDataset, *, bins: int = BINS
+) -> NDArray[np.float64]:
+    """LaECE0 of each class, (C,): how far scores are from the overlap they should state; NaN where a class has no row.
+
+    The sum over 25 bins of scores of share of rows x |mean score - mean overlap|, where a row's overlap is that with
+    the box of its class that it takes (best score first, each box once), 0 where it takes none (Kuzucu et al., On
+    Calibration of Object Detectors, ECCV 2024).
+    """
+    known = detections[detections.labels >= 0]
+    overlaps = _taken_overlaps(known, ground_truth)
+    classes = len(ground_truth.vocabulary)
+    places = np.minimum((known.scores * bins).astype(np.int64), bins - 1)
+    keys = known.labels * bins + places
+    sums = [np.bincount(keys, weights=column, minlength=classes * bins) for column in (known.scores, overlaps)]
+    gaps = np.abs(sums[0] - sums[1]).reshape(classes, bins).sum(axis=1)  # of rows x means
+    rows = np.bincount(known.labels, minlength=classes)
+    return np.asarray(np.divide(gaps, rows, out=np.full(classes, np.nan), where=rows > 0))
+
+
+def _taken_overlaps(known: Detections, ground_truth: AnnotatedDataset) -> NDArray[np.float64]:
+    """The overlap (N,) of each row with the box that it takes."""
+    order = Order.of(known, ground_truth, cap=None, ties="image")
+    taken = ground_truth.crowd.copy()
+    result = np.zeros(len(known))
+    for places, boxes in candidate_pairs(known, ground_truth, order):
+        rows = order.rows[places]
+        overlaps = overlaps_of_pairs(
+            known.boxes_xywh[rows], ground_truth.boxes_xywh[boxes], np.zeros(len(rows), dtype=bool)
+        )
+        starts = np.flatnonzero(np.diff(places, prepend=-1))
+        for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True):
+            free = np.flatnonzero(~taken[boxes[begin:end]] & (overlaps[begin:end] > 0))
+            if len(free):
+                best = begin + free[np.argmax(overlaps[begin:end][free])]
+                taken[boxes[best]] = True
+                result[rows[best]] = overlaps[best]
+    return result
