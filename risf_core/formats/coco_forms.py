@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from risf_core.choices import CategoryConvention
-from risf_core.detections import ImageId
+from risf_core.detections import ImageId, factorize, image_id_array
 from risf_core.errors import DataError
 from risf_core.formats.coco import Columns, rows_of, write_detections
 from risf_core.formats.form import LIKELY, MAYBE, NO, SURE, Form, Output, is_json_list, json_keys
@@ -20,6 +21,7 @@ from risf_core.formats.source import Source
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
+_Key = TypeVar("_Key", PhotoKey, ClassKey)
 _ROW_KEYS = {"image_id", "category_id", "bbox", "score"}
 _LVIS_MOST = 300  # detections an image that its evaluation looks at
 
@@ -35,27 +37,27 @@ def rows_of_coco(
 ) -> Rows:
     """The rows of a COCO results list; `photo_names` is a key that names the photo, where the form has one."""
     columns = Columns.of(content, source)
-    names: Sequence[str | None] = [None] * len(content)
+    photo_codes, image_ids = factorize(image_id_array(columns.image_ids))
+    photos = tuple(PhotoKey(None, image_id) for image_id in image_ids)
     if photo_names is not None:
-        names = [name if isinstance(name := row.get(photo_names), str) else None for row in content]
+        names = [row.get(photo_names) for row in content]
         columns.extras[:] = [_without(extras, photo_names) for extras in columns.extras]
-    keys = zip(names, columns.image_ids, strict=True)
-    photos: Codes[PhotoKey] = Codes()
-    classes: Codes[ClassKey] = Codes()
-    own_names = [row.get("category_name") for row in content]  # SAHI's
+        photo_codes, photos = _coded(map(PhotoKey, names, columns.image_ids))
+    class_codes, category_ids_there = factorize(np.array(columns.category_ids, dtype=object))
     known = class_names or {}
+    classes = tuple(ClassKey(known.get(int(number)), int(number)) for number in category_ids_there)
+    if any(extras is not None and "category_name" in extras for extras in columns.extras):  # SAHI's
+        own = [(extras or {}).get("category_name") for extras in columns.extras]
+        keys = zip(own, columns.category_ids, strict=True)
+        class_codes, classes = _coded(
+            ClassKey(n if isinstance(n, str) else known.get(number), number) for n, number in keys
+        )
     return Rows(
         source=source,
-        photo_codes=np.array([photos.of(PhotoKey(*key)) for key in keys], dtype=np.int64),
-        class_codes=np.array(
-            [
-                classes.of(ClassKey(name if isinstance(name, str) else known.get(category_id), category_id))
-                for name, category_id in zip(own_names, columns.category_ids, strict=True)
-            ],
-            dtype=np.int64,
-        ),
-        photos=photos.keys,
-        classes=classes.keys,
+        photo_codes=photo_codes,
+        class_codes=class_codes,
+        photos=photos,
+        classes=classes,
         boxes=columns.boxes,
         scores=columns.scores,
         box_convention="xywh",
@@ -63,6 +65,12 @@ def rows_of_coco(
         extras=columns.extras,
         notes=notes,
     )
+
+
+def _coded(keys: Iterable[_Key]) -> tuple[NDArray[np.int64], tuple[_Key, ...]]:
+    """The number of each key among the distinct ones, (N,), and these."""
+    codes: Codes[_Key] = Codes()
+    return np.array([codes.of(key) for key in keys], dtype=np.int64), codes.keys
 
 
 def _without(extras: Mapping[str, Any] | None, key: str) -> Mapping[str, Any] | None:

@@ -30,7 +30,7 @@ class Conventions:
 ImageSizes = Mapping[ImageId, tuple[int, int]]  # image id -> (height, width)
 
 _MOST_RELATIVE = 1.04  # a number of a relative box: some pass the edge by rounding or padding
-_UNCLIPPED_SHARE = 0.02  # of relative boxes that may pass it by more: some detectors do not clip every box
+UNCLIPPED_SHARE = 0.02  # of relative boxes that may pass it by more: some detectors do not clip every box
 
 
 def labels_of(
@@ -91,7 +91,7 @@ def check_boxes(
         )
     if convention.endswith("-relative"):
         share = (boxes.max(axis=1) > _MOST_RELATIVE).mean()
-        if share > _UNCLIPPED_SHARE:
+        if share > UNCLIPPED_SHARE:
             row = int(boxes.max(axis=1).argmax())
             raise DataError(f"{name}: row {row}: bbox {boxes[row].tolist()} is not relative to the image's size (0..1)")
         return

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from risf_core.errors import DataError, counted, excerpt, listing
 from risf_core.files import write_text
+from risf_core.formats.conventions import UNCLIPPED_SHARE
 from risf_core.formats.form import LIKELY, NO, Form, Output, new_folder
 from risf_core.formats.rows import ClassKey, PhotoKey, Rows, check_numbers
 from risf_core.formats.source import Source
@@ -52,7 +53,9 @@ def _read(source: Source, *, sixth_is_score: bool = False) -> Rows:
     bad = np.flatnonzero((numbers[:, 0] < 0) | (numbers[:, 0] % 1 != 0))
     if len(bad):
         raise DataError(f"{where(int(bad[0]))}: class {numbers[bad[0], 0]:g} is not a whole number from 0; {_LINE}")
-    bad = np.flatnonzero((numbers[:, 1:5] > 1.5).any(axis=1) | (numbers[:, 3:5] < 0).any(axis=1))
+    bad = np.flatnonzero((numbers[:, 1:5] > 1.5).any(axis=1))
+    if len(bad) <= UNCLIPPED_SHARE * len(numbers):
+        bad = np.flatnonzero((numbers[:, 3:5] < 0).any(axis=1))
     if len(bad):
         raise DataError(
             f"{where(int(bad[0]))}: box {numbers[bad[0], 1:5].tolist()} is not relative to the photo (0..1); {_LINE}"

@@ -97,13 +97,13 @@ def test_order_ids_unknown_keys_and_every_digit_survive_a_round_trip(tmp_path_fa
 def test_the_dict_around_the_rows_survives_too(tmp_path_factory, rows, around):
     document = {
         **around,
-        "images": [{"id": 1, "extra": [1]}],
+        "images": [{"id": 1, "extra": [1]}, *({"id": i} for i in {row["image_id"] for row in rows} - {1})],
         "categories": [{"id": i, "name": name} for i, name in zip(PETS.category_ids, PETS.names, strict=True)],
         "annotations": rows,
     }
     folder = tmp_path_factory.mktemp("round")
     (folder / "d.json").write_text(json.dumps(document))
-    file = reread(folder / "d.json", None, on_unmatched="keep")  # no vocabulary given: the file's own
+    file = reread(folder / "d.json", None)  # no vocabulary given: the file's own
     assert file.vocabulary.names == ("horse", "cat", "dog")  # in ascending order of their ids
     write(folder / "out.json", file)
     assert json.loads((folder / "out.json").read_text(encoding="utf-8")) == document
