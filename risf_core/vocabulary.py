@@ -42,7 +42,7 @@ NOVEL_SETS: Mapping[str, tuple[str, ...]] = {
 class ClassVocabulary:
     """The classes in order. A *label* is a position in `names`; a *category id* is what a file calls the class.
 
-    Raises DataError where the two lists differ in length, an id or a name stands twice, or a novel name is unknown.
+    Raises DataError where the two lists differ in length, an id or a name is repeated, or a novel name is unknown.
     """
 
     names: tuple[str, ...]
@@ -54,10 +54,10 @@ class ClassVocabulary:
             raise DataError(f"{len(self.names)} class names and {len(self.category_ids)} category ids: one id per name")
         for category_id in _repeated(self.category_ids)[:1]:
             names = [repr(name) for name, own in zip(self.names, self.category_ids, strict=True) if own == category_id]
-            raise DataError(f"category id {category_id} stands for {' and '.join(names)}; give each class its own id")
+            raise DataError(f"category id {category_id} is both {' and '.join(names)}; give each class its own id")
         for name in _repeated(self.names)[:1]:
             ids = [str(own) for other, own in zip(self.names, self.category_ids, strict=True) if other == name]
-            raise DataError(f"class {name!r} stands for category ids {' and '.join(ids)}; give each class its own name")
+            raise DataError(f"class {name!r} has category ids {' and '.join(ids)}; give each class its own name")
         for name in sorted(self.novel.difference(self.names)):
             raise DataError(f"novel class {name!r} is not among the classes{did_you_mean(name, self.names)}")
 
@@ -192,5 +192,5 @@ def _is_like_a_path(choice: str) -> bool:
 
 
 def _repeated(values: Iterable[Any]) -> list[Any]:
-    """The values that stand more than once, ascending."""
+    """The repeated values, ascending."""
     return sorted(value for value, count in Counter(values).items() if count > 1)

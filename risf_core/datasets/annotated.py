@@ -146,7 +146,7 @@ class AnnotatedDataset:
         return np.bincount(self.labels[self.usable], minlength=len(self.vocabulary)).astype(np.int64)
 
     def select(self, rows: NDArray[Any]) -> AnnotatedDataset:
-        """The rows of a mask (M,) or of positions (N,), with the images that they lie in alone (in order)."""
+        """The rows of a mask (M,) or of positions (N,), with their images alone (in order)."""
         kept, positions = np.unique(self.image_positions[rows], return_inverse=True)
         return self._rows(rows, positions.reshape(-1).astype(np.int64), kept)
 

@@ -15,7 +15,7 @@ _TRUTH = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
 
 
 def whole_number(value: Any) -> int | None:  # Any: JSON
-    """The whole number that a number, a float or a text stands for; else None."""
+    """The whole number that a number, a float or a text means; else None."""
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer():
@@ -155,7 +155,7 @@ class _Tidier:
         return _number(value) if key == "area" else _TRUTH.get(value.strip().lower(), value)
 
     def _image_id(self, value: Any) -> Any:  # Any: JSON
-        """The listed id that the value stands for: 139.0 and "139" for 139, 139 for "139"."""
+        """The listed id that the value means: 139.0 and "139" for 139, 139 for "139"."""
         number = whole_number(value)
         if number is None or (type(value) in (int, str) and value in self._image_ids):
             return value

@@ -28,7 +28,7 @@ class HeldOut:
     is_coco: bool  # whether the file is a COCO dataset, so that boxes to test on can be read from it
 
     def positions(self, images: Sequence[ImageInfo]) -> tuple[NDArray[np.int64], int]:
-        """Where images of the test set stand among `images`, (H,); and how many share nothing with it but the number.
+        """Positions of the test set's images among `images`, (H,); and how many share nothing with it but the number.
 
         An image is in the test set where its id is and the file names do not contradict; a list without file names
         may hold ids, file names or stems.
@@ -54,7 +54,7 @@ class HeldOut:
 
 
 def read_held_out(path: Path) -> HeldOut:
-    """The test images of a COCO JSON, a JSON list of ids, or a text file with one id or file name a line."""
+    """The test images of a COCO JSON, a JSON list of ids, or a text file with one id or file name per line."""
     refuse_stdin([path], field="held_out")
     if path.suffix.lower() != ".json":
         lines = read_text(path, what="held-out list").splitlines()

@@ -106,7 +106,7 @@ def check_categories(categories: object, name: str) -> None:
 
 
 def check_images(images: object, name: str) -> None:
-    """Raises DataError, `name` in it, where this is not a list of COCO images, or an id stands for two of them."""
+    """Raises DataError, `name` in it, where this is not a list of COCO images, or two of them have one id."""
     if not isinstance(images, list):
         raise DataError(f"{name}: has no list of images; a COCO dataset has images, annotations and categories")
     seen: dict[ImageId, Mapping[str, Any]] = {}
@@ -120,7 +120,7 @@ def check_images(images: object, name: str) -> None:
         first = seen.setdefault(image["id"], image)
         if first is not image and first != image:
             pair = f"{excerpt(first.get('file_name'))} and {excerpt(image.get('file_name'))}"
-            raise DataError(f"{name}: image id {image['id']!r} stands for {pair}; give each image its own id")
+            raise DataError(f"{name}: image id {image['id']!r} is both {pair}; give each image its own id")
 
 
 def image_info(image: Mapping[str, Any]) -> ImageInfo:

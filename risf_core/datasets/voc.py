@@ -158,7 +158,7 @@ def _xml_files(folder: Path) -> list[Path]:
 
 
 def voc_annotation_file(root: Path, stem: str) -> Path:
-    """Where the annotation of an image lies: of Pascal VOC, the year follows from "_" in the stem."""
+    """Where the annotation of an image is: of Pascal VOC, the year follows from "_" in the stem."""
     if (root / "Annotations").is_dir():
         return root / "Annotations" / f"{stem}.xml"
     return root / ("VOC2012" if "_" in stem else "VOC2007") / "Annotations" / f"{stem}.xml"

@@ -53,11 +53,11 @@ FAULTS: list[tuple[Callable[[Document], object], str]] = [
     (lambda d: d.pop("images"), "has no list of images; a COCO dataset has images, annotations and categories"),
     (
         lambda d: d["categories"].append({"id": 9, "name": "cat"}),
-        "class 'cat' stands for category ids 3 and 9; give each class its own name",
+        "class 'cat' has category ids 3 and 9; give each class its own name",
     ),
     (
         lambda d: d["categories"].append({"id": 3, "name": "cow"}),
-        "category id 3 stands for 'cat' and 'cow'; give each class its own id",
+        "category id 3 is both 'cat' and 'cow'; give each class its own id",
     ),
     (
         lambda d: d["annotations"].insert(1, [1, 2]),

@@ -61,7 +61,7 @@ def test_an_image_that_is_listed_twice_alike_is_one_image(write):
         ({"images": [], "categories": [{"id": 1}]}, 'category {"id": 1} needs a whole-numbered id and a name'),
         ({"images": [], "categories": ["cat"]}, 'category "cat" needs a whole-numbered id and a name'),
         ({"images": [], "categories": [CATEGORY, {"id": 1, "name": "dog"}]},
-            "category id 1 stands for 'cat' and 'dog'; give each class its own id"),
+            "category id 1 is both 'cat' and 'dog'; give each class its own id"),
         ({"images": [{"id": 1.5}], "categories": []}, 'image {"id": 1.5} needs an id (a whole number or a string)'),
         ({"images": [None], "categories": []}, "image null needs an id (a whole number or a string)"),
         ({"images": [{"id": 1, "height": "tall"}], "categories": []},
@@ -69,7 +69,7 @@ def test_an_image_that_is_listed_twice_alike_is_one_image(write):
         ({"images": [{"id": 1, "file_name": 7}], "categories": []},
             'image {"id": 1, "file_name": 7}: file_name must be text'),
         ({"images": [{"id": 1, "file_name": "a.jpg"}, {"id": 1, "file_name": "b.jpg"}], "categories": []},
-            'image id 1 stands for "a.jpg" and "b.jpg"; give each image its own id'),
+            'image id 1 is both "a.jpg" and "b.jpg"; give each image its own id'),
         ({"images": [{"id": None, "caption": "x" * 200}], "categories": []},
             'image {"id": null, "caption": "' + "x" * 75 + "... needs an id (a whole number or a string)"),
     ],
@@ -111,7 +111,7 @@ def test_the_root_of_a_roboflow_export_that_bears_a_classs_name_is_left_out(tmp_
     assert caplog.messages == [f"{path}: category 'cells' (id 0) only groups others: left out"]
     annotations[0]["category_id"] = 0  # with a box it is a class of its own
     path.write_text(json.dumps({"images": [{"id": 1}], "categories": categories, "annotations": annotations}))
-    with pytest.raises(DataError, match="class 'cells' stands for category ids 0 and 1"):
+    with pytest.raises(DataError, match="class 'cells' has category ids 0 and 1"):
         read_coco_index(path)
 
 

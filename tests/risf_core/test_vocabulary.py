@@ -49,8 +49,8 @@ def test_plain_names_are_numbered_from_the_first_id():
     ("arguments", "message"),
     [
         ((("a", "b"), (1,)), "2 class names and 1 category ids: one id per name"),
-        ((("a", "b", "c"), (1, 1, 2)), "category id 1 stands for 'a' and 'b'; give each class its own id"),
-        ((("a", "b", "a"), (1, 2, 3)), "class 'a' stands for category ids 1 and 3; give each class its own name"),
+        ((("a", "b", "c"), (1, 1, 2)), "category id 1 is both 'a' and 'b'; give each class its own id"),
+        ((("a", "b", "a"), (1, 2, 3)), "class 'a' has category ids 1 and 3; give each class its own name"),
         ((("cat",), (1,), frozenset({"cta"})), "novel class 'cta' is not among the classes (did you mean 'cat'?)"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_faulty_label_is_named_with_its_line(yolo_folder: Path, label: str, me
         ("names: [a]\n", "{}: has no 'train'; write train: images/train"),
         ("names: {0: a, 2: b}\ntrain: train/images\n", "{}: names: must be numbered 0 to 1, got 0, 2"),
         ("[a, b]\n", "{}: holds list, not keys and values; train: and names: are needed"),
-        ("names: [a, a]\ntrain: train/images\n", "{}: class 'a' stands for category ids 0 and 1; "
+        ("names: [a, a]\ntrain: train/images\n", "{}: class 'a' has category ids 0 and 1; "
          "give each class its own name"),
         ("names: [a]\ntrain: valid\n", "{}: valid is not there (looked below {parent}); correct path: or the entry"),
     ],
