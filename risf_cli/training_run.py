@@ -87,7 +87,12 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", rich_help_panel=_RUN, help="Continue the run in the folder, if there is one."),
 ]
-Force = Annotated[bool, typer.Option("--force", rich_help_panel=_RUN, help="Replace the run in the folder.")]
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", rich_help_panel=_RUN, help="Replace the run in the folder, once this one has a checkpoint."
+    ),
+]
 
 
 def run_training(plan: TrainingPlan, *, resume: bool, force: bool, json_: bool, quiet: bool) -> None:

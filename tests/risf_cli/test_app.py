@@ -402,3 +402,23 @@ def test_control_characters_of_a_message_are_escaped(call, monkeypatch):
     monkeypatch.setattr(sys.modules["risf_cli.commands.probe"], "probe", probe)
     app_module.load_command.cache_clear()
     assert call("probe").stderr == "error: a\\x1b[31m b\\u202e c d\\ud800\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["novel: 2024-99-99", 'novel: !!int ""', "novel: &x\n  a: *x", "[" * 3000, "\x00", "- a"]
+)
+def test_help_and_version_are_given_beside_any_broken_risf_yaml(call, text):
+    Path("risf.yaml").write_text(text)
+    for words in (["--help"], ["--version"], ["probe", "--help"]):
+        assert call(*words).exit_code == 0, words
+    done = call("probe")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: risf.yaml: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_cache_is_a_shared_key_where_it_is_a_text_and_a_section_where_it_holds_options(call, options):
+    assert options("cache: mycache\n") == options("")
+    Path("risf.yaml").write_text("cache: {cache: mycache}\n")
+    done = call("cache", "info")
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (0, "mycache/embeddings.sqlite"), done.output
