@@ -1,11 +1,17 @@
-"""The numbers of each architecture, in one view."""
+"""The architectures: their numbers in one view, and which parts each network is built from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING
 
 from risf_core.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from risf_core.detector.backbone import Backbone
 
 
 @dataclass(frozen=True)
@@ -19,15 +25,16 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A ResNet-C4 Faster R-CNN. The defaults are the published ones (arXiv 2108.09017 and detectron2's C4 models)."""
+    """What every network here is: a backbone at stride 16, an RPN on it, and a RoI stage behind RoIAlign.
+
+    A subclass provides the two parts with weights. The defaults are the published ones (arXiv 2108.09017 and
+    detectron2's C4 models).
+    """
 
     name: str
-    block_counts: tuple[int, int, int, int]  # bottlenecks in res2, res3, res4, res5
-    stem_channels: int = 64
-    bottleneck_channels: int = 64  # of res2; each later stage doubles it
-    stage_channels: int = 256  # that res2 puts out; each later stage doubles it
-    freeze_at: int = 3  # stages that never train: 1 the stem, 2 and res2, 3 and res3
-    pooler_resolution: int = 7  # RoIAlign's bins a side; detectron2's own C4 models have 14
+    _: KW_ONLY
+    freeze_at: int = 3  # stages that never train: 1 the stem, 2 and the first stage (res2), 3 and the second (res3)
+    pooler_resolution: int = 7  # RoIAlign's bins per side; detectron2's own C4 models have 14
     inputs: InputSettings = field(default_factory=InputSettings)
 
     anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)  # square root of the area, pixels
@@ -45,8 +52,41 @@ class Architecture:
 
     @property
     def stride(self) -> int:
-        """Pixels between neighbouring features of res4."""
+        """Pixels between neighbouring features of the backbone."""
         return 16
+
+    @property
+    def anchors_per_cell(self) -> int:
+        """Anchors at each feature."""
+        return len(self.anchor_sizes) * len(self.anchor_ratios)
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of the backbone's features."""
+        raise NotImplementedError
+
+    @property
+    def roi_channels(self) -> int:
+        """Channels of the RoI stage's features."""
+        raise NotImplementedError
+
+    def build_backbone(self) -> Backbone:
+        """The stem and the first three stages with fresh weights: pixels (B, 3, H, W) to (B, C, H/16, W/16)."""
+        raise NotImplementedError
+
+    def build_roi_stage(self) -> nn.Module:
+        """The last stage with fresh weights: pooled features (R, C, h, w) to (R, D, h/2, w/2)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class ResNetC4(Architecture):
+    """A ResNet in its Caffe form: res2 to res4 are the backbone, res5 the RoI stage."""
+
+    block_counts: tuple[int, int, int, int]  # bottlenecks in res2, res3, res4, res5
+    stem_channels: int = 64
+    bottleneck_channels: int = 64  # of res2; each later stage doubles it
+    stage_channels: int = 256  # that res2 puts out; each later stage doubles it
 
     @property
     def feature_channels(self) -> int:
@@ -54,16 +94,28 @@ class Architecture:
         return self.stage_channels * 4
 
     @property
-    def anchors_per_cell(self) -> int:
-        """Anchors at each feature."""
-        return len(self.anchor_sizes) * len(self.anchor_ratios)
+    def roi_channels(self) -> int:
+        """Channels of res5."""
+        return self.stage_channels * 8
+
+    def build_backbone(self) -> Backbone:
+        """Stem and res2 to res4."""
+        from risf_core.detector.resnet import C4Backbone
+
+        return C4Backbone(self)
+
+    def build_roi_stage(self) -> nn.Module:
+        """The bottlenecks of res5."""
+        from risf_core.detector.resnet import residual_stage
+
+        return residual_stage(self, 5)
 
 
-ARCHITECTURES: Mapping[str, Architecture] = {
-    "r50": Architecture("r50", (3, 4, 6, 3)),
-    "r101": Architecture("r101", (3, 4, 23, 3)),
+ARCHITECTURES: Mapping[str, ResNetC4] = {
+    "r50": ResNetC4("r50", (3, 4, 6, 3)),
+    "r101": ResNetC4("r101", (3, 4, 23, 3)),
     # For tests and the demo: trains from nothing in a minute on a CPU, under the same parameter names
-    "small": Architecture(
+    "small": ResNetC4(
         "small",
         (1, 1, 1, 1),
         stem_channels=16,

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from risf_core.detector.architecture import ARCHITECTURES, Architecture
+from risf_core.detector.architecture import ARCHITECTURES, ResNetC4
 from risf_core.errors import listing
 
 AFFINES = ("affine_rpn.weight", "affine_rpn.bias", "affine_rcnn.weight", "affine_rcnn.bias")
@@ -117,7 +117,7 @@ def class_count_of(state: Mapping[str, Tensor]) -> int | None:
     return len(state[CLASS_LAYER]) - 1 if CLASS_LAYER in state else None
 
 
-def architecture_of(state: Mapping[str, Tensor], *, pooler_resolution: int) -> Architecture | None:
+def architecture_of(state: Mapping[str, Tensor], *, pooler_resolution: int) -> ResNetC4 | None:
     """The architecture whose blocks and widths a state has, or None where none has them."""
     blocks = block_counts_of(state)
     widths = {

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from risf_core.choices import CheckpointForm
-from risf_core.detector.backbone import NORM_EPSILON
 from risf_core.detector.checkpoint import METADATA_KEY, Checkpoint
 from risf_core.detector.checkpoint_names import AFFINES, identity_affines, identity_statistics, to_caffe2
+from risf_core.detector.resnet import NORM_EPSILON
 from risf_core.detector.runs import RunDescription, write_run
 from risf_core.errors import CheckpointError
 from risf_core.files import atomic_writer

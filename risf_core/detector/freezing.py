@@ -10,15 +10,16 @@ from risf_core.detector.model import Detector
 def freeze_for_base(model: Detector) -> list[str]:
     """Let all train but the first stages, as many as the architecture's `freeze_at`; returns the frozen names."""
     model.requires_grad_(True)
-    backbone = model.backbone
-    first_stages = (backbone.stem, backbone.res2, backbone.res3, backbone.res4)
-    for stage in first_stages[: model.architecture.freeze_at]:
+    for stage in model.backbone.stages[: model.architecture.freeze_at]:
         stage.requires_grad_(False)
     return frozen_names(model)
 
 
 def freeze_for_few_shot(model: Detector) -> list[str]:
-    """Base training's frozen stages and res5; res4 and the RPN go on training (DeFRCN). Returns the frozen names."""
+    """Freeze base training's stages and the RoI stage; the third stage and the RPN train on, as in DeFRCN.
+
+    Returns the frozen names.
+    """
     freeze_for_base(model)
     model.roi_heads.res5.requires_grad_(False)
     return frozen_names(model)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from risf_core.detector.architecture import Architecture
-from risf_core.detector.backbone import C4Backbone
 from risf_core.detector.decouple import Affine, scale_gradient
 from risf_core.detector.matching import Sampler, Target
 from risf_core.detector.roi_heads import ImageDetections, RoiHeads, TestSettings
@@ -72,7 +71,7 @@ class Detector(nn.Module):
         self.architecture = architecture
         self.rpn_gradient_scale = rpn_gradient_scale
         self.rcnn_gradient_scale = rcnn_gradient_scale
-        self.backbone = C4Backbone(architecture)
+        self.backbone = architecture.build_backbone()
         self.proposal_generator = RegionProposalNetwork(architecture)
         self.roi_heads = roi_heads
         self.affine_rpn = Affine(architecture.feature_channels)

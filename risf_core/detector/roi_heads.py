@@ -11,7 +11,6 @@ from torch.nn import functional
 from torchvision.ops import batched_nms, clip_boxes_to_image
 
 from risf_core.detector.architecture import Architecture
-from risf_core.detector.backbone import residual_stage
 from risf_core.detector.box_deltas import ROI_WEIGHTS, apply_deltas, deltas_between
 from risf_core.detector.matching import FOREGROUND, Sampler, Target, match_boxes
 from risf_core.detector.roi_align import align_rois
@@ -57,9 +56,9 @@ class RoiHeads(nn.Module):
         self.class_count = class_count
         self.classification_loss = classification_loss
         self.test = test
-        self.res5 = residual_stage(architecture, 5)
+        self.res5 = architecture.build_roi_stage()
         self.box_predictor = BoxPredictor(
-            architecture.feature_channels * 2, class_count=class_count, dropout=classifier_dropout
+            architecture.roi_channels, class_count=class_count, dropout=classifier_dropout
         )
 
     def forward(self, features: Tensor, proposals: Sequence[Tensor], sizes: ImageSizes) -> list[ImageDetections]:
@@ -86,7 +85,7 @@ class RoiHeads(nn.Module):
         return {"loss_cls": self.classification_loss(logits, label), "loss_box_reg": box_loss}
 
     def _pooled(self, features: Tensor, boxes: Sequence[Tensor]) -> Tensor:
-        """One vector of res5 features for each box, (R, D)."""
+        """One vector of the RoI stage's features for each box, (R, D)."""
         pooled = align_rois(
             features if features.dtype == torch.float64 else features.float(),
             boxes,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from risf_core.detector.architecture import Architecture
+from risf_core.detector.architecture import Architecture, ResNetC4
 from risf_core.documents import typed
 from risf_core.errors import CheckpointError, RisfError, listing
 from risf_core.files import read_json, write_json
@@ -75,14 +75,14 @@ class _Classes:
 
 @dataclass(frozen=True)
 class _Stated:
-    architecture: Architecture
+    architecture: ResNetC4
     classes: _Classes | None = None
 
 
 def description_of_json(content: Any, source: Path) -> RunDescription:
     """The description that `to_json` wrote. Raises CheckpointError naming `source` where it is another."""
     stated = typed(content, _Stated, source=source, way_out="was it edited?", fault=CheckpointError)
-    unknown = set(content["architecture"]) - {field.name for field in fields(Architecture)}
+    unknown = set(content["architecture"]) - {field.name for field in fields(ResNetC4)}
     if unknown:
         raise CheckpointError(
             f"{source}: its architecture has {listing(sorted(unknown))}, which this version of risf does not know; "

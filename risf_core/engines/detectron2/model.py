@@ -18,7 +18,7 @@ from detectron2.modeling.proposal_generator.rpn import StandardRPNHead
 from detectron2.structures import Boxes, ImageList, Instances
 from torch import nn
 
-from risf_core.detector.architecture import Architecture
+from risf_core.detector.architecture import Architecture, ResNetC4
 from risf_core.detector.box_deltas import ANCHOR_WEIGHTS, ROI_WEIGHTS
 from risf_core.detector.matching import Sampler, Target
 from risf_core.detector.model import Detector, ImageBatch
@@ -34,13 +34,14 @@ _NORM = "FrozenBN"
 def detectron2_model(model: Detector) -> DecoupledRCNN:
     """detectron2's model of the same architecture, settings and weights, with the same parameters frozen."""
     architecture = model.architecture
+    assert isinstance(architecture, ResNetC4)
     own = DecoupledRCNN(
         architecture,
         rpn_gradient_scale=model.rpn_gradient_scale,
         rcnn_gradient_scale=model.rcnn_gradient_scale,
         backbone=_backbone(architecture),
         proposal_generator=_proposal_generator(architecture),
-        roi_heads=_roi_heads(model),
+        roi_heads=_roi_heads(model, architecture),
         pixel_mean=architecture.inputs.mean,
         pixel_std=(1.0, 1.0, 1.0),
         input_format="BGR",
@@ -108,7 +109,7 @@ class DecoupledRCNN(GeneralizedRCNN):  # type: ignore[misc]  # detectron2 has no
         return [ImageDetections(each.pred_boxes.tensor, each.scores, each.pred_classes) for each in found]
 
 
-def _stage(architecture: Architecture, number: int) -> list[nn.Module]:
+def _stage(architecture: ResNetC4, number: int) -> list[nn.Module]:
     """The bottlenecks of res2 to res5."""
     doubling = 2 ** (number - 2)
     output = architecture.stage_channels * doubling
@@ -125,7 +126,7 @@ def _stage(architecture: Architecture, number: int) -> list[nn.Module]:
     )
 
 
-def _backbone(architecture: Architecture) -> ResNet:
+def _backbone(architecture: ResNetC4) -> ResNet:
     stem = BasicStem(in_channels=3, out_channels=architecture.stem_channels, norm=_NORM)
     return ResNet(stem, [_stage(architecture, number) for number in (2, 3, 4)], out_features=[_FEATURE])
 
@@ -151,8 +152,8 @@ def _proposal_generator(architecture: Architecture) -> SampledRPN:
     )
 
 
-def _roi_heads(model: Detector) -> SampledRes5Heads:
-    architecture, heads = model.architecture, model.roi_heads
+def _roi_heads(model: Detector, architecture: ResNetC4) -> SampledRes5Heads:
+    heads = model.roi_heads
     return SampledRes5Heads(
         in_features=[_FEATURE],
         pooler=ROIPooler(
@@ -163,7 +164,7 @@ def _roi_heads(model: Detector) -> SampledRes5Heads:
         ),
         res5=_stage(architecture, 5),
         box_predictor=BnrlPredictor(
-            ShapeSpec(channels=architecture.feature_channels * 2, height=1, width=1),
+            ShapeSpec(channels=architecture.roi_channels, height=1, width=1),
             box2box_transform=Box2BoxTransform(weights=ROI_WEIGHTS),
             num_classes=model.class_count,
             test_score_thresh=heads.test.score_threshold,

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from risf_core.detector.architecture import ARCHITECTURES
-from risf_core.detector.backbone import C4Backbone, NormedConv
+from risf_core.detector.resnet import C4Backbone, NormedConv
 
 
 def test_a_normed_convolution_is_a_convolution_and_a_batch_norm() -> None:
