@@ -10,6 +10,7 @@ import torch
 from ultralytics.engine.results import Results
 from ultralytics.models.yolo.detect import DetectionValidator
 
+from risf_core.formats.conventions import Conventions
 from risf_core.formats.from_ultralytics import from_ultralytics
 from risf_core.formats.matching import match
 from risf_core.formats.registry import read_rows
@@ -50,7 +51,7 @@ def assert_same(detections, *, pixels: float, scores: float) -> None:
 def read(path: Path, name: str, **options):
     form, rows = read_rows(Source(path))
     assert form.name == name
-    return match(rows, IMAGES, PETS, **options).detections
+    return match(rows, IMAGES, PETS, conventions=Conventions(**options)).detections
 
 
 def test_save_txt_and_save_conf(tmp_path):
