@@ -152,6 +152,13 @@ def _check_names(
             f"{rows.source}: photo {names_listed(strangers)} not among the {len(images)} images of the annotations "
             f"({names_listed(files)}){did_you_mean(strangers[0], files) if len(files) < 10000 else ''}"
         )
+    taken = [code for code, own in found.items() if own is None and id_of(rows.photos[code]) in images]
+    if taken and on_unmatched == "keep":
+        photo = rows.photos[taken[0]]
+        raise DataError(
+            f"{rows.source}: photo {photo.name!r} is not in the annotations, but its image id {photo.image_id!r} is "
+            "another image's there; remove its rows, or pass `on_unmatched=drop`"
+        )
     first: dict[ImageId, int] = {}
     for code, image_id in found.items():
         other = code if image_id is None else first.setdefault(image_id, code)

@@ -100,6 +100,15 @@ def test_rows_of_unknown_photos_are_left_out_on_demand_and_counted():
     assert result.outcome.endswith("1 row left out (1 of an unknown photo)")
 
 
+def test_a_photo_that_is_kept_never_comes_to_mean_another_image():
+    table = rows([PhotoKey("three.png", 20), PhotoKey("four.png", 10)])
+    with pytest.raises(DataError, match=r"photo 'four\.png' .* its image id 10 is another image's .*on_unmatched=drop"):
+        match(table, IMAGES, PETS, on_unmatched="keep")
+    assert match(table, IMAGES, PETS, on_unmatched="drop").detections.image_ids.tolist() == [20]
+    other = rows([PhotoKey("three.png", 20), PhotoKey("four.png", 50)])
+    assert match(other, IMAGES, PETS, on_unmatched="keep").detections.image_ids.tolist() == [20, 50]
+
+
 def test_photos_by_position_count_the_annotations_and_need_as_many():
     keys = [PhotoKey(None, position) for position in range(4)]
     table = rows(keys, photos_by_position=True)
