@@ -210,7 +210,7 @@ def _print_table(tuned: Tuned) -> None:
     from risf_core.tuning.tune import points
 
     validation = tuned.cross_validation
-    figures = list(validation.methods[0].figures)
+    figures = sorted(validation.methods[0].figures, key="AP50".__eq__)  # AP and nAP first: 80 columns hold two
     columns = [Column("", text=True)]
     for figure in figures:
         columns += [Column(figure), Column("diff", change=True)]
