@@ -131,6 +131,6 @@ def _number(element: ElementTree.Element, tag: str, path: Path) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        stated = "is missing" if text is None else f"is {text.strip()!r}, not a number"
+        stated = "is missing" if text is None else f"is {text.strip()[:100]!r}, not a number"
         raise DataError(f"{path}: <{tag}> {stated}; write the number or take the image from the list")
     return number
