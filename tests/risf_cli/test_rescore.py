@@ -348,7 +348,7 @@ def test_what_is_missing_is_named_in_one_line(risf, folder):
     )
     no_classes = risf("rescore", "dets.json", "--images", "photos")
     assert no_classes.stderr == (
-        "error: dets.json: names no classes; pass --annotations FILE or --classes FILE (or set one in risf.yaml)\n"
+        "error: dets.json: names no classes; pass --annotations or --classes (or set one in risf.yaml)\n"
     )
 
 
