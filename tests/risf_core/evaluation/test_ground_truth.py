@@ -79,7 +79,7 @@ def test_a_voc_folder_is_ground_truth_by_its_test_list(tmp_path, single):
     assert truth.image_ids.tolist() == ["000009"]
     assert truth.boxes_xywh.tolist() == [[10, 20, 20, 30]]  # xmin and ymin counted from 0
     assert truth.difficult.tolist() == [True]
-    assert len(truth.vocabulary) == 20
+    assert truth.vocabulary.names == ("cat",)
 
 
 def test_detections_of_a_voc_folder_are_found_by_number_too(tmp_path):
@@ -147,7 +147,8 @@ def test_a_voc_folder_is_never_ground_truth_by_its_training_list_alone(tmp_path,
     assert list(read_ground_truth(root).images_by_id) == ["000004", "000009"]  # all that is there
     (root if single else folder).joinpath("ImageSets/Main/val.txt").touch()  # an empty list is none
     assert list(read_ground_truth(root).images_by_id) == ["000004", "000009"]
-    assert caplog.messages == [f"{root}: has no list of test or val images; read whole, 2 images"] * 2
+    said = [message for message in caplog.messages if "read whole" in message]
+    assert said == [f"{root}: has no list of test or val images; read whole, 2 images"] * 2
     caplog.clear()
     other_list(folder, "val", ["000009"])
     assert list(read_ground_truth(root).images_by_id) == ["000009"]
