@@ -186,7 +186,8 @@ def _labels_of_classes(
         raise DataError(f"{rows.source}: some classes have no id ({names_listed([k.name for k in rows.classes])})")
     numbers = [category_id for category_id in ids if category_id is not None]
     reading = conventions.category_ids or rows.category_ids or _only_reading(numbers, vocabulary, rows.source)
-    unknown: Literal["error", "keep"] = "error" if on_unmatched == "error" else "keep"
+    is_any_known = reading != "dataset" or not vocabulary.label_by_id.keys().isdisjoint(numbers)
+    unknown: Literal["error", "keep"] = "error" if on_unmatched == "error" or not is_any_known else "keep"
     labels = labels_of(
         numbers,
         vocabulary,
