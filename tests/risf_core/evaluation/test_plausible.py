@@ -69,7 +69,6 @@ def test_one_right_detection_is_no_cause_for_doubt(
     [
         ({"iscrowd": 1}, EvaluationSettings(), "all 2 are crowd regions (iscrowd)"),
         ({"difficult": 1}, EvaluationSettings(protocol="voc"), "all 2 are crowd regions (iscrowd) or difficult"),
-        ({"image_id": 6}, EvaluationSettings(), "there is no annotation of an image and category that it lists"),
     ],
 )
 def test_no_box_to_measure_against_is_an_error(
