@@ -170,6 +170,37 @@ Support = Annotated[
         panel=_DATA,
     ),
 ]
+SupportEncoder = Annotated[
+    str | None,
+    _option(
+        help="Another encoder for the example boxes: a model of timm (DINOv2, DINOv3, ...), or PCB's ResNet-101. "
+        "(default: the encoder of the names)",
+        metavar="timm:NAME|torchvision:resnet101",
+        panel=_ENCODER,
+        autocompletion=_suggesting("timm:", "torchvision:resnet101"),
+    ),
+]
+SupportWeights = Annotated[
+    Path | None, _option(help="Local weights of --support-encoder (safetensors, pth).", metavar="FILE", panel=_ENCODER)
+]
+SupportScore = Annotated[
+    choices.SupportScore,
+    _option(
+        help="How a crop is compared with example boxes: softmax over the classes, or cosine (PCB's).",
+        metavar="KIND",
+        panel=_FORMULA,
+    ),
+]
+Preset = Annotated[
+    choices.Preset,
+    _option(
+        help="A published way: cm-clip (RISF), or pcb (DeFRCN; needs --support): --alpha 0.5 --evidence support "
+        "--support-encoder torchvision:resnet101 --support-score cosine, and --rescore-classes novel with --novel. "
+        "Options typed beside it win.",
+        metavar="NAME",
+        panel=_FORMULA,
+    ),
+]
 SupportShots = Annotated[
     int | None,
     _option(

@@ -44,9 +44,12 @@ LossPreset = Literal["cross-entropy", "paper", "released"]
 # Re-scoring; the defaults are the paper's (RISF section 3.3)
 CropRule = Literal["squash", "pad", "context"]
 EvidenceKind = Literal["text", "support", "both"]  # what speaks for a class: its name, its shots, or both
+SupportScore = Literal["softmax", "cosine"]  # how a crop is compared with shots; cosine: PCB's
+Preset = Literal["cm-clip", "pcb"]
 FusionRule = Literal["linear", "geometric", "log-odds"]
 SoftmaxOver = Literal["rescored", "all"]
 CROP_RULES: tuple[str, ...] = get_args(CropRule)
+SUPPORT_SCORES: tuple[str, ...] = get_args(SupportScore)
 EVIDENCE_KINDS: tuple[str, ...] = get_args(EvidenceKind)
 FUSION_RULES: tuple[FusionRule, ...] = get_args(FusionRule)
 SOFTMAX_OVER: tuple[str, ...] = get_args(SoftmaxOver)

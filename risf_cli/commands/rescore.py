@@ -36,13 +36,17 @@ from risf_cli.options import (
     Novel,
     OnUnreadable,
     PrecisionChoice,
+    Preset,
     Quiet,
     Rename,
     RescoreClasses,
     SoftmaxOver,
     SplitSeed,
     Support,
+    SupportEncoder,
+    SupportScore,
     SupportShots,
+    SupportWeights,
     Temperature,
     Template,
     Workers,
@@ -114,9 +118,13 @@ def rescore(
     clip_config: ClipConfig = None,
     crop: Crop = "squash",
     compat: Compat = None,
+    support_encoder: SupportEncoder = None,
+    support_weights: SupportWeights = None,
+    preset: Preset = "cm-clip",
     alpha: Alpha = DEFAULT_ALPHA,
     fusion: Fusion = "linear",
     evidence: EvidenceChoice = None,
+    support_score: SupportScore = "softmax",
     temperature: Temperature = "auto",
     template: Template = None,
     background: Background = DEFAULT_BACKGROUND,
@@ -149,23 +157,39 @@ def rescore(
 
       risf rescore detections.json --support risfsplit/own --shots 5 --evidence support
 
+      risf rescore detections.json --support risfsplit/own --preset pcb --out rescored.json
+
       risf rescore detections.json --annotations val.json --images val2017 | risf evaluate - --annotations val.json
     """
     from risf_cli.render import phases_of, print_warnings, say
     from risf_core.encoder import EncoderChoice
     from risf_core.processes import started_processes
     from risf_core.rescore import RescoreSettings, SupportChoice, rescore_file
+    from risf_core.rescore.presets import with_preset
 
     processes = started_processes()
     quiet = quiet or not processes.is_first
     print_warnings(quiet=quiet)
     check_stdout_free(out, json_=json_, what="record")
-    rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed_options(context))
+    typed = typed_options(context)
+    rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed)
+    chosen = with_preset(
+        preset,
+        {
+            "alpha": alpha,
+            "evidence": evidence_choice(evidence, support),
+            "support_encoder": support_encoder,
+            "support_score": support_score,
+            "rescore_classes": rescore_classes,
+        },
+        typed=typed,
+        novel=novel is not None,
+    )
     encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
     settings = RescoreSettings(
-        alpha, rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
-        None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
-        min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support),
+        chosen["alpha"], rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
+        None if background == "none" else background, aliases(alias), class_choice(chosen["rescore_classes"]),
+        softmax_over, min_score, max_score, not plain, on_unreadable, chosen["evidence"], chosen["support_score"],
     )  # fmt: skip
     with phases_of(quiet=quiet) as progress:
         written = rescore_file(
@@ -179,7 +203,7 @@ def rescore(
             novel=novel,
             conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
-            support=SupportChoice(support, shots, split_seed),
+            support=SupportChoice(support, shots, split_seed, chosen["support_encoder"], support_weights),
             encoder=encoder,
             settings=settings,
             fusion=file,

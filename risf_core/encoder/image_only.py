@@ -31,18 +31,20 @@ def open_image_encoder(name: str, *, weights: Path | None, run: EncoderChoice) -
 
     check_image_encoder(name)
     device = choose_device(run.device)
+    # PCB as it was published; a CPU that lists bfloat16 may be slower with it
+    exact = run.precision == "auto" and (name == PCB_ENCODER or device == "cpu")
+    precision = choose_precision("fp32" if exact else run.precision, device)
     if name == PCB_ENCODER:
         from risf_core.encoder.pcb import PcbEncoder
 
-        exact = choose_precision("fp32" if run.precision == "auto" else run.precision, device)  # as it was published
-        return PcbEncoder(weights=weights, device=device, precision=exact, workers=run.workers)
+        return PcbEncoder(weights=weights, device=device, precision=precision, workers=run.workers)
     from risf_core.encoder.timm_encoder import TimmEncoder
 
     return TimmEncoder(
         name.removeprefix("timm:"),
         weights=weights,
         device=device,
-        precision=choose_precision(run.precision, device),
+        precision=precision,
         crop=run.crop,
         batch_size=run.batch_size,
         workers=run.workers,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -70,6 +71,23 @@ class OpenClipEncoder:
     def weights_sha256(self) -> str:
         """The hash of the weights' bytes."""
         return sha256_of(self.source.weights)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a record says of the encoder, as plain JSON values."""
+        return {
+            "model": self.source.name,
+            "tag": self.source.tag,
+            "config": self.source.model_config,
+            "weights": str(self.source.weights),
+            "weights_sha256": self.weights_sha256,
+            "device": self.device,
+            "precision": self.precision,
+            "crops_per_second": dict(self.measured),
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+            "preprocessing": asdict(self.preprocessing),
+        }
 
     @cached_property
     def scale_and_bias(self) -> tuple[float, float | None]:

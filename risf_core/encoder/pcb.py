@@ -55,13 +55,28 @@ class PcbEncoder:
         self.precision = precision
         self.batch_size, self.workers = batch_plan(1, workers, device)
         self.weights = given_weights(weights) if weights is not None else url_weights(PCB_ENCODER, _WEIGHTS.url)
-        self.licence = None
+        self.licence = None  # torchvision states none for its weights
         self.preprocessing = {"crop": f"RoIAlign 1x1 of the stride-{_STRIDE} map", "mean": _MEAN, "std": _STD}
 
     @cached_property
     def weights_sha256(self) -> str:
         """The hash of the weights' bytes."""
         return sha256_of(self.weights)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a record says of the encoder, as plain JSON values."""
+        return {
+            "model": PCB_ENCODER,
+            "licence": self.licence,
+            "weights": str(self.weights),
+            "weights_sha256": self.weights_sha256,
+            "device": self.device,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+            "preprocessing": dict(self.preprocessing),
+        }
 
     @cached_property
     def key(self) -> str:

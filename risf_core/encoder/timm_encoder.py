@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,21 @@ class TimmEncoder:
     def weights_sha256(self) -> str:
         """The hash of the weights' bytes."""
         return sha256_of(self.weights)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a record says of the encoder, as plain JSON values."""
+        return {
+            "model": f"timm:{self.name}",
+            "licence": self.licence,
+            "weights": str(self.weights),
+            "weights_sha256": self.weights_sha256,
+            "device": self.device,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+            "preprocessing": asdict(self.preprocessing),
+        }
 
     @cached_property
     def key(self) -> str:

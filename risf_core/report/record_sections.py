@@ -13,6 +13,7 @@ _SECTIONS = (
     ("fitted", "Fitted fusion, in place of the formula"),
     ("support", "Shots"),
     ("encoder", "Encoder"),
+    ("support_encoder", "Encoder of the shots"),
     ("inputs", "Files"),
     ("counts", "Rows"),
     ("versions", "Versions"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.choices import EvidenceKind
+from risf_core.choices import EvidenceKind, SupportScore
 
 
 @dataclass(eq=False)
@@ -37,17 +37,17 @@ class Evidence:
         """The evidence of some rows."""
         return Evidence(*(getattr(self, column.name)[rows] for column in fields(self)))
 
-    def combined(self, kind: EvidenceKind) -> NDArray[np.float64]:
+    def combined(self, kind: EvidenceKind, score: SupportScore = "softmax") -> NDArray[np.float64]:
         """The probability (N,) that the plain formulas take: by names, by shots, or the mean of those there are.
 
         A row of a class without shots has only its name to speak for it; by shots alone it has no probability.
         """
         if kind == "text":
             return self.probability
+        support = self.similarity if score == "cosine" else self.support
         if kind == "support":
-            return self.support
-        mean = (self.probability + self.support) / 2
-        return np.where(np.isnan(self.support), self.probability, mean)
+            return support
+        return np.where(np.isnan(support), self.probability, (self.probability + support) / 2)
 
     def fill_names(
         self, rows: NDArray[np.int64], probabilities: NDArray[np.float64], columns: NDArray[np.int64], names: int

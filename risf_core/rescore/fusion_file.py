@@ -23,7 +23,7 @@ Content = Mapping[str, Any]  # Any: JSON
 
 # What must be the same where a fusion is fitted and where it is applied: name -> what is to be done where it is not.
 _WAYS_OUT: Mapping[str, str] = {
-    "model": "name the encoder it was fitted with (`clip`, `clip_config`)",
+    "model": "name the encoder it was fitted with (`clip`, `clip_config`; `support_encoder` where shots alone speak)",
     "model config": "name the encoder it was fitted with (`clip_config`)",
     "weights": "pass the weights it was fitted with (`clip_weights`)",
     "crop rule": "pass `crop` as it was",
@@ -37,6 +37,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "names in the softmax": "pass `softmax_over` as it was",
     "novel classes": "pass `novel` as it was",
     "score range": "pass `min_score` and `max_score` as they were",
+    "support encoder": "pass `support_encoder` and `support_weights` as they were",
     "support": "pass `support` (and `shots`, `split_seed`) as it was",
 }
 
@@ -57,12 +58,10 @@ def conditions_of(
     vocabulary: ClassVocabulary,
     settings: RescoreSettings,
     prototypes: Prototypes | None,
+    support_encoder_key: str | None = None,
 ) -> dict[str, Any]:
     """What a fusion holds for, as plain JSON values; the encoder's number format, which hardly matters, is left out."""
-    try:
-        key = json.loads(encoder_key)
-    except ValueError:
-        key = {"model": encoder_key}  # an encoder of somebody's own
+    key = _parsed(encoder_key)
     preprocessing = dict(key.get("preprocessing") or {})
     prompts, _ = prompts_of(vocabulary, settings)
     return {
@@ -81,7 +80,19 @@ def conditions_of(
         "novel classes": [name for name in vocabulary.names if name in vocabulary.novel],
         "score range": [settings.min_score, settings.max_score],
         "support": prototypes.sha256 if prototypes is not None and settings.evidence != "text" else None,
+        "support encoder": None if support_encoder_key is None else _without_precision(support_encoder_key),
     }
+
+
+def _parsed(key: str) -> dict[str, Any]:  # Any: JSON
+    try:
+        return dict(json.loads(key))
+    except ValueError:
+        return {"model": key}  # an encoder of somebody's own
+
+
+def _without_precision(key: str) -> dict[str, Any]:  # Any: JSON
+    return {name: value for name, value in _parsed(key).items() if name != "precision"}
 
 
 @dataclass(frozen=True)

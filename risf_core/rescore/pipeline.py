@@ -87,6 +87,7 @@ def rescore(
     photos: Mapping[ImageId, Photo],
     settings: RescoreSettings | None = None,
     prototypes: Prototypes | None = None,
+    support_encoder: CropEncoder | None = None,
     fitted: FittedFusion | None = None,
     progress: Progress | None = None,
 ) -> RescoreResult:
@@ -98,17 +99,20 @@ def rescore(
 
     Args:
         prototypes: the shots, where `settings.evidence` asks for them.
+        support_encoder: what the prototypes are of, where it is not `encoder`.
         fitted: a fusion that `risf tune` fitted, in place of the formula. It makes every score the probability that the
             detection is right, from the score alone where the encoder was not asked: all scores stay comparable.
     """
     settings = settings or RescoreSettings()
+    if fitted is not None:
+        settings.check_for_fit()
     needless = fitted is not None and not fitted.terms  # a fit that found no use for the encoder
     gathered = gather_evidence(
         detections, vocabulary=vocabulary, encoder=encoder, photos=photos, settings=settings, prototypes=prototypes,
-        progress=progress, ask=not needless,
+        support_encoder=support_encoder, progress=progress, ask=not needless,
     )  # fmt: skip
     evidence = gathered.evidence
-    probabilities = evidence.combined(settings.evidence)
+    probabilities = evidence.combined(settings.evidence, settings.support_score)
     chosen = np.flatnonzero(~np.isnan(probabilities))
     changed = chosen
     if fitted is not None:
@@ -125,7 +129,8 @@ def rescore(
     if settings.keep_parts:
         result = result.with_extras(changed, {"score_detector": detections.scores[changed]})
         result = result.with_extras(chosen, {"clip_names": gathered.best_names[chosen]})
-        for name, voice in (("score_clip", evidence.probability), ("score_support", evidence.support)):
+        shown = evidence.combined("support", settings.support_score)
+        for name, voice in (("score_clip", evidence.probability), ("score_support", shown)):
             known = np.flatnonzero(~np.isnan(voice))
             result = result.with_extras(known, {name: voice[known]})
     unreadable = sum(gathered.unreadable.values())
@@ -155,6 +160,7 @@ def gather_evidence(
     photos: Mapping[ImageId, Photo],
     settings: RescoreSettings,
     prototypes: Prototypes | None = None,
+    support_encoder: CropEncoder | None = None,
     progress: Progress | None = None,
     ask: bool = True,
 ) -> Gathered:
@@ -176,29 +182,32 @@ def gather_evidence(
     crops = 0
     if plan.jobs:
         text = text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
+        shots = prototypes if settings.evidence != "text" else None
         compared = vocabulary.labels() if settings.softmax_over == "all" else rescored_labels
-        for job, embeddings in _embedded(plan, encoder, progress):
-            crops += len(embeddings)
-            labels = detections.labels[job.rows]
-            if text is not None:
-                voice, said = class_probabilities(embeddings, text, temperature), prompts.spoken
-                evidence.fill_names(job.rows, voice[job.crop_of_row], columns[labels], len(prompts.names))
-                if settings.sigmoid is not None:
-                    scale, bias = settings.sigmoid
-                    cosines = (embeddings[job.crop_of_row].astype(np.float64) * text[columns[labels]]).sum(axis=1)
-                    evidence.match[job.rows] = scale * cosines + bias
-            if settings.evidence != "text" and prototypes is not None:
-                photo = sha256_of(job.crops.photo.path)
-                own = job.crop_of_row, labels
-                evidence.similarity[job.rows] = prototypes.similarities(embeddings, photo=photo)[own]
-                by_support = prototypes.probabilities(embeddings, photo=photo, classes=compared)
-                evidence.support[job.rows] = by_support[own]
-                if text is None:
-                    voice, said = by_support, vocabulary.names
-            if settings.keep_parts:
-                best = _best_names(voice, said)
-                for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):
-                    best_names[row] = best[crop]
+        passes: list[tuple[CropEncoder, NDArray[np.float32] | None, Prototypes | None]] = [(encoder, text, shots)]
+        if shots is not None and support_encoder is not None:
+            passes = [(encoder, text, None)] if text is not None else []
+            passes.append((support_encoder, None, shots))
+        for number, (asked, text, shots) in enumerate(passes):
+            crops = 0
+            for job, embeddings in _embedded(plan, asked, progress, number=number, passes=len(passes)):
+                crops += len(embeddings)
+                labels = detections.labels[job.rows]
+                if text is not None:
+                    voice, said = class_probabilities(embeddings, text, temperature), prompts.spoken
+                    evidence.fill_names(job.rows, voice[job.crop_of_row], columns[labels], len(prompts.names))
+                    if settings.sigmoid is not None:
+                        scale, bias = settings.sigmoid
+                        cosines = (embeddings[job.crop_of_row].astype(np.float64) * text[columns[labels]]).sum(axis=1)
+                        evidence.match[job.rows] = scale * cosines + bias
+                if shots is not None:
+                    by_support = _fill_support(evidence, job, labels, embeddings, shots, compared, settings)
+                    if settings.evidence == "support":
+                        voice, said = by_support, vocabulary.names
+                if settings.keep_parts and (text is not None or settings.evidence == "support"):
+                    best = _best_names(voice, said)
+                    for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):
+                        best_names[row] = best[crop]
     return Gathered(
         evidence,
         prompts,
@@ -232,6 +241,29 @@ class _Plan:
     @property
     def crop_count(self) -> int:
         return sum(len(job.crops.boxes) for job in self.jobs)
+
+
+def _fill_support(
+    evidence: Evidence,
+    job: _Job,
+    labels: NDArray[np.int64],
+    embeddings: NDArray[np.float32],
+    prototypes: Prototypes,
+    compared: NDArray[np.int64],
+    settings: RescoreSettings,
+) -> NDArray[np.float64]:
+    """Fill in what the shots say of a photo's rows; their score of each crop and class, (n, C), NaN of the unknown."""
+    photo, own = sha256_of(job.crops.photo.path), (job.crop_of_row, labels)
+    cosine = settings.support_score == "cosine"
+    cosines = prototypes.similarities(embeddings, photo=None if cosine else photo)  # PCB leaves no support out
+    evidence.similarity[job.rows] = cosines[own]
+    if cosine:
+        scores = np.full_like(cosines, np.nan)
+        scores[:, compared] = cosines[:, compared]
+        return scores
+    probabilities = prototypes.probabilities(embeddings, photo=photo, classes=compared)
+    evidence.support[job.rows] = probabilities[own]
+    return probabilities
 
 
 def _plan(
@@ -286,10 +318,10 @@ def text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float3
 
 
 def _embedded(
-    plan: _Plan, encoder: CropEncoder, progress: Progress | None
+    plan: _Plan, encoder: CropEncoder, progress: Progress | None, *, number: int, passes: int
 ) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
-    """Photo by photo: its rows and distinct boxes, and the embeddings of the boxes (n, D)."""
-    done, total = 0, plan.crop_count
+    """Photo by photo: its rows and distinct boxes, and the embeddings of the boxes (n, D), in one of several passes."""
+    done, total = number * plan.crop_count, passes * plan.crop_count
     for job, embeddings in _encoded(plan, encoder):
         if not np.isfinite(embeddings).all():
             raise EncoderError(

@@ -33,7 +33,7 @@ class Prototypes:
     A crop is never compared with support of its own photo (the same bytes): its own box would answer for itself.
     """
 
-    embeddings: NDArray[np.float32]  # (S, D) of unit length
+    embeddings: NDArray[np.float32]  # (S, D) as the encoder gives them: of unit length, but for PCB's
     labels: NDArray[np.int64]  # (S,) positions in the vocabulary
     photos: tuple[str, ...]  # (S,) SHA-256 of each crop's photo
     boxes: NDArray[np.float64]  # (S, 4) corners inside the photo
@@ -63,9 +63,12 @@ class Prototypes:
             "sha256": self.sha256,
         }
 
-    def similarities(self, embeddings: NDArray[np.float32], *, photo: str) -> NDArray[np.float64]:
-        """The cosine of crops (n, D) of one photo to the prototype of each class, (n, C); NaN where there is none."""
-        return np.asarray(embeddings.astype(np.float64) @ self._means_for(photo).T)
+    def similarities(self, embeddings: NDArray[np.float32], *, photo: str | None) -> NDArray[np.float64]:
+        """The cosine of crops (n, D) of one photo to the prototype of each class, (n, C); NaN where there is none.
+
+        Without a photo the crops are compared with all support.
+        """
+        return np.asarray(_unit(embeddings.astype(np.float64)) @ self._means_for(photo).T)
 
     def probabilities(
         self, embeddings: NDArray[np.float32], *, photo: str, classes: NDArray[np.int64]
@@ -91,11 +94,11 @@ class Prototypes:
         if not len(known):
             return np.empty((len(embeddings), 0)), known
         middle = means[known].mean(axis=0)
-        return _unit(embeddings.astype(np.float64) - middle) @ _unit(means[known] - middle).T, known
+        return _unit(_unit(embeddings.astype(np.float64)) - middle) @ _unit(means[known] - middle).T, known
 
-    def _means_for(self, photo: str) -> NDArray[np.float64]:
+    def _means_for(self, photo: str | None) -> NDArray[np.float64]:
         """The prototypes (C, D) without the crops of a photo; NaN where a class has none left."""
-        own = self._crops_of.get(photo)
+        own = None if photo is None else self._crops_of.get(photo)
         if own is None:
             return self._all_means
         means = np.array(self._all_means, dtype=np.float64)

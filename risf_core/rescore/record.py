@@ -9,18 +9,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from risf_core.errors import DataError
 from risf_core.files import STANDARD_STREAM, is_stream, read_json, sha256_of
+from risf_core.rescore.encoders import Encoders
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import RescoreResult
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings, labels_to_rescore
 from risf_core.vocabulary import ClassVocabulary
-
-if TYPE_CHECKING:
-    from risf_core.encoder.open_clip import OpenClipEncoder
 
 Record = Mapping[str, Any]  # Any: JSON
 RECORD_SUFFIX = ".record.json"  # of the output's name
@@ -38,7 +36,7 @@ def make_record(
     settings: RescoreSettings,
     arguments: Mapping[str, Any],
     vocabulary: ClassVocabulary,
-    encoder: OpenClipEncoder,
+    encoders: Encoders,
     inputs: Mapping[str, Path | None],
     matching: Mapping[str, Any],
     prototypes: Prototypes | None = None,
@@ -55,10 +53,11 @@ def make_record(
         matching: how images were found, and which were not.
         prototypes: the shots that spoke beside the names.
         fitted: the fusion that was applied in place of the formula.
-        cache_hits: crops whose embeddings the cache knew.
+        cache_hits: embeddings of crops that the cache knew.
         seconds: wall-clock time of the whole, reading and model loading included.
     """
     counts = asdict(result.counts)
+    encodings = result.counts.unique_crops * (1 if encoders.second is None else 2)
     formula = () if fitted is None else ("alpha", "fusion")  # that the fit stood in for
     return {
         "arguments": plain(arguments),
@@ -74,25 +73,13 @@ def make_record(
             "background": result.prompts.background,
             "texts": [list(group) for group in result.prompts.groups],
         },
-        "encoder": {
-            "model": encoder.source.name,
-            "tag": encoder.source.tag,
-            "config": encoder.source.model_config,
-            "weights": str(encoder.source.weights),
-            "weights_sha256": encoder.weights_sha256,
-            "device": encoder.device,
-            "precision": encoder.precision,
-            "crops_per_second": dict(encoder.measured),
-            "batch_size": encoder.batch_size,
-            "workers": encoder.workers,
-            "preprocessing": asdict(encoder.preprocessing),
-        },
+        **encoders.descriptions(),
         "inputs": {name: identified(path) for name, path in inputs.items() if path is not None},
         "matching": dict(matching),
         "counts": {**counts, "eligible": result.counts.eligible, "from_cache": cache_hits},
         "processes": processes,
         "seconds": round(seconds, 3),
-        "encoded_crops_per_second": round((result.counts.unique_crops - cache_hits) / max(seconds, 1e-9), 2),
+        "encoded_crops_per_second": round((encodings - cache_hits) / max(seconds, 1e-9), 2),
         "versions": {
             "python": sys.version.split()[0],
             "platform": platform.platform(),

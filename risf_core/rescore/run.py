@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from risf_core.choices import OnUnmatched
-from risf_core.encoder.choice import EncoderChoice, with_cache
+from risf_core.encoder.choice import EncoderChoice
 from risf_core.errors import ConfigError, listing
 from risf_core.files import STANDARD_STREAM, is_stream, write_json
 from risf_core.formats.coco_forms import COCO
@@ -18,6 +18,7 @@ from risf_core.formats.registry import writable_form
 from risf_core.outputs import check_outputs
 from risf_core.processes import Processes, gather_to_first
 from risf_core.progress import PhaseProgress
+from risf_core.rescore.encoders import Encoders, encoder_lines, open_encoders
 from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.pipeline import RescoreResult, rescore
@@ -26,9 +27,6 @@ from risf_core.rescore.record import RECORD_SUFFIX, make_record
 from risf_core.rescore.settings import RescoreSettings, prompts_of
 from risf_core.rescore.shards import merge_shares, rows_of_share
 from risf_core.rescore.support import SupportChoice, build_prototypes, check_evidence, read_support
-
-if TYPE_CHECKING:
-    from risf_core.encoder.open_clip import OpenClipEncoder
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,11 @@ def rescore_file(
     if processes.count > 1 and str(detections) == STANDARD_STREAM:
         raise ConfigError("several processes cannot read stdin; write the detections to a file and name it")
     outputs = {"out": out, "record": None if is_stream(out) else f"{out}{RECORD_SUFFIX}"}
-    check_outputs(outputs, inputs=[*files.values(), encoder.clip_weights, novel, *images, cache])
+    weights = [encoder.clip_weights, support.support_weights if support is not None else None]
+    check_outputs(outputs, inputs=[*files.values(), *weights, novel, *images, cache])
     check_evidence(settings.evidence, support)
+    if fusion is not None:
+        settings.check_for_fit()
     saved = None if fusion is None else read_fusion(fusion)
     inputs = read_inputs(
         detections,
@@ -116,17 +117,26 @@ def rescore_file(
     shots = read_support(support, vocabulary, novel=novel)
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
-    opened = encoder.open(crops=len(inputs.file.detections), cache=cache)
-    settings = settings.with_scale(*opened.scale_and_bias)
-    cached = with_cache(opened, cache, span_machines=processes.span_machines)
+    encoders = open_encoders(
+        encoder, support, settings.evidence, crops=len(inputs.file.detections), cache=cache,
+        span_machines=processes.span_machines,
+    )  # fmt: skip
+    settings = encoders.completed(settings)
     if talk is not None:
-        for line in _lines(inputs, opened, settings):
+        for line in _lines(inputs, encoders, settings):
             talk(line)
-    prototypes = build_prototypes(shots, images, encoder=cached or opened, progress=progress)
-    known_before = cached.hits if cached is not None else 0  # among the shots
+    prototypes = build_prototypes(
+        shots, images, encoder=encoders.through_cache(encoders.of_shots or encoders.main), progress=progress
+    )
+    main, second = encoders.asked()
+    known_before = encoders.hits  # among the shots
     if saved is not None:
         conditions = conditions_of(
-            encoder_key=opened.key, vocabulary=vocabulary, settings=settings, prototypes=prototypes
+            encoder_key=encoders.main.key,
+            support_encoder_key=encoders.second_key,
+            vocabulary=vocabulary,
+            settings=settings,
+            prototypes=prototypes,
         )
         check_fusion(saved, conditions)
     fitted = None if saved is None else saved.fusion
@@ -134,14 +144,15 @@ def rescore_file(
     part = rescore(
         inputs.file.detections[share],
         vocabulary=vocabulary,
-        encoder=cached or opened,
+        encoder=main,
+        support_encoder=second,
         photos=inputs.photos,
         settings=settings,
         prototypes=prototypes,
         fitted=fitted,
         progress=None if progress is None else lambda done, total: progress("re-scoring", "crops", done, total),
     )
-    shares = gather_to_first((share, part, cached.hits - known_before if cached is not None else 0), processes)
+    shares = gather_to_first((share, part, encoders.hits - known_before), processes)
     if shares is None:
         return None  # the first process writes for all
     result = merge_shares(inputs.file.detections, [(rows, done) for rows, done, _ in shares])
@@ -150,7 +161,7 @@ def rescore_file(
         settings=settings,
         arguments=arguments,
         vocabulary=vocabulary,
-        encoder=opened,
+        encoders=encoders,
         inputs=files,
         prototypes=prototypes,
         fitted=fitted,
@@ -166,26 +177,14 @@ def rescore_file(
     return RescoredFile(str(out), result, record)
 
 
-def _lines(inputs: RescoreInputs, encoder: OpenClipEncoder, settings: RescoreSettings) -> Iterator[str]:
+def _lines(inputs: RescoreInputs, encoders: Encoders, settings: RescoreSettings) -> Iterator[str]:
     """What was matched and what is about to be done."""
     found = inputs.found
     yield f"read {len(inputs.file.detections)} detections of {len(inputs.vocabulary)} classes"
     if found.photos:
         yield f"found {len(found.photos)} photos by {' and '.join(found.ways)}"
-    tag = f":{encoder.source.tag}" if encoder.source.tag else ""
-    yield f"encoder {encoder.source.name}{tag} ({encoder.source.weights}), {encoder.precision} on {encoder.device}"
-    given = encoder.preprocessing
-    colours = f"RGB, {given.interpolation}, mean {_numbers(given.mean)}, std {_numbers(given.std)}"
-    if encoder.compat_released:
-        colours = "BGR in 0..1 by RoIAlign"
-    own = " (the encoder's own)" if settings.temperature == encoder.scale_and_bias[0] else ""
-    yield f"temperature {settings.temperature:g}{own}"
-    yield f"crops {given.side}x{given.side} {given.crop}, {colours}"
+    yield from encoder_lines(encoders, settings)
     said = {name: readable_name(name, settings.aliases) for name in inputs.vocabulary.names}
     changed = [f"{name} -> {text}" for name, text in said.items() if text != name]
     if changed:
         yield f"in prompts: {listing(changed, most=8)} (`alias=NAME=TEXT` changes that)"
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return " ".join(f"{value:.4g}" for value in values)

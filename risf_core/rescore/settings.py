@@ -18,10 +18,12 @@ from risf_core.choices import (
     EVIDENCE_KINDS,
     FUSION_RULES,
     SOFTMAX_OVER,
+    SUPPORT_SCORES,
     EvidenceKind,
     FusionRule,
     OnUnreadable,
     SoftmaxOver,
+    SupportScore,
 )
 from risf_core.errors import ConfigError, did_you_mean, listing
 from risf_core.rescore.prompts import Prompts, make_prompts
@@ -45,6 +47,7 @@ class RescoreSettings:
     keep_parts: bool = True  # each re-scored row also keeps score_detector, score_clip (score_support), clip_names
     on_unreadable: OnUnreadable = "error"  # photos that cannot be read; keep: their rows stay as they are
     evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
+    support_score: SupportScore = "softmax"  # over the prototypes; cosine: to the class's own, as PCB has it
     sigmoid: tuple[float, float] | None = None  # scale and bias of an encoder that was trained by a sigmoid (SigLIP)
 
     def __post_init__(self) -> None:
@@ -64,8 +67,17 @@ class RescoreSettings:
             faults.append(f"`softmax_over` {self.softmax_over!r} is unknown; give {' or '.join(SOFTMAX_OVER)}")
         if self.evidence not in EVIDENCE_KINDS:
             faults.append(f"`evidence` {self.evidence!r} is unknown; give {', '.join(EVIDENCE_KINDS)}")
+        if self.support_score not in SUPPORT_SCORES:
+            faults.append(f"`support_score` {self.support_score!r} is unknown; give {' or '.join(SUPPORT_SCORES)}")
         if faults:
             raise ConfigError("; ".join(faults))
+
+    def check_for_fit(self) -> None:
+        """Raises ConfigError where a setting is of the formula alone, which a fitted fusion replaces."""
+        if self.support_score == "cosine":
+            raise ConfigError(
+                "`support_score=cosine` is part of the formula, which a fitted fusion replaces; leave one out"
+            )
 
     def with_scale(self, scale: float, bias: float | None) -> RescoreSettings:
         """The settings with what an encoder states of itself where nothing was chosen."""

@@ -11,6 +11,7 @@ import numpy as np
 from risf_core.choices import EvidenceKind
 from risf_core.datasets import AnnotatedDataset, read_ground_truth
 from risf_core.detections import ImageId
+from risf_core.encoder.image_only import check_image_encoder
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.photos import Photo, find_photos
@@ -28,6 +29,8 @@ class SupportChoice:
     support: Path | None = None  # a split of prepare-splits, one seed's file, a folder in TFA's layout, or COCO JSON
     shots: int | None = None  # of each class of a split; None: the most that it has
     split_seed: int = 0  # which shots of a split
+    support_encoder: str | None = None  # timm:NAME or torchvision:resnet101; None: the encoder of the names
+    support_weights: Path | None = None  # of that encoder, in place of its published ones
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +70,12 @@ def check_evidence(evidence: EvidenceKind, support: SupportChoice | None) -> Non
     given = support is not None and support.support is not None
     if evidence != "text" and not given:
         raise ConfigError(f"`evidence={evidence}` needs shots: pass `support`, a split or a COCO JSON of a few boxes")
+    if support is not None and support.support_encoder is not None:
+        check_image_encoder(support.support_encoder)
+        if not given:
+            raise ConfigError(f"`support_encoder={support.support_encoder}` needs shots: pass `support`")
+    elif support is not None and support.support_weights is not None:
+        raise ConfigError(f"`support_weights={support.support_weights}` needs `support_encoder`, the model they are of")
     if evidence == "text" and given:
         raise ConfigError("`evidence=text` has no use for `support`; leave one of them out")
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from risf_core.choices import DEFAULT_BOOTSTRAP, OnUnmatched
 from risf_core.datasets import DatasetIndex
-from risf_core.encoder.choice import EncoderChoice, with_cache
+from risf_core.encoder.choice import EncoderChoice
 from risf_core.errors import ConfigError
 from risf_core.files import is_stream, write_json
 from risf_core.formats.conventions import Conventions
 from risf_core.outputs import check_outputs
 from risf_core.progress import PhaseProgress
+from risf_core.rescore.encoders import open_encoders
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.settings import RescoreSettings, prompts_of
 from risf_core.rescore.support import SupportChoice, build_prototypes, check_evidence, read_support
@@ -70,9 +71,8 @@ def tune_file(
     if is_stream(out):
         raise ConfigError(f"`out={out}` is not a file, and `risf rescore` reads one; name a file")
     files = {"detections": Path(detections), "annotations": annotations, "support": choice.support}
-    check_outputs(
-        {"out": out}, inputs=[*files.values(), encoder.clip_config, encoder.clip_weights, novel, *images, cache]
-    )
+    weights = [encoder.clip_config, encoder.clip_weights, choice.support_weights]
+    check_outputs({"out": out}, inputs=[*files.values(), *weights, novel, *images, cache])
     check_evidence(settings.evidence, choice)
     labels = read_labels(annotations, shots=choice.shots, seed=choice.split_seed, novel=novel, sparse=tuning.sparse)
     inputs = read_inputs(
@@ -88,17 +88,20 @@ def tune_file(
     shots = read_support(choice, inputs.vocabulary, novel=novel)
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
-    opened = encoder.open(crops=len(inputs.file.detections), cache=cache)
-    settings = settings.with_scale(*opened.scale_and_bias)
-    cached = with_cache(opened, cache) or opened
+    encoders = open_encoders(encoder, choice, settings.evidence, crops=len(inputs.file.detections), cache=cache)
+    settings = encoders.completed(settings)
     if talk is not None:
         for line in _lines(inputs, labels):
             talk(line)
-    prototypes = build_prototypes(shots, images, encoder=cached, progress=progress)
+    prototypes = build_prototypes(
+        shots, images, encoder=encoders.through_cache(encoders.of_shots or encoders.main), progress=progress
+    )
+    main, second = encoders.asked()
     tuned = tune(
         inputs.file.detections,
         truth,
-        encoder=cached,
+        encoder=main,
+        support_encoder=second,
         photos=inputs.photos,
         settings=settings,
         prototypes=prototypes,
@@ -114,7 +117,7 @@ def tune_file(
     }  # fmt: skip
     content = fusion_content(
         tuned,
-        encoder=opened,
+        encoders=encoders,
         vocabulary=inputs.vocabulary,
         settings=settings,
         prototypes=prototypes,

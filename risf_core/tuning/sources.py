@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from risf_core.datasets import AnnotatedDataset
 from risf_core.evaluation import read_ground_truth
+from risf_core.rescore.encoders import Encoders
 from risf_core.rescore.fusion_file import FORMAT, VERSION, conditions_of
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.record import identified, plain
@@ -20,9 +21,6 @@ from risf_core.rescore.support import shots_of
 from risf_core.splits.folder import find_split
 from risf_core.tuning.tune import Tuned
 from risf_core.vocabulary import ClassVocabulary
-
-if TYPE_CHECKING:
-    from risf_core.encoder.open_clip import OpenClipEncoder
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +46,7 @@ def read_labels(
 def fusion_content(
     tuned: Tuned,
     *,
-    encoder: OpenClipEncoder,
+    encoders: Encoders,
     vocabulary: ClassVocabulary,
     settings: RescoreSettings,
     prototypes: Prototypes | None,
@@ -61,10 +59,15 @@ def fusion_content(
         "version": VERSION,
         **tuned.to_json(),
         "conditions": conditions_of(
-            encoder_key=encoder.key, vocabulary=vocabulary, settings=settings, prototypes=prototypes
+            encoder_key=encoders.main.key,
+            support_encoder_key=encoders.second_key,
+            vocabulary=vocabulary,
+            settings=settings,
+            prototypes=prototypes,
         ),
         "support": None if prototypes is None else prototypes.to_json(),
-        "precision": encoder.precision,
+        "precision": encoders.main.precision,
+        "support_precision": None if encoders.second is None else encoders.second.precision,
         "arguments": plain({**arguments, "settings": asdict(settings)}),
         "inputs": {name: identified(path) for name, path in inputs.items() if path is not None},
         "versions": {

@@ -57,6 +57,7 @@ def tune(
     photos: Mapping[ImageId, Photo],
     settings: RescoreSettings,
     prototypes: Prototypes | None = None,
+    support_encoder: CropEncoder | None = None,
     sparse: bool = False,
     seed: int = 0,
     resamples: int = 1000,
@@ -68,6 +69,7 @@ def tune(
         detections: their image ids and labels are the ground truth's; rows of other images are left out.
         ground_truth: its vocabulary is that of the settings; all its images count as labelled.
         photos: of the labelled images.
+        support_encoder: what the prototypes are of, where it is not `encoder`.
         sparse: only some objects of the images are labelled, as in K-shot splits.
         resamples: of the images, for the intervals; 0: none.
 
@@ -82,6 +84,7 @@ def tune(
         photos=photos,
         settings=settings,
         prototypes=prototypes,
+        support_encoder=support_encoder,
         progress=None if progress is None else lambda done, total: progress("encoding", "crops", done, total),
     )
     rows = labelled_rows(table, ground_truth, gathered, settings=settings, sparse=sparse)

@@ -82,7 +82,8 @@ def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny
     record = json.loads((folder / "new/after.json.record.json").read_text())
     stated = record["arguments"] | record["settings"]
     told = {parameter.name.rstrip("_") for parameter in load_command("rescore").params}
-    renamed = {"alias", "template", "plain", "allow_outside"}  # aliases, templates, keep_parts, a folder of images
+    # aliases, templates, keep_parts, a folder of images, the values of other options
+    renamed = {"alias", "template", "plain", "allow_outside", "preset"}
     assert told - renamed - {"json", "quiet"} <= stated.keys()
     assert (stated["alpha"], stated["boxes"], stated["workers"]) == (0.5, None, None)
     assert record["classes"] == {"rescored": ["cat", "tvmonitor"], "novel": []}
@@ -442,7 +443,7 @@ def test_an_interrupt_ends_with_130_and_leaves_the_old_output(folder, tiny):
     (folder / "after.json").write_text("old")
     code = (
         "import sys, time\n"
-        "from risf_core.encoder import open_clip as encoder\n"
+        "from risf_core.encoder import preprocessing as encoder\n"
         "decode = encoder.decode_rgb\n"
         "def slow(*arguments):\n"
         "    print('decoding', flush=True)\n"
