@@ -53,7 +53,7 @@ class DataConfig:
 class ModelConfig:
     """The network, what it starts from, and what of it trains."""
 
-    architecture: Literal["auto", "r50", "r101", "small"] = "auto"  # auto: that of the weights
+    architecture: str = "auto"  # r50, r101, timm/NAME ...; auto: that of the weights
     weights: Path | None = None  # a checkpoint or a run folder; None: fresh weights
     weights_classes: Path | None = None  # the classes of weights that do not name them: a COCO JSON or a list of names
     rpn_gradient_scale: float = _at_least(0, 0.0)  # DeFRCN's lambda before the RPN

@@ -38,7 +38,7 @@ OWNERS = {
     "risf_core.demo.train_backbone": {"torch", "torchvision"},
     "risf_core.losses": {"torch"},
     "risf_core.heads": {"torch"},
-    "risf_core.detector": {"torch", "torchvision"},
+    "risf_core.detector": {"torch", "torchvision", "timm"},  # timm: timm_backbone alone
     "risf_core.training": {"torch", "torchvision"},
     "risf_core.engines.train": {"torch", "torchvision"},
     "risf_core.engines.detectron2": {"torch", "torchvision", "detectron2"},

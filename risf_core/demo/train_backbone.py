@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from risf_core.demo.scenes import Scene, SceneSettings, draw_scene
 from risf_core.demo.things import NOVEL, THINGS
-from risf_core.detector.architecture import ARCHITECTURES, InputSettings, ResNetC4
+from risf_core.detector.architecture import RESNETS, InputSettings, ResNetC4
 from risf_core.detector.checkpoint import Checkpoint
 from risf_core.detector.checkpoint_writing import write_checkpoint
 from risf_core.detector.inputs import batch_of, network_pixels, resized_size
@@ -31,7 +31,7 @@ from risf_core.detector.resnet import NormedConv
 NAME = "made-backbone.safetensors"
 SEED = 20_240_002  # far from the demo's: 0, 1, 2 ...
 ARCHITECTURE: ResNetC4 = replace(
-    ARCHITECTURES["small"],
+    RESNETS["small"],
     block_counts=(1, 1, 1, 2),  # boxes are read from res5: one block of it is too few
     freeze_at=3,  # as published: what was learnt before stays
     inputs=InputSettings(short_side=288, long_side=480),

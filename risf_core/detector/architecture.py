@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
+
+from msgspec import Meta
 
 from risf_core.errors import ConfigError, did_you_mean
 
@@ -16,11 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InputSettings:
-    """How a photo becomes the network's input: BGR, 0..255 minus the mean, resized by its sides."""
+    """How a photo becomes the network's input: resized by its sides, 0..255 minus the mean over the deviation."""
 
     short_side: int = 800  # pixels at test; training draws its own
     long_side: int = 1333  # pixels at most
-    mean: tuple[float, float, float] = (103.53, 116.28, 123.675)  # BGR, of the MSRA ImageNet models
+    mean: tuple[float, float, float] = (103.53, 116.28, 123.675)  # of the MSRA ImageNet models
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    order: Literal["bgr", "rgb"] = "bgr"  # of the channels, also of mean and std
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Architecture:
         return len(self.anchor_sizes) * len(self.anchor_ratios)
 
     @property
+    def block_count(self) -> int:
+        """How many blocks its numbers ask for."""
+        raise NotImplementedError
+
+    @property
     def feature_channels(self) -> int:
         """Channels of the backbone's features."""
         raise NotImplementedError
@@ -89,6 +98,11 @@ class ResNetC4(Architecture):
     stage_channels: int = 256  # that res2 puts out; each later stage doubles it
 
     @property
+    def block_count(self) -> int:
+        """How many bottlenecks there are."""
+        return sum(self.block_counts)
+
+    @property
     def feature_channels(self) -> int:
         """Channels of res4."""
         return self.stage_channels * 4
@@ -111,7 +125,60 @@ class ResNetC4(Architecture):
         return residual_stage(self, 5)
 
 
-ARCHITECTURES: Mapping[str, ResNetC4] = {
+_Size = Annotated[int, Meta(ge=1, le=4096)]
+_Sizes = tuple[Annotated[int, Meta(ge=1, le=256)], ...]
+
+
+class TimmOptions(TypedDict, total=False):
+    """Numbers in place of a model's own, as timm names them; which of them a model has depends on its family."""
+
+    img_size: _Size  # pixels that the windows are meant for; images may have any size
+    embed_dim: _Size
+    depths: _Sizes
+    num_heads: _Sizes
+    window_size: Annotated[int, Meta(ge=1, le=64)]
+    dims: tuple[_Size, ...]
+    layers: _Sizes
+
+
+@dataclass(frozen=True)
+class TimmC4(Architecture):
+    """A four-stage network of timm: stages 1 to 3 are the backbone, the last one is the RoI stage."""
+
+    model: str  # timm's name, with the tag of its weights where there is one
+    channels: tuple[int, int]  # of stages 3 and 4
+    options: TimmOptions = field(default_factory=TimmOptions)
+    drop_path: float = 0.0  # how often a residual branch is left out in training, at the last block
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks there are, where the model's own number is replaced; else 0."""
+        return sum(self.options.get("depths", ()))
+
+    @property
+    def feature_channels(self) -> int:
+        """Channels of stage 3."""
+        return self.channels[0]
+
+    @property
+    def roi_channels(self) -> int:
+        """Channels of stage 4."""
+        return self.channels[1]
+
+    def build_backbone(self) -> Backbone:
+        """Stem and stages 1 to 3."""
+        from risf_core.detector.timm_backbone import build_backbone
+
+        return build_backbone(self)
+
+    def build_roi_stage(self) -> nn.Module:
+        """Stage 4, and the norm behind it."""
+        from risf_core.detector.timm_backbone import build_roi_stage
+
+        return build_roi_stage(self)
+
+
+RESNETS: Mapping[str, ResNetC4] = {
     "r50": ResNetC4("r50", (3, 4, 6, 3)),
     "r101": ResNetC4("r101", (3, 4, 23, 3)),
     # For tests and the demo: trains from nothing in a minute on a CPU, under the same parameter names
@@ -132,11 +199,37 @@ ARCHITECTURES: Mapping[str, ResNetC4] = {
 }
 
 
+TIMM = "timm/"  # what the names of timm's networks begin with
+
+ARCHITECTURES: Mapping[str, Architecture] = {
+    **RESNETS,
+    # The same as small, with Swin's layers
+    "small-swin": TimmC4(
+        "small-swin",
+        "swin_tiny_patch4_window7_224",
+        (64, 128),
+        {"img_size": 128, "embed_dim": 16, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 4, 8), "window_size": 4},
+        freeze_at=0,
+        pooler_resolution=8,  # one window behind the patch merging
+        inputs=InputSettings(160, 266, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), order="rgb"),
+        anchor_sizes=(16, 32, 64, 128),
+        anchors_per_image=64,
+        proposals_train=(600, 200),
+        proposals_test=(600, 100),
+        rois_per_image=64,
+    ),
+}
+
+
 def architecture_named(name: str) -> Architecture:
-    """The architecture of that name. Raises ConfigError where there is none."""
+    """The architecture of that name, one of ours or ``timm/NAME``. Raises ConfigError where there is none."""
+    if name.startswith(TIMM):
+        from risf_core.detector.timm_backbone import timm_architecture
+
+        return timm_architecture(name)
     if name not in ARCHITECTURES:
         raise ConfigError(
             f"there is no architecture {name!r}{did_you_mean(name, ARCHITECTURES)}; "
-            f"there are {', '.join(ARCHITECTURES)}"
+            f"there are {', '.join(ARCHITECTURES)} and timm/NAME"
         )
     return ARCHITECTURES[name]

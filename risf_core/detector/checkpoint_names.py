@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from risf_core.detector.architecture import ARCHITECTURES, ResNetC4
+from risf_core.detector.architecture import RESNETS, ResNetC4
 from risf_core.errors import listing
 
 AFFINES = ("affine_rpn.weight", "affine_rpn.bias", "affine_rcnn.weight", "affine_rcnn.bias")
@@ -125,7 +125,7 @@ def architecture_of(state: Mapping[str, Tensor], *, pooler_resolution: int) -> R
         "bottleneck_channels": "backbone.res2.0.conv1.weight",
         "stage_channels": "backbone.res2.0.conv3.weight",
     }
-    for architecture in ARCHITECTURES.values():
+    for architecture in RESNETS.values():
         if architecture.block_counts == blocks and all(
             key in state and len(state[key]) == getattr(architecture, name) for name, key in widths.items()
         ):

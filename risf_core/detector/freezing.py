@@ -10,7 +10,7 @@ from risf_core.detector.model import Detector
 def freeze_for_base(model: Detector) -> list[str]:
     """Let all train but the first stages, as many as the architecture's `freeze_at`; returns the frozen names."""
     model.requires_grad_(True)
-    for stage in model.backbone.stages[: model.architecture.freeze_at]:
+    for stage in model.backbone.first_stages[: model.architecture.freeze_at]:
         stage.requires_grad_(False)
     return frozen_names(model)
 

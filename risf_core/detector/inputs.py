@@ -42,12 +42,15 @@ def network_pixels(rgb: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
 
 
 def batch_of(images: Sequence[Tensor], inputs: InputSettings, *, device: torch.device | str = "cpu") -> ImageBatch:
-    """The batch of images (3, H, W) uint8 BGR: the mean taken off, then padded with 0 right and below."""
-    mean = torch.tensor(inputs.mean, dtype=torch.float32, device=device).reshape(3, 1, 1)
+    """The batch of images (3, H, W) uint8 BGR: in the network's colours, then padded with 0 right and below."""
+    mean, std = (
+        torch.tensor(each, dtype=torch.float32, device=device).reshape(3, 1, 1) for each in (inputs.mean, inputs.std)
+    )
+    flipped = [0] if inputs.order == "rgb" else []  # the axis of the channels
     height, width = max(image.shape[1] for image in images), max(image.shape[2] for image in images)
     sizes = [(image.shape[1], image.shape[2]) for image in images]
     padded = [
-        functional.pad(image.to(device).float() - mean, (0, width - w, 0, height - h))
+        functional.pad((image.to(device).flip(flipped).float() - mean) / std, (0, width - w, 0, height - h))
         for image, (h, w) in zip(images, sizes, strict=True)
     ]
     return ImageBatch(torch.stack(padded), sizes)

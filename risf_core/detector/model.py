@@ -20,7 +20,7 @@ from risf_core.losses import ClassificationLoss, classification_loss
 class ImageBatch:
     """Images of one batch, padded to a common size with the mean colour, which is 0."""
 
-    pixels: Tensor  # (B, 3, H, W) BGR minus the mean
+    pixels: Tensor  # (B, 3, H, W) in the colours of `InputSettings`
     sizes: ImageSizes  # (height, width) of each image without its padding
 
     def to(self, device: torch.device | str) -> ImageBatch:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from risf_core.detector.architecture import ResNetC4
-from risf_core.detector.backbone import Backbone
+from risf_core.detector.backbone import Backbone, Stage
 
 NORM_EPSILON = 1e-5  # batch norm's, in every published ResNet
 PIXEL_SPREAD = 58.0  # standard deviation of ImageNet's pixels in 0..255
@@ -24,7 +24,7 @@ class C4Backbone(Backbone):
         self.res4 = residual_stage(architecture, 4)
 
     @property
-    def stages(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    def first_stages(self) -> tuple[nn.Module, ...]:
         """The stem, res2, res3 and res4."""
         return self.stem, self.res2, self.res3, self.res4
 
@@ -32,12 +32,12 @@ class C4Backbone(Backbone):
         return self.res4(self.res3(self.res2(self.stem(pixels))))  # type: ignore[no-any-return]
 
 
-def residual_stage(architecture: ResNetC4, number: int) -> nn.Sequential:
+def residual_stage(architecture: ResNetC4, number: int) -> Stage:
     """The bottlenecks of res2 to res5; all but res2 halve the resolution in their first block."""
     doubling = 2 ** (number - 2)
     bottleneck, output = architecture.bottleneck_channels * doubling, architecture.stage_channels * doubling
     first_input = architecture.stem_channels if number == 2 else output // 2
-    return nn.Sequential(
+    return Stage(
         *(
             Bottleneck(
                 first_input if block == 0 else output,

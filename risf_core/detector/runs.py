@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from risf_core.detector.architecture import Architecture, ResNetC4
+from risf_core.detector.architecture import Architecture, ResNetC4, TimmC4
 from risf_core.documents import typed
 from risf_core.errors import CheckpointError, RisfError, listing
 from risf_core.files import read_json, write_json
 from risf_core.vocabulary import ClassVocabulary
+
+_Network = TypeVar("_Network", bound=Architecture)
 
 RUN_FILE = "run.json"
 RUN_WEIGHTS_PREFIX = "model_"
@@ -74,21 +76,25 @@ class _Classes:
 
 
 @dataclass(frozen=True)
-class _Stated:
-    architecture: ResNetC4
+class _Stated(Generic[_Network]):
+    architecture: _Network
     classes: _Classes | None = None
 
 
 def description_of_json(content: Any, source: Path) -> RunDescription:
     """The description that `to_json` wrote. Raises CheckpointError naming `source` where it is another."""
-    stated = typed(content, _Stated, source=source, way_out="was it edited?", fault=CheckpointError)
-    unknown = set(content["architecture"]) - {field.name for field in fields(ResNetC4)}
+    architecture = content.get("architecture") if isinstance(content, dict) else None
+    kind: Any = TimmC4 if isinstance(architecture, dict) and "model" in architecture else ResNetC4  # Any: a parameter
+    stated: _Stated[Architecture] = typed(
+        content, _Stated[kind], source=source, way_out="was it edited?", fault=CheckpointError
+    )
+    unknown = set(content["architecture"]) - {field.name for field in fields(stated.architecture)}
     if unknown:
         raise CheckpointError(
             f"{source}: its architecture has {listing(sorted(unknown))}, which this version of risf does not know; "
             "update risf"
         )
-    if sum(stated.architecture.block_counts) > _MOST_BLOCKS:
+    if stated.architecture.block_count > _MOST_BLOCKS:
         raise CheckpointError(f"{source}: its architecture has too many blocks; was it edited?")
     classes = stated.classes
     if classes is None:

@@ -67,7 +67,7 @@ def detector_of(
             loss=loss,
             test=test,
         )
-    model.to_empty(device="cpu")
+    model._apply(lambda tensor: torch.empty_like(tensor, device="cpu") if tensor.is_meta else tensor)  # type: ignore[no-untyped-call]
     return model, load_weights(model, checkpoint, require="all")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from risf_core.choices import Engine, PrecisionChoice, Setting
 from risf_core.config import ConfigInForce, find_config, read_config
+from risf_core.detector.architecture import architecture_named
 from risf_core.errors import CheckpointError, ConfigError, listing
 from risf_core.splits.classes import VOC_SETS
 from risf_core.splits.folder import SplitFolder, find_split
@@ -120,6 +121,8 @@ def _plan(choice: TrainingChoice, stage: str, out: Path | None) -> TrainingPlan:
     split = find_split(choice.split) if choice.split is not None and not choice.coco else None
     name = choice.config or published_config_name(split, choice.novel, stage)
     config = read_config(find_config(name), overrides=choice.overrides, options=choice.stated())
+    if (architecture := config.values.model.architecture) != "auto":
+        architecture_named(architecture)
     setting: Setting = config.values.data.setting
     return TrainingPlan(config, out or Path("runs", "gfsod" if setting == "generalised" else "fsod"), split)
 

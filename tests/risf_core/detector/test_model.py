@@ -230,4 +230,6 @@ def test_under_autocast_the_losses_are_float32_and_near_those_without() -> None:
 def test_an_unknown_architecture_offers_the_nearest_one() -> None:
     with pytest.raises(ConfigError) as caught:
         architecture_named("r110")
-    assert str(caught.value) == "there is no architecture 'r110' (did you mean 'r101'?); there are r50, r101, small"
+    assert str(caught.value) == (
+        "there is no architecture 'r110' (did you mean 'r101'?); there are r50, r101, small, small-swin and timm/NAME"
+    )
