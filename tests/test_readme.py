@@ -57,7 +57,7 @@ def test_the_python_of_readme_does_what_the_commands_do(
     assert printed == ["demo/seed0/bnrl.json", "demo/rescored.json"]
     found = [row["score"] for row in json.loads((demo / "rescored.json").read_text())]
     detector = [row["score"] for row in json.loads((demo / "seed0/bnrl.json").read_text())]
-    assert found == pytest.approx(expected, abs=5e-3)  # bfloat16 where the machine has it, in other batches
+    assert found == pytest.approx(expected, abs=1e-6)
     assert found != pytest.approx(detector, abs=5e-2)
 
 

@@ -108,7 +108,7 @@ def report_step(folder: DemoFolder, *, seed: int) -> tuple[list[object], Path]:
 def _rescoring(folder: DemoFolder, before: Path, after: Path, data: list[object], device: str) -> list[object]:
     return ["rescore", before, *data, "--novel", folder.novel, "--rescore-classes", "novel",
             "--clip-config", folder.clip_config, "--clip-weights", folder.clip_weights, "--precision", "fp32",
-            "--temperature", 100, "--device", device, "--cache", "none", "--out", after]  # fmt: skip
+            "--device", device, "--cache", "none", "--out", after]  # fmt: skip
 
 
 def _schedule(iterations: int, *, rate: float) -> list[object]:

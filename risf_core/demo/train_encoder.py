@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,6 +75,7 @@ def train_encoder(folder: Path, *, scenes: int, steps: int, wrong_captions: floa
         if step % 100 == 0 or step == steps - 1:
             _logger.info("step %d: loss %.3f", step, loss.item())
     state = {name: _half(value) for name, value in model.state_dict().items()}
+    state["logit_scale"] = torch.tensor(math.log(_TEMPERATURE))  # in float32: half of it is another scale
     save_file(state, weights)
     note = {
         "remade by": "python -m risf_core.demo.train_encoder",

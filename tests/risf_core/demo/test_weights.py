@@ -42,6 +42,8 @@ def test_the_encoder_is_remade_by_its_script(tmp_path: Path, monkeypatch: pytest
     assert config.read_text() == CONFIG.read_text()
     made, packaged = load_file(weights), load_file(WEIGHTS)
     assert {name: value.shape for name, value in made.items()} == {n: v.shape for n, v in packaged.items()}
+    scale = made.pop("logit_scale")
+    assert (scale.dtype, float(scale.exp())) == (torch.float32, pytest.approx(100, rel=1e-6))
     assert {value.dtype for value in made.values() if value.is_floating_point()} == {torch.float16}
     texts = OpenClipEncoder(find_encoder(config=config, weights=weights)).encode_texts(["a photo of apple"])
     assert np.linalg.norm(texts[0]) == pytest.approx(1, abs=1e-3)
