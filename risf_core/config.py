@@ -59,7 +59,10 @@ class ModelConfig:
     rpn_gradient_scale: float = _at_least(0, 0.0)  # DeFRCN's lambda before the RPN
     rcnn_gradient_scale: float = _at_least(0, 0.75)  # and before the RoI heads
     classifier_dropout: float = _at_least(0, 0.0, most=0.999)
+    freeze_at: int | None = _at_least(0, None, most=4)  # first stages that never train; None: the architecture's
     freeze_res5: bool = False
+    drop_path: float = _at_least(0, 0.0, most=0.999)  # of a timm network: how often its last block is left out
+    activation_checkpointing: bool = False  # blocks run again in the backward pass: less memory, a third more time
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,15 @@ class LossConfig:
 class SolverConfig:
     """The optimiser, its schedule as for the published batch, and how the work is done."""
 
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = _at_least(0, 0.02)  # at the published batch of 16
     schedule: Literal["coco", "voc"] = "coco"  # whose published iterations of the few-shot stage
     iterations: int | None = _at_least(1, None)  # at the published batch; None: the published ones for the shots
     steps: tuple[int, ...] | None = _at_least(0, None)  # the rate falls to a tenth at each; None: as published
     warmup_iterations: int = _at_least(0, 0)
-    momentum: float = _at_least(0, 0.9, most=0.999999)
+    momentum: float = _at_least(0, 0.9, most=0.999999)  # AdamW's first beta
     weight_decay: float = _at_least(0, 5e-5)
+    clip_gradients: float = _at_least(0, 0.0)  # to this norm of all of them together; 0: not at all
     batch: int = _at_least(1, 16)  # images an optimiser step; below 16 rate and iterations are scaled
     scale_schedule: bool = True  # False: rate and iterations are taken as they stand, whatever the batch
     images_per_step: int = _at_least(1, 2)  # images a process holds at once; the rest of the batch is accumulated
@@ -123,8 +128,16 @@ KEYS: tuple[str, ...] = tuple(f"{section}.{entry.name}" for section, kind in SEC
 
 # Not of the run's result: a run may be resumed with others
 FREE_KEYS = frozenset(
-    {"data.workers", "data.images", "solver.engine", "solver.device", "solver.log_every", "solver.checkpoint_every"}
-)  # fmt: skip
+    {
+        "data.workers",
+        "data.images",
+        "model.activation_checkpointing",
+        "solver.engine",
+        "solver.device",
+        "solver.log_every",
+        "solver.checkpoint_every",
+    }
+)
 
 
 @dataclass(frozen=True)

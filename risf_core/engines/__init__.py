@@ -8,6 +8,7 @@ from risf_core.choices import Engine
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from risf_core.detector.architecture import Architecture
     from risf_core.detector.model import Detector
 
 
@@ -30,11 +31,22 @@ def require_engine(engine: Engine) -> None:
         ) from None
 
 
+def require_network(engine: Engine, architecture: Architecture) -> None:
+    """Raise ConfigError where an engine does not have an architecture's network."""
+    from risf_core.detector.architecture import ResNetC4
+
+    if engine == "detectron2" and not isinstance(architecture, ResNetC4):
+        raise ConfigError(
+            f"`engine=detectron2` has ResNet alone, and the network is {architecture.name}; take `engine=torchvision`"
+        )
+
+
 def on_engine(model: Detector, engine: Engine) -> Detector:
     """The model on an engine: itself, or detectron2's of the same weights, which answers to the same calls."""
     if engine == "torchvision":
         return model
     require_engine(engine)
+    require_network(engine, model.architecture)
     from risf_core.engines.detectron2.model import detectron2_model
 
     return detectron2_model(model)

@@ -13,7 +13,7 @@ from risf_core.choices import Engine
 from risf_core.config import Config, ConfigInForce
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
-from risf_core.engines import require_engine
+from risf_core.engines import require_engine, require_network
 from risf_core.errors import ConfigError, listing
 from risf_core.files import sha256_of
 from risf_core.processes import Processes, started_processes
@@ -84,6 +84,7 @@ def _train(
     precision = choose_precision(solver.precision, str(device))
     held_out = _held_out(config, data)
     start = starting_model(config.values, data.records.vocabulary, whole=data.whole)
+    require_network(solver.engine, start.model.architecture)
     description = RunDescription(start.model.architecture, data.records.vocabulary)
     run: OpenedRun | None = None
     if processes.is_first:  # the others must not look: they would see what the first has begun

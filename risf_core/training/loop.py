@@ -26,6 +26,7 @@ from risf_core.training.held_out import HeldOutSet, held_out_metrics
 from risf_core.training.loading import training_steps
 from risf_core.training.meter import Meter, RunStatus
 from risf_core.training.metrics_log import MetricsLog
+from risf_core.training.optimizer import optimizer_of
 from risf_core.training.order import OrderState
 from risf_core.training.run_folder import folder_until_checkpoint, replace_run
 from risf_core.training.saving import BEST, FINAL, LAST, TrainingState, load_state, save_state, save_weights
@@ -87,11 +88,7 @@ class RunInProgress:
             job.device, memory_format=torch.channels_last if solver.channels_last else torch.preserve_format
         )  # type: ignore[call-overload]
         model.train()
-        # In the order of their names: the engines define their layers in different ones, and read each other's momenta
-        trained = [parameter for _, parameter in sorted(model.named_parameters()) if parameter.requires_grad]
-        self.optimizer = torch.optim.SGD(
-            trained, lr=solver.learning_rate, momentum=solver.momentum, weight_decay=solver.weight_decay
-        )
+        self.optimizer = optimizer_of(model, solver)
         group_size, self._accumulation = accumulation_of(solver, job.processes.count)
         self.model = with_shared_gradients(model, job.processes, job.device)
         self._stepper = Stepper(
@@ -101,6 +98,7 @@ class RunInProgress:
             device=job.device,
             precision=job.precision,
             channels_last=solver.channels_last,
+            most_gradient=solver.clip_gradients,
             sampler_of=job.hooks.sampler_of or seeded_samplers(solver.seed),
         )
         self.iteration = 0  # steps that are done
@@ -266,4 +264,5 @@ def _memory_advice(job: Job, iteration: int) -> str:
     ways = [f"solver.images_per_step (now {images}; the batch stays {solver.batch})"] if images > 1 else []
     ways.append(f"data.short_sides (now up to {max(data.short_sides)}) with data.long_side (now {data.long_side})")
     half = ", or set solver.precision=bf16" if job.precision == "fp32" and job.device.type == "cuda" else ""
-    return f"out of memory on {job.device} at iteration {iteration}: lower {' or '.join(ways)}{half}"
+    again = "" if job.config.model.activation_checkpointing else ", or set model.activation_checkpointing=true"
+    return f"out of memory on {job.device} at iteration {iteration}: lower {' or '.join(ways)}{half}{again}"

@@ -88,7 +88,7 @@ def plan_base_training(choice: TrainingChoice, out: Path) -> TrainingPlan:
     values = plan.config.values
     if values.data.setting != "base":
         raise ConfigError(f"the config is of the {values.data.setting} setting; risf finetune runs that")
-    if values.model.weights is None and choice.weights != FRESH and values.model.architecture != "small":
+    if values.model.weights is None and choice.weights != FRESH and not values.model.architecture.startswith("small"):
         raise ConfigError(
             "base training needs `weights`: MSRA's R-101.pkl, in the published layout "
             f"datasets/ImageNetPretrained/MSRA/R-101.pkl; `weights={FRESH}` starts from fresh weights"

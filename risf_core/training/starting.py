@@ -10,7 +10,8 @@ import torch
 
 from risf_core.config import Config, LossConfig, ModelConfig
 from risf_core.datasets import read_coco_index
-from risf_core.detector.architecture import Architecture, architecture_named
+from risf_core.detector.architecture import Architecture, TimmC4, architecture_named
+from risf_core.detector.backbone import recompute_activations
 from risf_core.detector.checkpoint import Checkpoint, read_checkpoint
 from risf_core.detector.freezing import freeze_for_base, freeze_for_few_shot
 from risf_core.detector.model import Detector, build_detector
@@ -43,7 +44,7 @@ def starting_model(config: Config, vocabulary: ClassVocabulary, *, whole: ClassV
     """
     settings = config.model
     checkpoint = read_checkpoint(settings.weights) if settings.weights is not None else None
-    architecture = _architecture(settings, checkpoint)
+    architecture = _with_settings(_architecture(settings, checkpoint), settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.solver.seed * 2 + _MODEL_SEED)  # modules draw from the global generator alone
         model = build_detector(
@@ -63,6 +64,8 @@ def starting_model(config: Config, vocabulary: ClassVocabulary, *, whole: ClassV
     else:
         notes += _load_detector(model, checkpoint, config, vocabulary, whole)
     (freeze_for_few_shot if settings.freeze_res5 else freeze_for_base)(model)
+    if settings.activation_checkpointing:
+        recompute_activations(model)
     return Start(model, tuple(notes))
 
 
@@ -84,6 +87,17 @@ def _architecture(settings: ModelConfig, checkpoint: Checkpoint | None) -> Archi
             "give `model.architecture=auto`, or name other weights"
         )
     return checkpoint.architecture if checkpoint is not None else named
+
+
+def _with_settings(architecture: Architecture, settings: ModelConfig) -> Architecture:
+    """The architecture as the run trains it."""
+    if settings.freeze_at is not None:
+        architecture = replace(architecture, freeze_at=settings.freeze_at)
+    if isinstance(architecture, TimmC4):
+        return replace(architecture, drop_path=settings.drop_path)
+    if settings.drop_path:
+        raise ConfigError(f"model.drop_path is of timm's networks, but model.architecture is {architecture.name}")
+    return architecture
 
 
 def _load_detector(

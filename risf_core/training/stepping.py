@@ -53,6 +53,7 @@ class Stepper:
         device: torch.device,
         precision: Precision,
         channels_last: bool,
+        most_gradient: float = 0.0,  # the largest norm of all gradients together; 0: as it is
         sampler_of: SamplerOf,
     ) -> None:
         self.model = model
@@ -61,6 +62,7 @@ class Stepper:
         self.device = device
         self.precision = precision
         self.channels_last = channels_last
+        self.most_gradient = most_gradient
         self.sampler_of = sampler_of
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16" and device.type == "cuda")
 
@@ -80,6 +82,9 @@ class Stepper:
                     losses = self._losses(examples)
                     total += losses.detach() / count
                     self.scaler.scale(losses.sum() / count).backward()  # type: ignore[no-untyped-call]
+        if self.most_gradient:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.most_gradient)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return total

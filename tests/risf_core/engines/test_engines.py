@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.engines import on_engine, require_engine
+from risf_core.detector.architecture import ARCHITECTURES
+from risf_core.engines import on_engine, require_engine, require_network
 from risf_core.errors import ConfigError
 from tests.conftest import Run
 from tests.lively import lively_detector
@@ -46,6 +47,16 @@ def test_a_detectron2_that_another_torch_cannot_load_says_why(tmp_path: Path, mo
     assert str(caught.value) == (
         f"`engine=detectron2`: detectron2 cannot be imported (_C.so: undefined symbol: _ZN2at); {WAY_OUT}"
     )
+
+
+def test_detectron2_is_refused_for_networks_of_timm() -> None:
+    with pytest.raises(ConfigError) as caught:
+        require_network("detectron2", ARCHITECTURES["small-swin"])
+    assert str(caught.value) == (
+        "`engine=detectron2` has ResNet alone, and the network is small-swin; take `engine=torchvision`"
+    )
+    require_network("detectron2", ARCHITECTURES["r101"])
+    require_network("torchvision", ARCHITECTURES["small-swin"])
 
 
 def test_the_default_engine_is_the_model_itself() -> None:

@@ -156,7 +156,7 @@ def test_out_of_memory_says_what_to_lower(small, tmp_path: Path) -> None:
         train(small(), tmp_path / "run", hooks=Hooks(sampler_of=no_memory))
     assert str(caught.value) == (
         "out of memory on cpu at iteration 0: lower solver.images_per_step (now 2; the batch stays 2) "
-        "or data.short_sides (now up to 112) with data.long_side (now 160)"
+        "or data.short_sides (now up to 112) with data.long_side (now 160), or set model.activation_checkpointing=true"
     )
 
 
