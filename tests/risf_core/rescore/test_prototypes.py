@@ -183,3 +183,62 @@ def test_support_without_a_box_is_refused(photos, support, colours) -> None:
     with pytest.raises(DataError) as refused:
         make_prototypes(support.select_rows(support.crowd), photos=photos, encoder=colours)
     assert str(refused.value) == "the support has no box inside its photos; give each class a few"
+
+
+def clusters(spread: float, *, classes: int = 4, shots: int = 5) -> Prototypes:
+    """Shots around a direction per class, each of a photo of its own, but for the first ones, which share one."""
+    generator = np.random.default_rng(5)
+    centres = generator.normal(size=(classes, 16))
+    rows = []
+    for label in range(classes):
+        for shot in range(shots):
+            vector = centres[label] + spread * generator.normal(size=16)
+            photo = "shared" if shot == 0 else f"{label}/{shot}"
+            rows.append(((vector / np.linalg.norm(vector)).astype(np.float32), label, photo))
+    embeddings, labels, photos = zip(*rows, strict=True)
+    boxes = np.array([[0, 0, 5, 5 + n] for n in range(len(rows))], dtype=float)
+    return Prototypes(np.stack(embeddings), np.array(labels), photos, boxes, classes)
+
+
+def log_posterior(prototypes: Prototypes, temperature: float) -> float:
+    """A plain loop: mean log-probability of each shot without its photo's, and the log-normal prior."""
+    logs = []
+    for shot, (embedding, own, photo) in enumerate(
+        zip(prototypes.embeddings, prototypes.labels, prototypes.photos, strict=True)
+    ):
+        means = {}
+        for label in set(prototypes.labels.tolist()):
+            others = [
+                prototypes.embeddings[place]
+                for place in range(len(prototypes.labels))
+                if prototypes.labels[place] == label and prototypes.photos[place] != photo
+            ]
+            means[label] = sum(other.astype(float) for other in others)
+            means[label] /= np.linalg.norm(means[label])
+        middle = sum(means.values()) / len(means)
+        crop = embedding / np.linalg.norm(embedding.astype(float)) - middle
+        powers = {}
+        for label, mean in means.items():
+            away = mean - middle
+            powers[label] = math.exp(temperature * (crop @ away) / np.linalg.norm(crop) / np.linalg.norm(away))
+        logs.append(math.log(powers[own] / sum(powers.values())))
+        assert shot < 100
+    return float(np.mean(logs)) - math.log(temperature / 20) ** 2 / (2 * 0.5**2)
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.6, 1.5])
+def test_the_temperature_is_the_most_probable_one_of_a_plain_loop(spread: float) -> None:
+    prototypes = clusters(spread)
+    grid = 20 * np.exp(np.linspace(-2, 2, 401))
+    expected = grid[np.argmax([log_posterior(prototypes, temperature) for temperature in grid])]
+    assert prototypes.with_fitted_temperature().temperature == pytest.approx(expected, rel=0.012)
+
+
+def test_shots_that_classes_share_ask_for_a_smaller_temperature_than_shots_that_tell_them_apart() -> None:
+    near, far = (clusters(spread).with_fitted_temperature().temperature for spread in (0.2, 1.5))
+    assert far < 18 < near
+
+
+def test_one_shot_a_class_says_nothing_of_the_temperature() -> None:
+    alone = clusters(0.5, shots=1)
+    assert alone.with_fitted_temperature().temperature == TEMPERATURE
