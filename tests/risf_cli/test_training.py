@@ -155,6 +155,23 @@ def test_the_script_averages_as_the_literature_does_or_over_the_shots(
     assert values_of(evaluated[1], "--out") == [f"runs/coco20/{place}/5shot/rescored.json"]
 
 
+def test_the_script_runs_defrcn_with_its_own_loss_and_pcb_over_the_shots_it_was_trained_on(tmp_path: Path) -> None:
+    lines = lines_of_script(tmp_path, METHOD="defrcn", SETTINGS="fsod gfsod", SHOTS="5", SEEDS="1", FEW_SHOT="seeds")
+    trained, rescored = ([line for line in lines if line[0] == command] for command in ("finetune", "rescore"))
+    assert [values_of(line, "--loss", "--split-seed", "--shots") for line in trained] == [
+        ["cross-entropy", "1", "5"]
+    ] * 2
+    options = ("--preset", "--support", "--shots", "--split-seed", "--rescore-classes")
+    expected = ["pcb", "datasets/risfsplit/coco20", "5", "1", "novel"]
+    assert [values_of(line, *options) for line in rescored] == [expected] * 2
+    assert values_of(rescored[0], "--out") == ["runs/coco20/defrcn-fsod/5shot/seed1/rescored.json"]
+    repeated = lines_of_script(tmp_path / "repeats", METHOD="defrcn", SETTINGS="fsod", SHOTS="5", SEEDS="1")
+    (rescored,) = ([line for line in repeated if line[0] == "rescore"],)
+    assert values_of(rescored[0], "--split-seed", "--seed") == ["0", None]
+    plain = lines_of_script(tmp_path / "risf", SETTINGS="fsod", SHOTS="5", SEEDS="1")
+    assert not any("--preset" in line or "--loss" in line for line in plain)
+
+
 @pytest.fixture
 def call(risf: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Calls `risf ...` in this process in an empty folder; returns its exit code and its error line."""
