@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.boxes import clip_boxes, has_area
 from risf_core.choices import DEFAULT_TEMPERATURE
 from risf_core.detections import Detections, ImageId
-from risf_core.encoder.protocol import CropEncoder, ImageCrops
-from risf_core.errors import ConfigError, EncoderError, ImageError
+from risf_core.encoder.protocol import CropEncoder
+from risf_core.errors import ConfigError, EncoderError
 from risf_core.files import sha256_of
-from risf_core.images import decode_rgb, upright_size
 from risf_core.photos import Photo
 from risf_core.progress import Progress
+from risf_core.rescore.crop_jobs import CropJob, embedded_crops, plan_crops
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import class_probabilities, fuse
@@ -29,7 +27,6 @@ from risf_core.vocabulary import ClassVocabulary
 THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
 BEST_NAMES = 3  # that a re-scored row keeps, with probabilities of this many digits:
 _DIGITS = 4
-_OR_KEEP = "; or pass `on_unreadable=keep` to leave the rows of such photos as they are"
 
 
 @dataclass(frozen=True)
@@ -175,7 +172,7 @@ def gather_evidence(
     in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
     rescored_class = np.isin(detections.labels, rescored_labels)  # (N,)
     eligible = np.flatnonzero(in_range & rescored_class) if ask else np.empty(0, dtype=np.int64)
-    plan = _plan(detections, eligible, photos, keep_unreadable=settings.on_unreadable == "keep")
+    plan = plan_crops(detections, eligible, photos, keep_unreadable=settings.on_unreadable == "keep")
     evidence = Evidence.unknown(len(detections))
     temperature = DEFAULT_TEMPERATURE if settings.temperature is None else settings.temperature
     best_names = np.empty(len(detections), dtype=object)
@@ -190,7 +187,7 @@ def gather_evidence(
             passes.append((support_encoder, None, shots))
         for number, (asked, text, shots) in enumerate(passes):
             crops = 0
-            for job, embeddings in _embedded(plan, asked, progress, number=number, passes=len(passes)):
+            for job, embeddings in embedded_crops(plan, asked, progress, number=number, passes=len(passes)):
                 crops += len(embeddings)
                 labels = detections.labels[job.rows]
                 if text is not None:
@@ -221,31 +218,9 @@ def gather_evidence(
     )
 
 
-@dataclass(frozen=True)
-class _Job:
-    """The eligible rows of one photo and the distinct boxes they share."""
-
-    rows: NDArray[np.int64]  # (r,) positions in the table
-    crop_of_row: NDArray[np.int64]  # (r,) positions in `crops.boxes`
-    crops: ImageCrops
-
-
-@dataclass(frozen=True)
-class _Plan:
-    jobs: Sequence[_Job]
-    without_photo: int
-    degenerate: int
-    keep_unreadable: bool  # note photos that cannot be read in `unreadable` and continue
-    unreadable: dict[str, int]
-
-    @property
-    def crop_count(self) -> int:
-        return sum(len(job.crops.boxes) for job in self.jobs)
-
-
 def _fill_support(
     evidence: Evidence,
-    job: _Job,
+    job: CropJob,
     labels: NDArray[np.int64],
     embeddings: NDArray[np.float32],
     prototypes: Prototypes,
@@ -264,36 +239,6 @@ def _fill_support(
     probabilities = prototypes.probabilities(embeddings, photo=photo, classes=compared)
     evidence.support[job.rows] = probabilities[own]
     return probabilities
-
-
-def _plan(
-    detections: Detections, eligible: NDArray[np.int64], photos: Mapping[ImageId, Photo], *, keep_unreadable: bool
-) -> _Plan:
-    jobs = []
-    without_photo = degenerate = 0
-    unreadable: dict[str, int] = {}
-    table = detections[eligible]
-    corners = table.boxes
-    for image_id, positions in table.by_image():
-        photo = photos.get(image_id)
-        if photo is None:
-            without_photo += len(positions)
-            continue
-        try:
-            size = photo.size or upright_size(photo.path)
-        except ImageError as error:
-            if not keep_unreadable:
-                raise ImageError(f"{error}{_OR_KEEP}") from error
-            unreadable[str(error)] = len(positions)
-            continue
-        clipped = clip_boxes(corners[positions], size)
-        sound = has_area(clipped)
-        degenerate += int((~sound).sum())
-        if not sound.any():
-            continue
-        boxes, crop_of_row = np.unique(clipped[sound], axis=0, return_inverse=True)
-        jobs.append(_Job(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes)))
-    return _Plan(jobs, without_photo, degenerate, keep_unreadable, unreadable)
 
 
 def _best_names(voice: NDArray[np.float64], names: Sequence[str]) -> list[list[list[str | float]]]:
@@ -315,48 +260,6 @@ def text_embeddings(encoder: CropEncoder, prompts: Prompts) -> NDArray[np.float3
     mean = flat.reshape(len(groups), len(prompts.templates), -1).mean(axis=1)
     unit: NDArray[np.float32] = mean / np.linalg.norm(mean, axis=1, keepdims=True)
     return unit
-
-
-def _embedded(
-    plan: _Plan, encoder: CropEncoder, progress: Progress | None, *, number: int, passes: int
-) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
-    """Photo by photo: its rows and distinct boxes, and the embeddings of the boxes (n, D), in one of several passes."""
-    done, total = number * plan.crop_count, passes * plan.crop_count
-    for job, embeddings in _encoded(plan, encoder):
-        if not np.isfinite(embeddings).all():
-            raise EncoderError(
-                f"{job.crops.photo.path}: the encoder's embeddings are not finite numbers; "
-                "use `precision=fp32`, and check the weights"
-            )
-        yield job, embeddings
-        done += len(embeddings)
-        if progress is not None:
-            progress(done, total)
-
-
-def _encoded(plan: _Plan, encoder: CropEncoder) -> Iterator[tuple[_Job, NDArray[np.float32]]]:
-    """The embeddings of each job; after a photo that cannot be read the encoder starts again behind it."""
-    waiting = deque(plan.jobs)
-    while waiting:
-        try:
-            for embeddings in encoder.encode_crops(job.crops for job in tuple(waiting)):
-                yield waiting.popleft(), embeddings
-        except ImageError as error:
-            if not plan.keep_unreadable:
-                raise ImageError(f"{error}{_OR_KEEP}") from error
-            damaged = next((job for job in waiting if _is_unreadable(job.crops.photo)), None)
-            if damaged is None:
-                raise
-            plan.unreadable[str(error)] = len(damaged.rows)
-            waiting.remove(damaged)
-
-
-def _is_unreadable(photo: Photo) -> bool:
-    try:
-        decode_rgb(photo.path, photo.size)
-    except ImageError:
-        return True
-    return False
 
 
 def _above(scores: NDArray[np.float64]) -> dict[str, int]:
