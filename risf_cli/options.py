@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from risf_core import choices
-from risf_core.errors import ConfigError
-from risf_core.files import is_stdout
 
 if TYPE_CHECKING:
-    from risf_core.formats.conventions import Conventions
+    pass
 
 
 def _suggesting(*words: str) -> Callable[[str], list[str]]:
@@ -277,84 +274,3 @@ PrecisionChoice = Annotated[
     choices.PrecisionChoice,
     _option(help="auto (the hardware's best), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),
 ]
-
-
-def cache_folder(choice: str | None) -> Path | None:
-    """The folder of --cache; None for no cache."""
-    if choice == "none":
-        return None
-    if choice is not None:
-        return Path(choice)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("risf", appauthor=False))
-
-
-def number_list(text: str, *, option: str, least: int) -> tuple[int, ...]:
-    """The whole numbers of a list with ranges (0-4,7), in order and each once.
-
-    Raises ConfigError naming the option where it is not a list, a range is empty, or a number is below `least`.
-    """
-    numbers: dict[int, None] = {}
-    for part in str(text).strip("[]").split(","):  # brackets: a YAML list of risf.yaml
-        first, _, last = part.strip().partition("-")
-        if not (first.strip().isdecimal() and (last or first).strip().isdecimal()):
-            raise ConfigError(f"--{option} takes whole numbers and ranges with commas (0-4,7), got {text!r}")
-        low, high = int(first), int(last or first)
-        if low > high:
-            raise ConfigError(f"--{option}: the range {part.strip()} is empty; write the lower number first")
-        if low < least:
-            raise ConfigError(f"--{option} takes whole numbers from {least} on, got {low}")
-        numbers |= dict.fromkeys(range(low, high + 1))
-    return tuple(numbers)
-
-
-def conventions_of(
-    format: str | None,
-    boxes: choices.BoxConvention | None,
-    category_ids: choices.CategoryConvention | None,
-    image_ids: choices.ImageIdConvention | None,
-    rename: Sequence[str] | None,
-) -> Conventions:
-    """How detections files are read. Raises ConfigError where --rename is not OLD=NEW."""
-    from risf_core.formats.conventions import Conventions
-
-    pairs = [text.partition("=") for text in rename or ()]
-    for text, (old, equals, new) in zip(rename or (), pairs, strict=True):
-        if not (old and equals and new):
-            raise ConfigError(f"--rename takes OLD=NEW, got {text!r}")
-    return Conventions(format, boxes, category_ids, image_ids, {old: new for old, _, new in pairs})
-
-
-def required(value: Path | None, option: str, command: str) -> Path:
-    """The value of an option without a default. Raises ConfigError naming the option and its key."""
-    if value is None:
-        raise ConfigError(
-            f"risf {command} needs --{option}; pass it, or write `{option}: ...` into risf.yaml of the working folder"
-        )
-    return value
-
-
-def check_stdout_free(out: str, *, json_: bool, what: str) -> None:
-    """Refuse --json, which prints to stdout, where the result itself goes there. Raises ConfigError."""
-    if json_ and is_stdout(out):
-        raise ConfigError(f"--json prints the {what} to stdout, where the result goes too; pass --out FILE")
-
-
-def print_written(out: str, content: Any, *, json_: bool) -> None:
-    """Print to stdout where the result was written, or the JSON; nothing where stdout holds the result itself."""
-    if not is_stdout(out):
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False) if json_ else out)
-
-
-def typed_options(context: typer.Context) -> set[str]:
-    """The options that are on the command line itself, not in risf.yaml."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
-
-
-def photo_folders(images: Sequence[Path] | None, allow_outside: bool) -> tuple[Path, ...]:
-    """The folders of --images, with what --allow-outside adds to them."""
-    from risf_core.photos import ANYWHERE
-
-    return (*(images or ()), *([ANYWHERE] if allow_outside else []))

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from risf_cli.options import AllowOutside, Json, Quiet, photo_folders
+from risf_cli.option_values import photo_folders
+from risf_cli.options import AllowOutside, Json, Quiet
 from risf_cli.training_run import (
     CocoFiles,
     ConfigFile,

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from risf_cli.options import Json, cache_folder
+from risf_cli.option_values import cache_folder
+from risf_cli.options import Json
 from risf_core.errors import ConfigError
 
 

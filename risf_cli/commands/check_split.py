@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risf_cli.options import Json, Quiet, number_list, typed_options
+from risf_cli.option_values import number_list, typed_options
+from risf_cli.options import Json, Quiet
 from risf_cli.split_options import Coco, PreviewImages, PreviewShots, Voc, Yolo
 from risf_core.errors import ConfigError, DataError, counted
 

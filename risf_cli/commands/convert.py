@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from risf_cli.option_values import conventions_of
 from risf_cli.options import (
     Boxes,
     CategoryIds,
@@ -18,7 +19,6 @@ from risf_cli.options import (
     OnUnmatched,
     Quiet,
     Rename,
-    conventions_of,
 )
 from risf_core.errors import ConfigError
 

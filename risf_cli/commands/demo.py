@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from risf_cli.options import number_list
+from risf_cli.option_values import number_list
 from risf_core.errors import ConfigError
 
 if TYPE_CHECKING:

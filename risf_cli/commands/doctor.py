@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import typer
 
 from risf_cli.option_names import with_options
-from risf_cli.options import Cache, Clip, ClipConfig, ClipWeights, Device, Json, PrecisionChoice, cache_folder
+from risf_cli.option_values import cache_folder
+from risf_cli.options import (
+    Cache,
+    Clip,
+    ClipConfig,
+    ClipWeights,
+    Device,
+    Json,
+    PrecisionChoice,
+)
 from risf_core.choices import DEFAULT_CLIP
 
 if TYPE_CHECKING:

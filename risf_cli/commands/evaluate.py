@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risf_cli.option_values import conventions_of, required
 from risf_cli.options import (
     Annotations,
     Boxes,
@@ -19,8 +20,6 @@ from risf_cli.options import (
     OnUnmatched,
     Quiet,
     Rename,
-    conventions_of,
-    required,
 )
 from risf_core.choices import EvaluatorName, Protocol
 from risf_core.errors import ConfigError

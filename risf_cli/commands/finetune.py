@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from risf_cli.options import AllowOutside, Json, Novel, Quiet, photo_folders, typed_options
+from risf_cli.option_values import photo_folders, typed_options
+from risf_cli.options import AllowOutside, Json, Novel, Quiet
 from risf_cli.training_run import (
     CocoFiles,
     ConfigFile,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risf_cli.option_values import check_stdout_free, photo_folders, print_written
 from risf_cli.options import (
     AllowOutside,
     Classes,
@@ -18,9 +19,6 @@ from risf_cli.options import (
     Novel,
     OnUnreadable,
     Quiet,
-    check_stdout_free,
-    photo_folders,
-    print_written,
 )
 from risf_core.choices import Engine, GroupChoice, PrecisionChoice
 from risf_core.errors import ConfigError

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from risf_cli.options import Json, Quiet, number_list
+from risf_cli.option_values import number_list
+from risf_cli.options import Json, Quiet
 from risf_cli.split_options import Coco, PreviewImages, PreviewShots, Voc, Yolo
 from risf_core.choices import LayoutChoice
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from risf_cli.option_values import check_stdout_free, conventions_of, photo_folders, print_written, required
 from risf_cli.options import (
     AllowOutside,
     Annotations,
@@ -19,11 +20,6 @@ from risf_cli.options import (
     OnUnmatched,
     Quiet,
     Rename,
-    check_stdout_free,
-    conventions_of,
-    photo_folders,
-    print_written,
-    required,
 )
 from risf_core.choices import DEFAULT_BOOTSTRAP
 from risf_core.errors import ConfigError

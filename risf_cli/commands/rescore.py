@@ -8,6 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risf_cli.option_values import (
+    aliases,
+    cache_folder,
+    check_stdout_free,
+    class_choice,
+    conventions_of,
+    evidence_choice,
+    fusion_choice,
+    photo_folders,
+    print_written,
+    temperature_choice,
+    typed_options,
+)
 from risf_cli.options import (
     Alias,
     AllowOutside,
@@ -50,14 +63,7 @@ from risf_cli.options import (
     Temperature,
     Template,
     Workers,
-    cache_folder,
-    check_stdout_free,
-    conventions_of,
-    photo_folders,
-    print_written,
-    typed_options,
 )
-from risf_cli.rescore_options import aliases, class_choice, evidence_choice, fusion_choice, temperature_choice
 from risf_core.choices import (
     DEFAULT_ALPHA,
     DEFAULT_BACKGROUND,

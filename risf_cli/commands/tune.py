@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from risf_cli.option_values import (
+    aliases,
+    cache_folder,
+    class_choice,
+    conventions_of,
+    evidence_choice,
+    photo_folders,
+    required,
+    temperature_choice,
+)
 from risf_cli.options import (
     Alias,
     AllowOutside,
@@ -45,12 +55,7 @@ from risf_cli.options import (
     Temperature,
     Template,
     Workers,
-    cache_folder,
-    conventions_of,
-    photo_folders,
-    required,
 )
-from risf_cli.rescore_options import aliases, class_choice, evidence_choice, temperature_choice
 from risf_core.choices import (
     DEFAULT_ALPHA,
     DEFAULT_BACKGROUND,
