@@ -98,6 +98,7 @@ Force = Annotated[
 def run_training(plan: TrainingPlan, *, resume: bool, force: bool, json_: bool, quiet: bool) -> None:
     """Train, with talk on stderr and the run's folder on stdout."""
     from risf_cli.render import print_warnings, say, training_lines
+    from risf_core.engines import require_engine
     from risf_core.processes import started_processes
     from risf_core.training.plan import read_plan
 
@@ -106,6 +107,7 @@ def run_training(plan: TrainingPlan, *, resume: bool, force: bool, json_: bool, 
         raise ConfigError("--resume continues a run and --force replaces it; give one of them")
     processes = started_processes()
     quiet = quiet or not processes.is_first
+    require_engine(plan.config.values.solver.engine)
     data = read_plan(plan)
     # torch takes seconds to import: faults of the options and the data are shown without it
     from risf_core.engines.train import train

@@ -37,7 +37,7 @@ EvaluatorName = Literal["ultrafast", "pycocotools"]
 DEFAULT_BOOTSTRAP = 1000  # resamples of the images
 
 # A detector's weights
-CheckpointForm = Literal["defrcn", "detectron2", "msra", "safetensors", "run"]
+CheckpointForm = Literal["defrcn", "detectron2", "msra", "timm", "safetensors", "run"]
 CHECKPOINT_FORMS: tuple[str, ...] = get_args(CheckpointForm)
 LossPreset = Literal["cross-entropy", "paper", "released"]
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from risf_cli.options import Json, Quiet
-from risf_core.choices import CheckpointForm
+from risf_core.choices import CHECKPOINT_FORMS, CheckpointForm
 from risf_core.errors import ConfigError
 
 
@@ -18,7 +18,8 @@ def convert_checkpoint(
         Path,
         typer.Argument(
             metavar="RUN|FILE",
-            help="DeFRCN's .pth, MSRA's ImageNet .pkl, detectron2's COCO C4 models, safetensors, or a run folder.",
+            help="DeFRCN's .pth, MSRA's ImageNet .pkl, detectron2's COCO C4 models, timm's weights, safetensors, or a "
+            "run folder.",
         ),
     ],
     *,
@@ -26,11 +27,15 @@ def convert_checkpoint(
         CheckpointForm | None,
         typer.Option(
             metavar="FORM",
-            help="defrcn (.pth), detectron2 (.pkl), msra (.pkl: only backbone and res5), safetensors, or run (a "
-            "folder). (default: by the suffix of --out, .pth or .safetensors)",
+            help="defrcn (.pth), detectron2 (.pkl), msra (.pkl: only backbone and res5), timm (.safetensors: "
+            "likewise, of a network of timm), safetensors, or run (a folder). (default: by the suffix of --out, .pth "
+            "or .safetensors)",
         ),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE|RUN", help="File to write, or folder for --to run.")],
+    architecture: Annotated[
+        str | None, typer.Option(metavar="timm/NAME", help="Network of a file that has timm's own names.")
+    ] = None,
     allow_pickle: Annotated[
         bool,
         typer.Option(
@@ -53,11 +58,12 @@ def convert_checkpoint(
     suffixes: dict[str, CheckpointForm] = {".pth": "defrcn", ".safetensors": "safetensors"}
     form = to or suffixes.get(out.suffix)
     if form is None:
-        raise ConfigError(f"--out {out} does not show the form; pass --to defrcn, detectron2, msra, safetensors or run")
+        words = " or ".join((", ".join(CHECKPOINT_FORMS[:-1]), CHECKPOINT_FORMS[-1]))
+        raise ConfigError(f"--out {out} does not show the form; pass --to {words}")
 
     from risf_core.detector.conversion import convert_weights
 
-    conversion = convert_weights(source, out, form=form, allow_pickle=allow_pickle)
+    conversion = convert_weights(source, out, form=form, allow_pickle=allow_pickle, architecture=architecture)
     typer.echo(json.dumps(conversion.to_json(), indent=2, ensure_ascii=False) if json_ else out)
     for line in () if quiet else conversion.lines():
         say(line)

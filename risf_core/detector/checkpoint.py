@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from risf_core.choices import CheckpointForm
-from risf_core.detector.architecture import Architecture
+from risf_core.detector.architecture import TIMM, Architecture, TimmC4, architecture_named
 from risf_core.detector.checkpoint_names import (
     AFFINES,
     CLASS_LAYER,
@@ -38,7 +38,8 @@ METADATA_KEY = "risf"  # where our own files state architecture and classes of t
 # Under which keys trainers put the network, the first that is there
 _NESTED = ("model", "blobs", "state_dict", "model_state_dict", "model_state", "net", "weights", "model_ema", "ema")
 _KNOWN_FORMS = (
-    "risf reads DeFRCN's .pth, the MSRA ImageNet .pkl, detectron2's COCO C4 models, safetensors and its own run folders"
+    "risf reads DeFRCN's .pth, the MSRA ImageNet .pkl, detectron2's COCO C4 models, timm's weights, "
+    "safetensors and its own run folders"
 )
 
 
@@ -60,12 +61,15 @@ class Checkpoint:
         return class_count_of(self.state)
 
 
-def read_checkpoint(path: Path, *, allow_pickle: bool = False) -> Checkpoint:
+def read_checkpoint(path: Path, *, allow_pickle: bool = False, architecture: str | None = None) -> Checkpoint:
     """The weights of a file or of a run folder.
 
     Forms: published DeFRCN (.pth), MSRA ImageNet (.pkl, Caffe2's names), detectron2's COCO C4 (.pkl or .pth, without
     affines: they are the identity then, and RoIs are pooled to 14x14), safetensors, our run folders. A file in a
     run folder is of the run's architecture and classes. Raises CheckpointError.
+
+    Args:
+        architecture: of a file that does not name it; one with timm's names needs it (``timm/NAME``).
     """
     if not path.exists():
         raise CheckpointError(f"{path}: there is no such checkpoint; check the path")
@@ -83,7 +87,33 @@ def read_checkpoint(path: Path, *, allow_pickle: bool = False) -> Checkpoint:
         found, form, left_out, description = _read_torch_or_pickle(source, allow_pickle=allow_pickle)
     if path.is_dir():
         form = "run"
-    return _completed(source, form, found, left_out, run or description)
+    stated = run or description
+    network = stated.architecture if stated is not None else _timm_network(found, architecture)
+    if isinstance(network, TimmC4):
+        state, left_out, form = _timm_state(source, form, found, left_out, network)
+        return Checkpoint(source, form, state, network, None if stated is None else stated.vocabulary, left_out)
+    return _completed(source, form, found, left_out, stated)
+
+
+def _timm_network(found: Mapping[str, Tensor], architecture: str | None) -> Architecture | None:
+    """The network of timm that a file is said to be of, where it is not one of ours."""
+    if architecture is None or not architecture.startswith(TIMM) or wrapper_prefix(found) is not None:
+        return None
+    return None if "conv1_w" in found else architecture_named(architecture)
+
+
+def _timm_state(
+    source: Path, form: CheckpointForm, found: Mapping[str, Tensor], left_out: tuple[str, ...], network: TimmC4
+) -> tuple[dict[str, Tensor], tuple[str, ...], CheckpointForm]:
+    """The arrays of a network of timm by our names, what is not of it, and the form: ours, or timm's own."""
+    plain = {name.replace("_orig_mod.", "").removeprefix("module."): value for name, value in found.items()}
+    state = {name: value for name, value in plain.items() if _is_parameter(name)}
+    if state:
+        return state, (*left_out, *(name for name in plain if name not in state)), form
+    from risf_core.detector.timm_weights import detector_names
+
+    state, others = detector_names(plain, network, source)
+    return state, (*left_out, *others), "timm"
 
 
 def _completed(

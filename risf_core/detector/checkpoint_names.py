@@ -32,9 +32,14 @@ _OUR_BLOCK = re.compile(
 
 _ANCHOR = "backbone.res2.0.conv1.weight"  # every detector and backbone of the network has it
 _TEACHER = "modelTeacher."  # beside a student, of which it is the average: the one that is tested
+TIMM_PREFIXES = ("backbone.", "roi_heads.res5.")  # before timm's names in the two parts of its networks
+
 # Whose weights have such a name
 _FOREIGN = {
-    r"(module\.)?layer1\.0\.conv1\.weight": "has torchvision's names of a ResNet, whose input and strides are others",
+    r"(module\.)?layer1\.0\.conv1\.weight": "has torchvision's names of a ResNet, whose input and strides are others "
+    "(as timm's: `architecture=timm/resnet50`, or model.architecture in training)",
+    r"(module\.)?(patch_embed\.proj|layers\.0\.blocks|stages\.0\.blocks|conv_stem)\..*": "is of a network of timm "
+    "that it does not name (`architecture=timm/NAME`, or model.architecture in training)",
     r".*backbone\.(fpn_|bottom_up\.|fpn\.|body\.).*": "has a feature pyramid (FPN), which DeFRCN's network lacks",
     r"(backbone\.layer1|neck|bbox_head|roi_head|rpn_head)\..*": "is of mmdetection, whose network is another",
     r"(model\.)?vision_model\..*|text_model\..*": "is of transformers' CLIP, not a detector",

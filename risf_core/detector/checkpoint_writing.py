@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from risf_core.choices import CheckpointForm
+from risf_core.detector.architecture import TimmC4
 from risf_core.detector.checkpoint import METADATA_KEY, Checkpoint
-from risf_core.detector.checkpoint_names import AFFINES, identity_affines, identity_statistics, to_caffe2
+from risf_core.detector.checkpoint_names import AFFINES, TIMM_PREFIXES, identity_affines, identity_statistics, to_caffe2
 from risf_core.detector.resnet import NORM_EPSILON
 from risf_core.detector.runs import RunDescription, write_run
 from risf_core.errors import CheckpointError
@@ -38,14 +39,25 @@ def write_checkpoint(checkpoint: Checkpoint, target: Path, *, form: CheckpointFo
     """Write a checkpoint in a form; `target` is a file, or for "run" a folder.
 
     Every number is written as it is. "msra" holds backbone and res5 alone, with norms that are scale and shift;
-    "detectron2" has no affines, and refuses a checkpoint whose affines do something. Raises CheckpointError there.
+    "detectron2" has no affines, and refuses a checkpoint whose affines do something; both are of ResNets. "timm" is of
+    timm's networks, without RPN and heads. Raises CheckpointError where a form has no place for a checkpoint.
     """
+    of_timm = isinstance(checkpoint.architecture, TimmC4)
+    if form in (("detectron2", "msra") if of_timm else ("timm",)):
+        raise CheckpointError(
+            f"{checkpoint.source}: is {checkpoint.architecture.name}, and the form {form} has no such network"
+        )
     state = {name: value.detach().cpu().contiguous() for name, value in checkpoint.state.items()}
     description = RunDescription(checkpoint.architecture, checkpoint.vocabulary)
     note = description.to_json()
     left_out: tuple[str, ...] = ()
     folded: tuple[str, ...] = ()
-    if form == "safetensors":
+    if form == "timm":
+        plain = _timm_names(state)
+        left_out = tuple(name for name in state if not name.startswith(TIMM_PREFIXES))
+        _write_safetensors(target, plain)
+        state = plain
+    elif form == "safetensors":
         _write_safetensors(target, state, note)
     elif form == "run":
         write_torch_file(target / RUN_WEIGHTS, {"model": state, METADATA_KEY: json.dumps(note)})
@@ -75,11 +87,11 @@ def write_torch_file(path: Path, content: Mapping[str, Any]) -> None:  # Any: wh
         handle.write(buffer.getbuffer())
 
 
-def _write_safetensors(target: Path, state: Mapping[str, Tensor], note: Mapping[str, Any]) -> None:
+def _write_safetensors(target: Path, state: Mapping[str, Tensor], note: Mapping[str, Any] | None = None) -> None:
     from safetensors.torch import save
 
     with atomic_writer(target, "wb") as handle:
-        handle.write(save(dict(state), metadata={METADATA_KEY: json.dumps(note)}))
+        handle.write(save(dict(state), metadata=None if note is None else {METADATA_KEY: json.dumps(note)}))
 
 
 def _write_pickle(target: Path, content: Mapping[str, Any]) -> None:
@@ -99,6 +111,16 @@ def _without_affines(checkpoint: Checkpoint, state: Mapping[str, Tensor]) -> dic
             "no place for them; write it with `to=defrcn`, safetensors or run"
         )
     return {name: value for name, value in state.items() if name not in AFFINES}
+
+
+def _timm_names(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The backbone and the RoI stage under timm's own names."""
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        for prefix in TIMM_PREFIXES
+        if name.startswith(prefix)
+    }
 
 
 def _with_plain_norms(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:

@@ -53,8 +53,13 @@ class Conversion:
         }
 
 
-def convert_weights(source: Path, out: Path, *, form: CheckpointForm, allow_pickle: bool = False) -> Conversion:
+def convert_weights(
+    source: Path, out: Path, *, form: CheckpointForm, allow_pickle: bool = False, architecture: str | None = None
+) -> Conversion:
     """Write weights in another form, every number as it is; `out` is a file, or for "run" a folder.
+
+    Args:
+        architecture: ``timm/NAME`` where `source` has timm's names.
 
     Raises OutputError and ConfigError where `out` cannot be written or is read here, CheckpointError as
     `read_checkpoint` and `write_checkpoint` do.
@@ -62,7 +67,7 @@ def convert_weights(source: Path, out: Path, *, form: CheckpointForm, allow_pick
     targets = [out / RUN_WEIGHTS, out / RUN_FILE] if form == "run" else [out]
     for target in targets:
         check_writable(target)
-    checkpoint = read_checkpoint(source, allow_pickle=allow_pickle)
+    checkpoint = read_checkpoint(source, allow_pickle=allow_pickle, architecture=architecture)
     for target in targets:
         check_not_read(target, [checkpoint.source, checkpoint.source.parent / RUN_FILE])
     return Conversion(checkpoint, write_checkpoint(checkpoint, out, form=form), form)

@@ -11,11 +11,9 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from risf_core.encoder.hub import hub_endpoint, in_hub_cache, in_reach
 from risf_core.errors import EncoderError, excerpt, listing
+from risf_core.hub import HUB_FILES, fetched, from_hub
 from risf_core.unpickling import fault_of_text, fault_of_torch_file
-
-_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def given_weights(path: Path) -> Path:
@@ -30,18 +28,9 @@ def given_weights(path: Path) -> Path:
     return path
 
 
-def hub_weights(encoder: str, repository: str, names: Sequence[str] = _HUB_FILES) -> Path:
+def hub_weights(encoder: str, repository: str, names: Sequence[str] = HUB_FILES) -> Path:
     """The weights of a repository of the hub, downloaded where they are not on this machine."""
-    here = in_hub_cache(repository, tuple(names))
-    if here is not None:
-        return here
-
-    def fetch() -> Path:
-        from huggingface_hub import hf_hub_download
-
-        return Path(hf_hub_download(repository, names[0]))
-
-    return _fetched(encoder, f"{names[0]} from https://huggingface.co/{repository}", hub_endpoint(), fetch)
+    return from_hub(encoder, repository, names, option="support_weights", fault=EncoderError)
 
 
 def url_weights(encoder: str, url: str) -> Path:
@@ -56,7 +45,7 @@ def url_weights(encoder: str, url: str) -> Path:
         torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)
         return path
 
-    return _fetched(encoder, url, url, fetch)
+    return fetched(encoder, url, url, fetch, option="support_weights", fault=EncoderError)
 
 
 def load_weights(
@@ -100,16 +89,6 @@ def load_weights(
             raise EncoderError(
                 f"{path}: these weights are not of the model {name}: they {what} {listing(keys, most=2)}"
             )
-
-
-def _fetched(encoder: str, place: str, address: str, fetch: Callable[[], Path]) -> Path:
-    advice = f"fetch {place} on a machine with network and pass it with `support_weights`"
-    if not in_reach(address):
-        raise EncoderError(f"{encoder}: its weights are not on this machine and there is no network; {advice}")
-    try:
-        return fetch()
-    except Exception as error:  # urllib, requests, httpx, hub: each has its own family
-        raise EncoderError(f"{encoder}: its weights cannot be downloaded ({error}); {advice}") from error
 
 
 def _gist(error: Exception) -> Any:

@@ -14,9 +14,9 @@ from msgspec import Meta
 
 from risf_core.choices import DEFAULT_CLIP
 from risf_core.documents import typed
-from risf_core.encoder.hub import hub_endpoint, in_hub_cache, in_reach
 from risf_core.errors import EncoderError, RisfError, did_you_mean, listing
 from risf_core.files import read_json
+from risf_core.hub import hub_endpoint, in_hub_cache, in_reach
 from risf_core.unpickling import fault_of_text
 
 _WEIGHT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from risf_core.choices import Engine, PrecisionChoice, Setting
 from risf_core.config import ConfigInForce, find_config, read_config
-from risf_core.detector.architecture import architecture_named
+from risf_core.detector.architecture import TIMM, architecture_named
 from risf_core.errors import CheckpointError, ConfigError, listing
 from risf_core.splits.classes import VOC_SETS
 from risf_core.splits.folder import SplitFolder, find_split
@@ -86,6 +86,13 @@ def plan_base_training(choice: TrainingChoice, out: Path) -> TrainingPlan:
     """Base training as chosen. Raises ConfigError where the config is of another stage or names no weights."""
     plan = _plan(choice, "base", out)
     values = plan.config.values
+    if values.model.weights is None and choice.weights != FRESH and values.model.architecture.startswith(TIMM):
+        from risf_core.detector.timm_weights import published_weights
+
+        weights = published_weights(values.model.architecture)
+        config = plan.config.with_values({"model.weights": weights}, origin="published with model.architecture")
+        plan = replace(plan, config=config)
+        values = plan.config.values
     if values.data.setting != "base":
         raise ConfigError(f"the config is of the {values.data.setting} setting; risf finetune runs that")
     if values.model.weights is None and choice.weights != FRESH and not values.model.architecture.startswith("small"):

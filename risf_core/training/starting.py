@@ -43,7 +43,9 @@ def starting_model(config: Config, vocabulary: ClassVocabulary, *, whole: ClassV
         whole: the base and novel classes of the split, by which weights that do not name their classes are understood.
     """
     settings = config.model
-    checkpoint = read_checkpoint(settings.weights) if settings.weights is not None else None
+    checkpoint = (
+        read_checkpoint(settings.weights, architecture=settings.architecture) if settings.weights is not None else None
+    )
     architecture = _with_settings(_architecture(settings, checkpoint), settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.solver.seed * 2 + _MODEL_SEED)  # modules draw from the global generator alone

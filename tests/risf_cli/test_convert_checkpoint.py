@@ -77,7 +77,7 @@ def test_an_unknown_suffix_needs_the_form(run, weights) -> None:
     result = run(weights, "--out", "w.bin")
     assert result.exit_code == 1
     assert result.stderr == (
-        "error: --out w.bin does not show the form; pass --to defrcn, detectron2, msra, safetensors or run\n"
+        "error: --out w.bin does not show the form; pass --to defrcn, detectron2, msra, timm, safetensors or run\n"
     )
 
 

@@ -10,6 +10,7 @@ from risf_core.config import KEYS, find_config, published_config, read_config
 from risf_core.errors import ConfigError
 
 PUBLISHED = [f"{data}/{stage}" for data in ("coco", "voc") for stage in ("base", "fsod", "gfsod")]
+PUBLISHED += [f"coco/{stage}-swin-l" for stage in ("base", "fsod", "gfsod")]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -17,7 +18,7 @@ def test_published_configs_are_sound_and_their_first_line_is_the_command_that_ru
     path = published_config(name)
     read_config(path)
     first = path.read_text().splitlines()[0]
-    command = "base-train" if name.endswith("base") else "finetune"
+    command = "base-train" if "/base" in name else "finetune"
     assert first.startswith(f"# risf {command} --config configs/{name}.yaml")
 
 

@@ -10,10 +10,10 @@ import open_clip
 import pytest
 import torch
 
-from risf_core.encoder.hub import in_reach
 from risf_core.encoder.open_clip import OpenClipEncoder
 from risf_core.encoder.weights import find_encoder, is_torchscript
 from risf_core.errors import EncoderError
+from risf_core.hub import in_reach
 from tests.tiny_encoder import TINY, save_tiny
 
 
