@@ -24,6 +24,7 @@ from risf_core.progress import Progress
 # Of the softmax over prototypes where nothing is known of the encoder: 12 to 30 did about the same on held-out photos.
 TEMPERATURE = 20.0
 _SPREAD = 0.5  # standard deviation of its logarithm beforehand
+_ODD = np.array([[0.02], [0.05], [0.1], [0.2], [0.3], [0.4], [0.5], [0.6]])  # shares of shots unlike their class
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,24 +89,20 @@ class Prototypes:
     def with_fitted_temperature(self) -> Prototypes:
         """The same prototypes with the temperature that makes the shots most probable, leaving out the photo of each.
 
-        Log-normal around 20 beforehand. The shots' mean log-likelihood counts as that of one observation: each of them
-        is judged by prototypes of one photo less, and all by the same few prototypes. Their sum would choose far too
-        small a temperature, for a prototype that lacks one of its few shots is a poor one.
+        Log-normal around 20 beforehand. A share of the shots, fitted too, may look like nothing of their class: without
+        it those few would choose a temperature far too small, for a prototype that lacks one of its few shots is poor.
         """
         labels = np.unique(self.labels)
-        judged = []
-        for photo, own in self._crops_of.items():
-            cosines, known = self._centred(self.embeddings[own], photo, labels)  # (n, P), (P,)
-            is_own = known[None] == self.labels[own][:, None]  # (n, P)
-            judged += [(row, row[mine][0]) for row, mine in zip(cosines, is_own, strict=True) if mine.any()]
-        if not judged:
-            return self
         temperatures = TEMPERATURE * np.exp(np.linspace(-4 * _SPREAD, 4 * _SPREAD, 401))  # (T,)
-        likelihoods = [
-            -np.log(np.exp(temperatures[:, None] * (row - own)).sum(axis=1)) for row, own in judged
-        ]  # each (T,)
-        prior = -(np.log(temperatures / TEMPERATURE) ** 2) / (2 * _SPREAD**2)
-        best = int(np.argmax(np.mean(likelihoods, axis=0) + prior))
+        total = np.broadcast_to(-(np.log(temperatures / TEMPERATURE) ** 2) / (2 * _SPREAD**2), (len(_ODD), 401))
+        for photo, places in self._crops_of.items():
+            cosines, known = self._centred(self.embeddings[places], photo, labels)  # (n, P), (P,)
+            for row, label in zip(cosines, self.labels[places].tolist(), strict=True):
+                own = row[known == label]
+                if len(own):
+                    probability = 1 / np.exp(temperatures[:, None] * (row - own)).sum(axis=1)  # (T,)
+                    total = total + np.log((1 - _ODD) * probability + _ODD / len(row))
+        best = int(total.max(axis=0).argmax())
         return replace(self, temperature=float(f"{temperatures[best]:.3g}"))
 
     def _centred(
