@@ -97,7 +97,7 @@ def encoder_lines(encoders: Encoders, settings: RescoreSettings) -> Iterator[str
         if encoder is not None:
             said = encoder.description
             tag = f":{said['tag']}" if said.get("tag") else ""
-            licence = f", licence {said['licence']}" if said.get("licence") else ""
+            licence = f", licence of its published weights: {said['licence']}" if said.get("licence") else ""
             kind = "support encoder" if encoder is encoders.of_shots else "encoder"
             yield f"{kind} {said['model']}{tag} ({said['weights']}), {said['precision']} on {said['device']}{licence}"
             if encoder is encoders.of_names:

@@ -142,6 +142,8 @@ def test_names_and_shots_may_have_an_encoder_each(run, folder: Path, tiny: tuple
             continue
         mean = (row["score_clip"] + row["score_support"]) / 2
         assert row["score"] == pytest.approx(0.7 * row["score_detector"] + 0.3 * mean, abs=1e-12)
+    talk = run("rescore", *names, *shots, "--out", "again.json").stderr
+    assert f"support encoder timm:test_convnext ({convnext}), fp32 on cpu, licence of its published weights: " in talk
     record = json.loads((folder / "both.json.record.json").read_text())
     assert record["support_encoder"]["model"] == "timm:test_convnext"
     assert record["encoder"]["model"] != record["support_encoder"]["model"]
