@@ -29,6 +29,12 @@ class EncoderChoice:
     batch_size: int | None = None
     workers: int | None = None
 
+    def check(self) -> None:
+        """Raises EncoderError for what is wrong with the choice and shows without torch and open_clip."""
+        from risf_core.encoder.weights import check_encoder
+
+        check_encoder(self.clip, weights=self.clip_weights, config=self.clip_config)
+
     def open(self, *, crops: int = 0, cache: Path | None = None) -> OpenClipEncoder:
         """The encoder. Imports torch and open_clip, so call it when the input has been checked.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,12 +62,7 @@ def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, confi
 
     Raises EncoderError, with the file to fetch and how to pass it, where the weights are neither here nor in reach.
     """
-    if weights is not None and not weights.is_file():
-        raise EncoderError(f"`clip_weights={weights}`: there is no such file")
-    if weights is not None and (fault := fault_of_text(weights)) is not None:
-        raise EncoderError(f"{weights}: {fault}")
-    if config is not None and clip != DEFAULT_CLIP and not _is_config_of(clip, config):
-        raise EncoderError(f"`clip={clip}` and `clip_config={config}` name two models; pass one of them")
+    check_encoder(clip, weights=weights, config=config)
     if config is not None:
         source = _from_config(config, weights)
     elif clip.startswith(("local-dir:", "hf-hub:")):
@@ -76,6 +73,48 @@ def find_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, confi
     if source.needs_transformers:
         _check_text_side(source)
     return source
+
+
+def check_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, config: Path | None = None) -> None:
+    """Raises EncoderError for the faults of `find_encoder`'s arguments that show without open_clip and torch."""
+    if weights is not None and not weights.is_file():
+        raise EncoderError(f"`clip_weights={weights}`: there is no such file")
+    if weights is not None and (fault := fault_of_text(weights)) is not None:
+        raise EncoderError(f"{weights}: {fault}")
+    if config is not None:
+        if clip != DEFAULT_CLIP and not _is_config_of(clip, config):
+            raise EncoderError(f"`clip={clip}` and `clip_config={config}` name two models; pass one of them")
+        _from_config(config, weights)
+    elif clip.startswith("local-dir:"):
+        _from_folder(clip, weights)
+    elif not clip.startswith("hf-hub:") and _model_config(clip.partition(":")[0]) is None:
+        name = clip.partition(":")[0]
+        raise EncoderError(
+            f"`clip={name}` is not a model of open_clip{did_you_mean(name, _model_names())}; "
+            "a custom model needs `clip_config`"
+        )
+
+
+def _model_config(name: str) -> dict[str, Any] | None:
+    """open_clip's config of a model, None where it knows none; read beside open_clip where that is not loaded yet."""
+    if "open_clip" in sys.modules:
+        import open_clip
+
+        known: dict[str, Any] | None = open_clip.get_model_config(name)
+        return known
+    path = _config_folder() / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def _model_names() -> list[str]:
+    return sorted(path.stem for path in _config_folder().glob("*.json"))
+
+
+def _config_folder() -> Path:
+    spec = find_spec("open_clip")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "model_configs"
 
 
 def needs_transformers(model_config: Mapping[str, Any]) -> bool:
@@ -121,11 +160,7 @@ def _from_name(clip: str, weights: Path | None) -> EncoderSource:
 
     name, _, tag = clip.partition(":")
     model_config = open_clip.get_model_config(name)
-    if model_config is None:
-        raise EncoderError(
-            f"`clip={name}` is not a model of open_clip{did_you_mean(name, open_clip.list_models())}; "
-            "a custom model needs `clip_config`"
-        )
+    assert model_config is not None  # as `check_encoder` found
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag and tag not in tags:
         raise EncoderError(
@@ -265,9 +300,7 @@ def _repository_snapshot(repository: str) -> Path:
 
 def _is_config_of(clip: str, config: Path) -> bool:
     """Whether a config file is of the model that a name means."""
-    import open_clip
-
-    known = open_clip.get_model_config(clip.partition(":")[0])
+    known = _model_config(clip.partition(":")[0])
     return known is not None and known == _parts_of_config(read_json(config, what="model config"), config)[0]
 
 

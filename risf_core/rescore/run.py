@@ -26,7 +26,7 @@ from risf_core.rescore.prompts import readable_name
 from risf_core.rescore.record import RECORD_SUFFIX, make_record
 from risf_core.rescore.settings import RescoreSettings, prompts_of
 from risf_core.rescore.shards import merge_shares, rows_of_share
-from risf_core.rescore.support import SupportChoice, build_prototypes, check_evidence, read_support
+from risf_core.rescore.support import SupportChoice, build_prototypes, check_encoders, check_evidence, read_support
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def rescore_file(
     weights = [encoder.clip_weights, support.support_weights if support is not None else None]
     check_outputs(outputs, inputs=[*files.values(), *weights, novel, *images, cache])
     check_evidence(settings.evidence, support)
+    check_encoders(encoder, settings.evidence, support)
     if fusion is not None:
         settings.check_for_fit()
     saved = None if fusion is None else read_fusion(fusion)

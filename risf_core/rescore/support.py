@@ -11,6 +11,7 @@ import numpy as np
 from risf_core.choices import EvidenceKind
 from risf_core.datasets import AnnotatedDataset, read_ground_truth
 from risf_core.detections import ImageId
+from risf_core.encoder.choice import EncoderChoice
 from risf_core.encoder.image_only import check_image_encoder
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.errors import ConfigError, DataError, listing
@@ -63,6 +64,12 @@ def shots_of(split: SplitFolder, *, shots: int | None, seed: int, novel: str | N
     by_label = of_seed.rows_of(max(of_seed.rows) if shots is None else shots)
     table = of_seed.boxes.select(np.unique(np.concatenate(by_label)))
     return Shots(str(split.path), table, split.image_folders)
+
+
+def check_encoders(encoder: EncoderChoice, evidence: EvidenceKind, support: SupportChoice | None) -> None:
+    """Raises EncoderError for what is wrong with the encoders and shows before torch is loaded."""
+    if evidence != "support" or support is None or support.support_encoder is None:
+        encoder.check()
 
 
 def check_evidence(evidence: EvidenceKind, support: SupportChoice | None) -> None:

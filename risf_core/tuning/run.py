@@ -18,7 +18,7 @@ from risf_core.progress import PhaseProgress
 from risf_core.rescore.encoders import open_encoders
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.settings import RescoreSettings, prompts_of
-from risf_core.rescore.support import SupportChoice, build_prototypes, check_evidence, read_support
+from risf_core.rescore.support import SupportChoice, build_prototypes, check_encoders, check_evidence, read_support
 from risf_core.tuning.sources import Labels, fusion_content, read_labels
 from risf_core.tuning.tune import Tuned, tune
 
@@ -74,6 +74,7 @@ def tune_file(
     weights = [encoder.clip_config, encoder.clip_weights, choice.support_weights]
     check_outputs({"out": out}, inputs=[*files.values(), *weights, novel, *images, cache])
     check_evidence(settings.evidence, choice)
+    check_encoders(encoder, settings.evidence, choice)
     labels = read_labels(annotations, shots=choice.shots, seed=choice.split_seed, novel=novel, sparse=tuning.sparse)
     inputs = read_inputs(
         detections,
