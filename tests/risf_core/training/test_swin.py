@@ -1,0 +1,56 @@
+"""A tiny Swin: it resumes to the same weights, and two processes train it as one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from risf_core.engines.train import train
+from risf_core.training.loop import Hooks
+from tests.risf_core.training.conftest import SMALL
+from tests.risf_core.training.runs import assert_same_weights, final_weights
+from tests.risf_core.training.test_distributed import train_on_first_ones
+from tests.together import run_together
+
+SWIN = ("model.architecture=small-swin", "solver.optimizer=adamw", "solver.learning_rate=1e-3",
+        "solver.clip_gradients=5")  # fmt: skip
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_stopped_swin_resumes_to_the_same_weights(small, tmp_path: Path) -> None:
+    def stop(status) -> None:
+        if status.iteration == 3:  # between the checkpoints
+            raise Stop
+
+    config = small(*SWIN, "model.drop_path=0.3", "model.classifier_dropout=0.5", "solver.images_per_step=1")
+    train(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config, tmp_path / "parts", hooks=Hooks(on_progress=stop))
+    train(config, tmp_path / "parts", resume=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_two_processes_train_a_swin_as_one(scenes: Path, small, tmp_path: Path) -> None:
+    # SGD: AdamW turns the rounding of a gradient near zero into a whole step
+    same = (
+        "model.architecture=small-swin",
+        "solver.learning_rate=0.005",
+        "data.short_sides=[64]",
+        "solver.iterations=3",
+        "solver.steps=[]",
+        "solver.batch=4",
+    )
+    data = [f"data.coco=[{scenes}/instances.json]", f"data.images=[{scenes}/photos]"]
+    job = partial(train_on_first_ones, tmp_path / "two", [*SMALL, *data, *same, "solver.images_per_step=1"])
+    for ended in run_together(job, job, folder=tmp_path):
+        assert ended.code == 0, ended.stderr
+    train_on_first_ones(tmp_path / "one", [*SMALL, *data, *same, "solver.images_per_step=2"])
+    one, two = final_weights(tmp_path / "one"), final_weights(tmp_path / "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-4, rtol=0)
