@@ -108,15 +108,8 @@ def read_text(path: Path | str, *, what: str, content: bytes | None = None) -> s
     `content` is what the file holds, where it has been read already.
     """
     name = display_name(path)
-    try:
-        if content is None:
-            content = stdin_bytes(what=what) if str(path) == STANDARD_STREAM else _bytes_of(Path(path))
-    except FileNotFoundError:
-        raise DataError(f"{name}: there is no such {what}; check the path") from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        if os.path.isdir(path):
-            raise DataError(f"{name}: is a folder; name a file in it") from None
-        raise DataError(f"{name}: the {what} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if content is None:
+        content = read_bytes(path, what=what)
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
         raise DataError(f"{name}: is UTF-16 text, as Windows writes it; save the {what} as UTF-8")
     try:
@@ -127,7 +120,20 @@ def read_text(path: Path | str, *, what: str, content: bytes | None = None) -> s
         ) from None
 
 
-def stdin_bytes(*, what: str) -> bytes:
+def read_bytes(path: Path | str, *, what: str) -> bytes:
+    """The bytes of a file, a pipe, or of stdin for ``-``; `what` names it in errors. Raises DataError."""
+    name = display_name(path)
+    try:
+        return _stdin_bytes(what=what) if str(path) == STANDARD_STREAM else _bytes_of(Path(path))
+    except FileNotFoundError:
+        raise DataError(f"{name}: there is no such {what}; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        if os.path.isdir(path):
+            raise DataError(f"{name}: is a folder; name a file in it") from None
+        raise DataError(f"{name}: the {what} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _stdin_bytes(*, what: str) -> bytes:
     """All of stdin. Raises DataError where it is closed."""
     if sys.stdin is None:
         raise DataError(f"stdin is closed; pipe the {what} in, or name a file")

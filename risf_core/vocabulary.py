@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ class ClassVocabulary:
     names: tuple[str, ...]
     category_ids: tuple[int, ...]
     novel: frozenset[str] = frozenset()
+    counted: bool = field(default=False, compare=False)  # a plain list stated no ids, so they were counted
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.category_ids):
@@ -92,7 +93,7 @@ class ClassVocabulary:
 
     def with_novel(self, novel: Iterable[str]) -> ClassVocabulary:
         """The same classes with another set of novel ones."""
-        return ClassVocabulary(self.names, self.category_ids, frozenset(novel))
+        return replace(self, novel=frozenset(novel))
 
     def with_novel_choice(self, choice: str | None) -> ClassVocabulary:
         """The same classes with the novel ones that a person chose, as `novel_names` reads them; None: as they are."""
@@ -137,7 +138,7 @@ def read_classes(path: Path, *, first_id: int | None = None) -> ClassVocabulary:
         _log.info("%s: %r is the background, not a class; ids count from it", path, classes.background)
     if not classes.has_ids:
         start = 1 if first_id is None else first_id
-        return ClassVocabulary(classes.names, tuple(start + place for place in classes.places))
+        return ClassVocabulary(classes.names, tuple(start + place for place in classes.places), counted=True)
     if first_id is not None and first_id not in (classes.places[0], 0 if classes.places[0] == 1 else None):
         raise ConfigError(
             f"`first_id={first_id}`: {path} states its own ids, from {classes.places[0]} on; leave `first_id` out"

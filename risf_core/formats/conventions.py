@@ -40,12 +40,11 @@ def labels_of(
     convention: CategoryConvention,
     unknown: Literal["error", "keep"],
     name: str,
-    zero_based_option: str = "`category_ids=positions`",
 ) -> NDArray[np.int64]:
     """The label of each category id, (N,); -1 where it is unknown and `unknown` is "keep".
 
     Raises DataError with the likely cause where an id is unknown and `unknown` is "error", and also where it is "keep"
-    but all ids are plainly of another convention; `zero_based_option` is what it offers for ids that count from 0.
+    but all ids are plainly of another convention.
     """
     if convention == "dataset":
         label_by_id: Mapping[int, int] = vocabulary.label_by_id
@@ -55,7 +54,7 @@ def labels_of(
     labels = np.array([label_by_id.get(category_id, -1) for category_id in category_ids], dtype=np.int64)
     if (labels < 0).any():
         strangers = sorted(set(category_ids) - set(label_by_id))
-        cause = _likely_cause(set(category_ids), vocabulary, convention, zero_based_option)
+        cause = _likely_cause(set(category_ids), vocabulary, convention)
         if unknown == "error" or cause:
             raise DataError(_unknown_categories(strangers, vocabulary, cause, name, was_kept=unknown == "keep"))
     return labels
@@ -145,14 +144,13 @@ def _sides(image_ids: Sequence[ImageId] | NDArray[Any], sizes: ImageSizes) -> ND
     return sides
 
 
-def _likely_cause(
-    present: Collection[int], vocabulary: ClassVocabulary, convention: CategoryConvention, zero_based_option: str
-) -> str:
+def _likely_cause(present: Collection[int], vocabulary: ClassVocabulary, convention: CategoryConvention) -> str:
     """What ids that all fit another convention look like and the option for it, as a clause; else nothing."""
     if convention != "dataset":
         return ""
+    from_zero = "`first_id=0`" if vocabulary.counted else "`category_ids=positions`"
     fitting = {
-        "positions from 0": (zero_based_option, min(present) >= 0 and max(present) < len(vocabulary)),
+        "positions from 0": (from_zero, min(present) >= 0 and max(present) < len(vocabulary)),
         "positions from 1": ("`category_ids=positions-from-1`", min(present) >= 1 and max(present) <= len(vocabulary)),
     }
     return look_like({way: option for way, (option, fits) in fitting.items() if fits})

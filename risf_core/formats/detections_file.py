@@ -13,7 +13,7 @@ from risf_core.detections import Detections, ImageId
 from risf_core.formats.coco_forms import images_and_categories
 from risf_core.formats.conventions import Conventions
 from risf_core.formats.form import Form, Output
-from risf_core.formats.matching import ZERO_BASED, SizesOf, match
+from risf_core.formats.matching import SizesOf, match
 from risf_core.formats.registry import form_named, read_rows, writable_form
 from risf_core.formats.source import Source
 from risf_core.photos import ImageInfo
@@ -52,7 +52,6 @@ def read_detections_file(
     conventions: Conventions | None = None,
     sizes_of: SizesOf | None = None,
     on_unmatched: OnUnmatched = "error",
-    zero_based_option: str = ZERO_BASED,
 ) -> RecognisedDetections:
     """The detections of a file, a folder or stdin (``-``), recognised unless the conventions name the form.
 
@@ -70,7 +69,6 @@ def read_detections_file(
         conventions=conventions,
         sizes_of=sizes_of,
         on_unmatched=on_unmatched,
-        zero_based_option=zero_based_option,
     )
     outcome = f"{source.name}: {form.title} (`format={form.name}`): {matched.outcome}"
     _log.log(logging.WARNING if matched.dropped else logging.INFO, "%s", outcome)

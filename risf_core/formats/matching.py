@@ -22,7 +22,6 @@ from risf_core.vocabulary import ClassVocabulary
 
 # image ids whose size is not stated, and the images -> (height, width) of those that are known
 SizesOf = Callable[[Sequence[ImageId], Mapping[ImageId, ImageInfo]], Mapping[ImageId, tuple[int, int]]]
-ZERO_BASED = "`category_ids=positions`"
 
 _ID_READINGS: Mapping[CategoryConvention, str] = {
     "dataset": "the annotations' own",
@@ -50,7 +49,6 @@ def match(
     conventions: Conventions | None = None,
     sizes_of: SizesOf | None = None,
     on_unmatched: OnUnmatched = "error",
-    zero_based_option: str = ZERO_BASED,
 ) -> Matched:
     """The detections of `rows` under the ids of `images` and the labels of `vocabulary`, boxes as x, y, width, height.
 
@@ -60,7 +58,6 @@ def match(
         sizes_of: (height, width) of images that do not state it, where it is known otherwise.
         on_unmatched: what becomes of rows whose photo or class is unknown: "error", "keep" (as the file has them,
             with label -1 where the class is unknown) or "drop".
-        zero_based_option: what the error offers where class ids look like positions from 0.
     Raises DataError, in one line, where something cannot be matched or decided.
     """
     conventions = conventions or Conventions()
@@ -70,7 +67,7 @@ def match(
         images = own_images(rows)
     if vocabulary is None:
         vocabulary = own_vocabulary(rows)
-    labels, by_class = _labels_of_classes(rows, vocabulary, conventions, on_unmatched, zero_based_option)
+    labels, by_class = _labels_of_classes(rows, vocabulary, conventions, on_unmatched)
     ids, is_known, by_photo = _images_of_photos(rows, images, conventions.image_ids, on_unmatched)
     row_labels = labels[rows.class_codes] if len(labels) else np.empty(0, dtype=np.int64)
     has_photo = is_known[rows.photo_codes] if len(is_known) else np.empty(0, dtype=bool)
@@ -174,7 +171,6 @@ def _labels_of_classes(
     vocabulary: ClassVocabulary,
     conventions: Conventions,
     on_unmatched: OnUnmatched,
-    zero_based_option: str,
 ) -> tuple[NDArray[np.int64], str]:
     """The label of each class of the rows, and by what it was found."""
     if not rows.classes:
@@ -194,7 +190,6 @@ def _labels_of_classes(
         convention=reading,
         unknown=unknown,
         name=rows.source,
-        zero_based_option=zero_based_option,
     )
     taken = [n for n, label in zip(numbers, labels.tolist(), strict=True) if label < 0 and n in vocabulary.label_by_id]
     if taken and on_unmatched == "keep":

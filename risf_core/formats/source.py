@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from risf_core.errors import DataError
-from risf_core.files import STANDARD_STREAM, display_name, read_json, read_text, stdin_bytes
+from risf_core.files import STANDARD_STREAM, display_name, is_stream, read_bytes, read_json, read_text
 
 HEAD_BYTES = 1 << 14  # what a form is recognised by
 
@@ -38,8 +38,8 @@ class Source:
 
     @cached_property
     def _stream(self) -> bytes | None:
-        """All of stdin, which can be read once only; None for a file or folder."""
-        return stdin_bytes(what="detections file") if str(self.path) == STANDARD_STREAM else None
+        """All of stdin or of a pipe, which can be read once only; None for a file or folder."""
+        return read_bytes(self.path, what="detections file") if is_stream(self.path) else None
 
     @cached_property
     def head(self) -> bytes:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from risf_core.choices import OnUnmatched
-from risf_core.class_lists import read_class_list
 from risf_core.datasets import DatasetIndex, read_dataset_index
 from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, counted, listing
@@ -113,7 +112,6 @@ def read_inputs(
         conventions=conventions,
         sizes_of=lambda image_ids, stated: _photo_sizes(find_photos(image_ids, images=stated, folders=images)),
         on_unmatched=on_unmatched,
-        zero_based_option=_zero_based_option(classes),
     )
     if not len(file.detections):
         _log.warning("%s: holds no detections", name)
@@ -145,12 +143,6 @@ def _refuse_rescored(detections: Detections, *, name: str) -> None:
             f"{name}: {counted(again, 'row')} with score_detector or score_clip: this file has been re-scored before; "
             "pass the detector's own file (its scores are score_detector in the re-scored one)"
         )
-
-
-def _zero_based_option(classes: Path | None) -> str:
-    """What to pass where category ids turn out to count from 0: a plain list of names says nothing of its ids."""
-    is_plain = classes is not None and not read_class_list(classes).has_ids
-    return "`first_id=0`" if is_plain else "`category_ids=positions`"
 
 
 def _photo_sizes(found: FoundPhotos) -> dict[ImageId, tuple[int, int]]:

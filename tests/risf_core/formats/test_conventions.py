@@ -79,10 +79,11 @@ def test_ids_that_are_all_positions_are_named_though_unknown_ones_are_kept(ids, 
     assert labels([*ids, 18], unknown="keep")[-1] == 1
 
 
-def test_the_way_out_for_ids_from_zero_is_the_callers():
+def test_where_ids_were_counted_the_way_out_is_to_count_from_zero():
+    counted = ClassVocabulary(("a", "b", "c"), (1, 2, 3), counted=True).with_novel(["b"])
     with pytest.raises(DataError) as caught:
-        labels([0, 1], zero_based_option="--first-id 0")
-    assert str(caught.value).endswith("the ids look like positions from 0: pass --first-id 0")
+        labels_of([0, 1], counted, convention="dataset", unknown="error", name="x.json")
+    assert str(caught.value).endswith("the ids look like positions from 0: pass `first_id=0`")
 
 
 @pytest.mark.parametrize(
