@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = {
     "risf_core.rescore": {
         "RescoreCounts", "RescoreResult", "RescoreSettings", "RescoredFile", "SupportChoice", "rescore", "rescore_file",
+        "with_preset",
     },
     "risf_core.encoder": {"CropEncoder", "EncoderChoice", "ImageCrops"},
     "risf_core.tuning": {"TuneSettings", "Tuned", "TunedFile", "tune_file"},

@@ -170,33 +170,21 @@ def rescore(
     from risf_cli.render import phases_of, print_warnings, say
     from risf_core.encoder import EncoderChoice
     from risf_core.processes import started_processes
-    from risf_core.rescore import RescoreSettings, SupportChoice, rescore_file
-    from risf_core.rescore.presets import with_preset
+    from risf_core.rescore import RescoreSettings, SupportChoice, rescore_file, with_preset
 
     processes = started_processes()
     quiet = quiet or not processes.is_first
     print_warnings(quiet=quiet)
     check_stdout_free(out, json_=json_, what="record")
-    typed = typed_options(context)
-    rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed)
-    chosen = with_preset(
-        preset,
-        {
-            "alpha": alpha,
-            "evidence": evidence_choice(evidence, support),
-            "support_encoder": support_encoder,
-            "support_score": support_score,
-            "rescore_classes": rescore_classes,
-        },
-        typed=typed,
-        novel=novel is not None,
-    )
+    rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed_options(context))
     encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
     settings = RescoreSettings(
-        chosen["alpha"], rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
-        None if background == "none" else background, aliases(alias), class_choice(chosen["rescore_classes"]),
-        softmax_over, min_score, max_score, not plain, on_unreadable, chosen["evidence"], chosen["support_score"],
+        alpha, rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
+        None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
+        min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support), support_score,
     )  # fmt: skip
+    shots_of = SupportChoice(support, shots, split_seed, support_encoder, support_weights)
+    settings, shots_of = with_preset(preset, settings, shots_of, stated=typed_options(context), novel=novel is not None)
     with phases_of(quiet=quiet) as progress:
         written = rescore_file(
             detections,
@@ -209,7 +197,7 @@ def rescore(
             novel=novel,
             conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
-            support=SupportChoice(support, shots, split_seed, chosen["support_encoder"], support_weights),
+            support=shots_of,
             encoder=encoder,
             settings=settings,
             fusion=file,
@@ -219,9 +207,15 @@ def rescore(
             progress=progress,
         )
     if written is not None:  # else another process speaks
-        print_written(out, written.record, json_=json_)
-        for line in () if quiet else _after(written):
-            say(line)
+        _print_rescored(written, json_=json_, quiet=quiet)
+
+
+def _print_rescored(written: RescoredFile, *, json_: bool, quiet: bool) -> None:
+    from risf_cli.render import say
+
+    print_written(written.out, written.record, json_=json_)
+    for line in () if quiet else _after(written):
+        say(line)
 
 
 def _after(written: RescoredFile) -> Iterator[str]:

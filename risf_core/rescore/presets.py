@@ -1,33 +1,40 @@
-"""Presets: published ways of re-scoring, each as values of options that exist anyway."""
+"""Presets: published ways of re-scoring, as values of settings that exist anyway."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
 
-from risf_core.choices import Preset
+from risf_core.choices import EvidenceKind, Preset, SupportScore
 from risf_core.encoder.image_only import PCB_ENCODER
-
-Values = Mapping[str, Any]  # Any: what each option takes
-
-PRESETS: Mapping[Preset, Values] = {
-    "cm-clip": {},  # RISF's, the defaults
-    "pcb": {  # DeFRCN's (ICCV 2021): s' = 0.5 s + 0.5 cos
-        "alpha": 0.5,
-        "evidence": "support",
-        "support_encoder": PCB_ENCODER,
-        "support_score": "cosine",
-        "rescore_classes": "novel",
-    },
-}
+from risf_core.rescore.settings import RescoreSettings
+from risf_core.rescore.support import SupportChoice
 
 
-def with_preset(preset: Preset, options: Values, *, typed: set[str], novel: bool) -> dict[str, Any]:
-    """The options' values, with the preset's in place of those that were not typed.
+@dataclass(frozen=True)
+class _Pcb:
+    """DeFRCN's re-scoring (ICCV 2021): s' = 0.5 s + 0.5 cos, of novel classes where some are."""
 
-    Without `novel` classes there is no telling them apart, and a preset re-scores all.
+    alpha: float = 0.5
+    evidence: EvidenceKind = "support"
+    support_score: SupportScore = "cosine"
+    rescore_classes: str = "novel"
+    support_encoder: str = PCB_ENCODER
+
+
+def with_preset(
+    preset: Preset, settings: RescoreSettings, support: SupportChoice, *, stated: Collection[str], novel: bool
+) -> tuple[RescoreSettings, SupportChoice]:
+    """Settings and support with the preset's values in place of those that were not stated; cm-clip's are the defaults.
+
+    Args:
+        stated: the fields that the caller chose, which the preset leaves alone.
+        novel: whether novel classes are named; without them all classes are re-scored.
     """
-    of_preset = {
-        name: value for name, value in PRESETS[preset].items() if name not in typed and (novel or value != "novel")
-    }
-    return {**options, **of_preset}
+    if preset == "cm-clip":
+        return settings, support
+    pcb = _Pcb()
+    kept = {*stated} if novel else {*stated, "rescore_classes"}
+    changes = {each.name: getattr(pcb, each.name) for each in fields(pcb) if each.name not in kept}
+    encoder = changes.pop("support_encoder", support.support_encoder)
+    return replace(settings, **changes), replace(support, support_encoder=encoder)

@@ -107,11 +107,11 @@ def test_a_file_is_named_on_stdout_and_a_record_lies_beside_it(run, folder, tiny
 
 def test_talk_on_stderr_says_what_was_matched_and_done(run):
     talk = run("dets.json").stderr.splitlines()
-    assert talk[0] == "read 4 detections of 2 classes"
-    assert talk[1] == "found 2 photos by file name"
-    assert talk[3] == "temperature 14.2857 (the encoder's own)"
-    assert talk[4].startswith("crops 32x32 squash, RGB, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758")
-    assert talk[5] == "in prompts: tvmonitor -> tv (--alias NAME=TEXT changes that)"
+    assert "read 4 detections of 2 classes" in talk
+    assert "found 2 photos by file name" in talk
+    assert "temperature 14.2857 (the encoder's own)" in talk
+    assert "crops 32x32 squash, RGB, bicubic, mean 0.4815 0.4578 0.4082, std 0.2686 0.2613 0.2758" in talk
+    assert "in prompts: tvmonitor -> tv (--alias NAME=TEXT changes that)" in talk
     assert any(line.startswith("re-scored 3 of 4 rows by 2 distinct crops (") for line in talk)
     assert "left as they are: 1 outside the score range (--min-score, --max-score)" in talk
     assert talk[-1].startswith("rows over common thresholds: 3 -> 3 over 0.05, 2 -> ")
