@@ -32,8 +32,12 @@ class Detections:
     def __post_init__(self) -> None:
         count = len(self.image_ids)
         expected = {
-            "image_ids": (count,), "boxes_xywh": (count, 4), "scores": (count,), "labels": (count,), "extras": (count,),
-        }  # fmt: skip
+            "image_ids": (count,),
+            "boxes_xywh": (count, 4),
+            "scores": (count,),
+            "labels": (count,),
+            "extras": (count,),
+        }
         for name, shape in expected.items():
             array = getattr(self, name)
             if array.shape != shape:

@@ -71,8 +71,12 @@ def extend_head(
         box_weight[4 * there : 4 * there + 4] = state[BOX_WEIGHT][4 * here : 4 * here + 4]
         box_bias[4 * there : 4 * there + 4] = state[BOX_BIAS][4 * here : 4 * here + 4]
     return {
-        **state, CLASS_WEIGHT: class_weight, CLASS_BIAS: class_bias, BOX_WEIGHT: box_weight, BOX_BIAS: box_bias,
-    }  # fmt: skip
+        **state,
+        CLASS_WEIGHT: class_weight,
+        CLASS_BIAS: class_bias,
+        BOX_WEIGHT: box_weight,
+        BOX_BIAS: box_bias,
+    }
 
 
 def head_class_count(state: Mapping[str, Tensor]) -> int:

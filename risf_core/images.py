@@ -23,10 +23,14 @@ _NOT_PHOTOS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows the
 _ORIENTATION_TAG, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_MOST = 0x0112, 256, 257, 281
 _SIDEWAYS = (5, 6, 7, 8)  # the orientations that swap height and width
 _UNTURN = {  # what takes a turn back, by orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_90, 7: Image.Transpose.TRANSVERSE,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
-}  # fmt: skip
+}
 _STRIP = 1 << 24  # pixels that are copied at once
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of sensors
 _DARK = 64  # 16-bit colours below this, of 256, have 14 bits or fewer, and Pillow keeps the upper 8 of 16

@@ -41,9 +41,19 @@ WRITTEN: Mapping[tuple[str, str], str] = {("prepare-splits", "split"): "out"}
 
 # Keys of risf.yaml that hold for every command that has such an option; a section named like a command holds for it.
 SHARED_KEYS: tuple[str, ...] = (
-    "annotations", "classes", "images", "novel", "split",
-    "clip", "clip_weights", "clip_config", "cache", "device", "precision", "workers",
-)  # fmt: skip
+    "annotations",
+    "classes",
+    "images",
+    "novel",
+    "split",
+    "clip",
+    "clip_weights",
+    "clip_config",
+    "cache",
+    "device",
+    "precision",
+    "workers",
+)
 
 # Options that do not count where a stronger source states one of the others: these do the same, or belong to what they
 # replace.

@@ -149,8 +149,12 @@ def _print_table(rows: Sequence[WayRow], *, seeds: int, settings: DemoSettings) 
         star = "* " if signed and figure.reach is not None and abs(figure.value) > figure.reach else ""
         return f"{star}{value}" + ("" if figure.reach is None else f" ± {100 * figure.reach:>4.2f}")
 
-    columns = [Column("finetuned with", text=True), Column("novel AP"), Column("base AP"),
-               Column("novel AP change", change=True)]  # fmt: skip
+    columns = [
+        Column("finetuned with", text=True),
+        Column("novel AP"),
+        Column("base AP"),
+        Column("novel AP change", change=True),
+    ]
     cells = [[row.way, shown(row.novel), shown(row.base), shown(row.change, signed=True)] for row in rows]
     print_table(columns, [cells[:2], cells[2:]], title=f"{settings.shots}-shot, {settings.test_photos} test photos")
     typer.echo("change: of BNRL against cross-entropy, of CM-CLIP against the row above it")

@@ -19,8 +19,20 @@ if TYPE_CHECKING:
 
 LOSSES = {"cross-entropy": "cross-entropy", "paper": "bnrl"}  # the preset's name -> the name of its files
 
-_SCALE = ("--set", "data.short_sides=[288]", "--set", "data.long_side=480", "--set", "solver.scale_schedule=false",
-          "--set", "solver.batch=4", "--set", "solver.images_per_step=4", "--workers", "0")  # fmt: skip
+_SCALE = (
+    "--set",
+    "data.short_sides=[288]",
+    "--set",
+    "data.long_side=480",
+    "--set",
+    "solver.scale_schedule=false",
+    "--set",
+    "solver.batch=4",
+    "--set",
+    "solver.images_per_step=4",
+    "--workers",
+    "0",
+)
 
 
 class DemoFolder:
@@ -54,8 +66,19 @@ def first_steps(folder: DemoFolder, settings: DemoSettings, *, device: str) -> I
     before, after = folder.first / "detections.json", folder.first / "rescored.json"
     truth = folder.first / "instances.json"
     yield _rescoring(folder, before, after, ["--annotations", truth, "--images", folder.first / "photos"], device)
-    yield ["evaluate", before, after, "--annotations", truth, "--novel", folder.novel,
-           "--bootstrap", settings.resamples, "--out", folder.first / "figures.json"]  # fmt: skip
+    yield [
+        "evaluate",
+        before,
+        after,
+        "--annotations",
+        truth,
+        "--novel",
+        folder.novel,
+        "--bootstrap",
+        settings.resamples,
+        "--out",
+        folder.first / "figures.json",
+    ]
 
 
 def training_steps(
@@ -64,12 +87,40 @@ def training_steps(
     """The split and base training, which all seeds share."""
     listed = ",".join(map(str, seeds))
     warmup = min(20, settings.base_iterations // 10)
-    yield ["prepare-splits", "--coco", folder.train, "--novel", folder.novel, "--shots", settings.shots,
-           "--seeds", listed, "--out", folder.split, "--force"]  # fmt: skip
-    yield ["base-train", "--split", folder.split, "--images", folder.photos, "--weights", folder.backbone,
-           "--out", folder.runs / "base", "--force", "--device", device, *_SCALE,
-           "--set", "model.architecture=small", "--set", f"solver.warmup_iterations={warmup}",
-           *_schedule(settings.base_iterations, rate=0.05)]  # fmt: skip
+    yield [
+        "prepare-splits",
+        "--coco",
+        folder.train,
+        "--novel",
+        folder.novel,
+        "--shots",
+        settings.shots,
+        "--seeds",
+        listed,
+        "--out",
+        folder.split,
+        "--force",
+    ]
+    yield [
+        "base-train",
+        "--split",
+        folder.split,
+        "--images",
+        folder.photos,
+        "--weights",
+        folder.backbone,
+        "--out",
+        folder.runs / "base",
+        "--force",
+        "--device",
+        device,
+        *_SCALE,
+        "--set",
+        "model.architecture=small",
+        "--set",
+        f"solver.warmup_iterations={warmup}",
+        *_schedule(settings.base_iterations, rate=0.05),
+    ]
 
 
 def seed_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int, device: str) -> Iterator[list[object]]:
@@ -77,10 +128,33 @@ def seed_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int, device:
     data = ["--annotations", folder.test, "--images", folder.photos]
     for loss, name in LOSSES.items():
         run = folder.runs / f"{name}-seed{seed}"
-        yield ["finetune", "--generalised", "--shots", settings.shots, "--split-seed", seed, "--seed", seed,
-               "--split", folder.split, "--images", folder.photos, "--weights", folder.runs / "base", "--out", run,
-               "--force", "--device", device, *_SCALE, "--loss", loss,
-               "--set", "model.classifier_dropout=0.2", *_schedule(settings.few_shot_iterations, rate=0.1)]  # fmt: skip
+        yield [
+            "finetune",
+            "--generalised",
+            "--shots",
+            settings.shots,
+            "--split-seed",
+            seed,
+            "--seed",
+            seed,
+            "--split",
+            folder.split,
+            "--images",
+            folder.photos,
+            "--weights",
+            folder.runs / "base",
+            "--out",
+            run,
+            "--force",
+            "--device",
+            device,
+            *_SCALE,
+            "--loss",
+            loss,
+            "--set",
+            "model.classifier_dropout=0.2",
+            *_schedule(settings.few_shot_iterations, rate=0.1),
+        ]
         before, after = folder.detections(loss, seed), folder.detections(loss, seed, rescored=True)
         yield ["predict", "--weights", run, *data, "--device", device, "--batch-size", 4, "--out", before]
         yield _rescoring(folder, before, after, data, device)
@@ -91,8 +165,21 @@ def evaluation_steps(folder: DemoFolder, settings: DemoSettings, *, seed: int) -
     first, second = ([folder.detections(loss, seed, rescored=done) for done in (False, True)] for loss in LOSSES)
     for name, files in (("figures", [*first, *second]), ("figures-bnrl", second)):
         out = folder.root / f"seed{seed}" / f"{name}.json"
-        yield ["evaluate", *files, "--annotations", folder.test, "--novel", folder.novel,
-               "--bootstrap", settings.resamples, "--out", out], out  # fmt: skip
+        yield (
+            [
+                "evaluate",
+                *files,
+                "--annotations",
+                folder.test,
+                "--novel",
+                folder.novel,
+                "--bootstrap",
+                settings.resamples,
+                "--out",
+                out,
+            ],
+            out,
+        )
 
 
 def report_step(folder: DemoFolder, *, seed: int) -> tuple[list[object], Path]:
@@ -101,17 +188,57 @@ def report_step(folder: DemoFolder, *, seed: int) -> tuple[list[object], Path]:
 
     before, after = (folder.detections("paper", seed, rescored=done) for done in (False, True))
     page = folder.root / f"seed{seed}" / "report.html"
-    return ["report", before, after, "--annotations", folder.test, "--images", folder.photos, "--novel", folder.novel,
-            "--bootstrap", QUICK.resamples, "--out", page], page  # fmt: skip
+    return [
+        "report",
+        before,
+        after,
+        "--annotations",
+        folder.test,
+        "--images",
+        folder.photos,
+        "--novel",
+        folder.novel,
+        "--bootstrap",
+        QUICK.resamples,
+        "--out",
+        page,
+    ], page
 
 
 def _rescoring(folder: DemoFolder, before: Path, after: Path, data: list[object], device: str) -> list[object]:
-    return ["rescore", before, *data, "--novel", folder.novel, "--rescore-classes", "novel",
-            "--clip-config", folder.clip_config, "--clip-weights", folder.clip_weights, "--precision", "fp32",
-            "--device", device, "--cache", "none", "--out", after]  # fmt: skip
+    return [
+        "rescore",
+        before,
+        *data,
+        "--novel",
+        folder.novel,
+        "--rescore-classes",
+        "novel",
+        "--clip-config",
+        folder.clip_config,
+        "--clip-weights",
+        folder.clip_weights,
+        "--precision",
+        "fp32",
+        "--device",
+        device,
+        "--cache",
+        "none",
+        "--out",
+        after,
+    ]
 
 
 def _schedule(iterations: int, *, rate: float) -> list[object]:
-    return ["--set", f"solver.iterations={iterations}", "--set", f"solver.steps=[{round(0.8 * iterations)}]",
-            "--set", f"solver.learning_rate={rate}", "--set", f"solver.log_every={max(1, iterations // 5)}",
-            "--set", f"solver.checkpoint_every={iterations}"]  # fmt: skip
+    return [
+        "--set",
+        f"solver.iterations={iterations}",
+        "--set",
+        f"solver.steps=[{round(0.8 * iterations)}]",
+        "--set",
+        f"solver.learning_rate={rate}",
+        "--set",
+        f"solver.log_every={max(1, iterations // 5)}",
+        "--set",
+        f"solver.checkpoint_every={iterations}",
+    ]

@@ -50,9 +50,15 @@ class AnnotatedDataset:
     def __post_init__(self) -> None:
         count = len(self.labels)
         columns = {
-            "annotation_ids": (count,), "image_positions": (count,), "labels": (count,), "boxes_xywh": (count, 4),
-            "areas": (count,), "crowd": (count,), "difficult": (count,), "file_rows": (count,),
-        }  # fmt: skip
+            "annotation_ids": (count,),
+            "image_positions": (count,),
+            "labels": (count,),
+            "boxes_xywh": (count, 4),
+            "areas": (count,),
+            "crowd": (count,),
+            "difficult": (count,),
+            "file_rows": (count,),
+        }
         for name, shape in columns.items():
             array = getattr(self, name)
             if array.shape != shape:

@@ -41,8 +41,9 @@ class Scene:
 
 def draw_scene(settings: SceneSettings, generator: np.random.Generator) -> Scene:
     """A scene drawn by chance; the same settings and state of the generator give the same pixels."""
-    size = tuple(int(generator.integers(low // 16, high // 16 + 1)) * 16 for low, high in
-                 (settings.heights, settings.widths))  # fmt: skip
+    size = tuple(
+        int(generator.integers(low // 16, high // 16 + 1)) * 16 for low, high in (settings.heights, settings.widths)
+    )
     height, width = size
     background, camera = (np.random.default_rng(int(generator.integers(2**31))) for _ in range(2))
     weights = np.array(settings.weights) / sum(settings.weights)

@@ -65,8 +65,17 @@ def load_weights(
     given_weights(path)
     try:
         state = timm.models.load_state_dict(str(path), weights_only=True)
-    except (OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, MemoryError,
-            SafetensorError) as error:  # fmt: skip
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        MemoryError,
+        SafetensorError,
+    ) as error:
         raise EncoderError(
             f"{path}: cannot be read as weights ({excerpt(str(error))}); pass a file of weights (safetensors, pth), or "
             "fetch it again"

@@ -28,9 +28,17 @@ _POSITION_EMBEDDINGS = ("visual.positional_embedding", "positional_embedding", "
 
 
 _DAMAGED = (  # what torch, safetensors and open_clip raise on a damaged file or one that holds other things
-    OSError, ValueError, RuntimeError, LookupError, TypeError, AttributeError, EOFError, MemoryError,
-    pickle.UnpicklingError, SafetensorError,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    MemoryError,
+    pickle.UnpicklingError,
+    SafetensorError,
+)
 
 
 def preprocessing_of(source: EncoderSource, crop: str) -> Preprocessing:
@@ -52,8 +60,15 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
     try:
         model = create_untrained(_open_clip_name(source))
     except (  # what a config of other values than open_clip has in mind ends in
-        TypeError, RuntimeError, LookupError, ValueError, AttributeError, AssertionError, ArithmeticError, MemoryError,
-    ) as error:  # fmt: skip
+        TypeError,
+        RuntimeError,
+        LookupError,
+        ValueError,
+        AttributeError,
+        AssertionError,
+        ArithmeticError,
+        MemoryError,
+    ) as error:
         raise EncoderError(f"{source.name} cannot be built by open_clip: {_first_line(error)}") from error
     misfit = f"{source.weights}: these weights are not of the model {source.name}"
     try:

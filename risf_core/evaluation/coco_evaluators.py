@@ -20,8 +20,11 @@ from risf_core.detections import Detections, factorize
 IOU_THRESHOLDS: NDArray[np.float64] = np.linspace(0.5, 0.95, 10, endpoint=True)  # (T,)
 RECALL_THRESHOLDS: NDArray[np.float64] = np.linspace(0.0, 1.0, 101, endpoint=True)  # (R,)
 AREAS: Mapping[str, tuple[float, float]] = {  # square pixels, both ends included
-    "all": (0.0, 1e5**2), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e5**2),
-}  # fmt: skip
+    "all": (0.0, 1e5**2),
+    "small": (0.0, 32.0**2),
+    "medium": (32.0**2, 96.0**2),
+    "large": (96.0**2, 1e5**2),
+}
 
 _CLASSES_AT_ONCE = 1000  # bounds the memory of an evaluator
 
@@ -54,8 +57,9 @@ def accumulate(
                 _log.warning(
                     "ultrafast-pycocotools cannot be used (%s: %s); pycocotools takes over, slower with the same "
                     "values",
-                    type(error).__name__, error,
-                )  # fmt: skip
+                    type(error).__name__,
+                    error,
+                )
         return _in_blocks(_by_pycocotools, "pycocotools", ground_truth, rows, max_detections)
 
 

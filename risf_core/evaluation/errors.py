@@ -265,9 +265,7 @@ def _costs(
 
 def _scores(table: Detections, ground_truth: AnnotatedDataset, cap: int) -> dict[str, dict[str, float]]:
     """oLRP, its parts and LaECE0, the mean over the classes of each group."""
-    by_class = {
-        **optimal_lrp(table, ground_truth, cap=cap), "LaECE0": calibration_error(table, ground_truth)
-    }  # fmt: skip
+    by_class = {**optimal_lrp(table, ground_truth, cap=cap), "LaECE0": calibration_error(table, ground_truth)}
     return {
         group: {name: float(class_means(by_class[name][None, labels])[0]) for name in (*PARTS, "LaECE0")}
         for group, labels in labels_by_group(ground_truth.vocabulary).items()

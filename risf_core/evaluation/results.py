@@ -55,11 +55,12 @@ def write_aggregate_csv(path: Path, runs: Aggregate, ground_truth: AnnotatedData
     names = list(runs.overall)
     rows = (
         [
-            *about, runs.runs,
+            *about,
+            runs.runs,
             *(_number(value) for name in names for value in _mean_and_interval(runs, str(about[0]), name)),
         ]
         for about in _classes(ground_truth)
-    )  # fmt: skip
+    )
     heads = [f"{name}_{part}" for name in names for part in ("mean", "interval")]
     _write_csv(path, [*_CLASS_COLUMNS, "runs", *heads], rows)
 

@@ -31,6 +31,8 @@ def from_transformers(
         if texts is None and id2label is not None:
             texts = [id2label[label] for label in labels]
         entries[image_id] = {
-            "boxes": result["boxes"], "scores": result["scores"], "labels": names_or_ids(texts, labels),
-        }  # fmt: skip
+            "boxes": result["boxes"],
+            "scores": result["scores"],
+            "labels": names_or_ids(texts, labels),
+        }
     return detections_of(entries, vocabulary, source="transformers", category_ids=category_ids, sizes=sizes)

@@ -56,9 +56,12 @@ def _write(target: Path | str, output: Output) -> None:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(_HEADER)
         columns = zip(
-            detections.image_ids.tolist(), output.class_names(), detections.boxes.tolist(),
-            detections.scores.tolist(), strict=True,
-        )  # fmt: skip
+            detections.image_ids.tolist(),
+            output.class_names(),
+            detections.boxes.tolist(),
+            detections.scores.tolist(),
+            strict=True,
+        )
         for image_id, name, (x0, y0, x1, y1), score in columns:
             height, width = output.size(image_id, "openimages")
             stem = PurePosixPath(output.file_name(image_id)).stem

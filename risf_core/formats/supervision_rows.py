@@ -90,9 +90,14 @@ def _class_of(row: Mapping[str, Any], number: int, where: Where) -> ClassKey:
 def _records(output: Output, *, with_extras: bool) -> list[dict[str, Any]]:
     detections = output.detections
     columns = zip(
-        detections.image_ids.tolist(), output.labels(), output.class_names(), detections.boxes.tolist(),
-        detections.scores.tolist(), detections.extras, strict=True,
-    )  # fmt: skip
+        detections.image_ids.tolist(),
+        output.labels(),
+        output.class_names(),
+        detections.boxes.tolist(),
+        detections.scores.tolist(),
+        detections.extras,
+        strict=True,
+    )
     return [
         {
             **dict(zip(CORNERS, box, strict=True)),

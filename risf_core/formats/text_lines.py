@@ -105,9 +105,12 @@ def _write_voc(target: Path | str, output: Output) -> None:
     boxes[:, :2] += 1
     lines: dict[str, list[str]] = {name: [] for name in output.vocabulary.names}
     columns = zip(
-        detections.image_ids.tolist(), output.class_names(), boxes.tolist(), detections.scores.tolist(),
+        detections.image_ids.tolist(),
+        output.class_names(),
+        boxes.tolist(),
+        detections.scores.tolist(),
         strict=True,
-    )  # fmt: skip
+    )
     for image_id, name, box, score in columns:
         stem = Path(output.file_name(image_id)).stem
         numbers = " ".join(repr(number) for number in box)

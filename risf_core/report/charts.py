@@ -34,15 +34,23 @@ def class_bars(
             for name, value, note in zip(names, values, notes, strict=True)
         ]
         figure.add_bar(
-            name=title, x=_rounded(values, 2), y=places, orientation="h", marker_color=colour, hovertext=hover,
+            name=title,
+            x=_rounded(values, 2),
+            y=places,
+            orientation="h",
+            marker_color=colour,
+            hovertext=hover,
             hoverinfo="text",
-        )  # fmt: skip
+        )
     _lay_out(figure, height=90 + 34 * len(names), bargap=0.3, barmode="group")
     figure.update_xaxes(title_text="AP in percent", range=[0, max(10.0, *before, *after) * 1.04])
     figure.update_yaxes(
-        tickmode="array", tickvals=places, ticktext=[plain_text(name) for name in short],
-        range=[len(names) - 0.4, -0.6], showgrid=False,
-    )  # fmt: skip
+        tickmode="array",
+        tickvals=places,
+        ticktext=[plain_text(name) for name in short],
+        range=[len(names) - 0.4, -0.6],
+        showgrid=False,
+    )
     return figure
 
 
@@ -53,10 +61,13 @@ def precision_recall(before: Curve | None, after: Curve | None) -> go.Figure:
         values = [] if curve is None else curve.tolist()
         recalls = [] if curve is None else np.linspace(0, 1, len(values)).round(4).tolist()
         figure.add_scatter(
-            name=title, x=recalls, y=_rounded(values, 4), mode="lines",
+            name=title,
+            x=recalls,
+            y=_rounded(values, 4),
+            mode="lines",
             line={"color": colour, "width": 2.5, "shape": "vh"},
             hovertemplate="recall %{x:.2f}: precision %{y:.3f}<extra>" + title + "</extra>",
-        )  # fmt: skip
+        )
     _lay_out(figure, height=290)
     figure.update_xaxes(title_text="recall", range=[0, 1.005], dtick=0.2)
     figure.update_yaxes(title_text="precision", range=[0, 1.02], dtick=0.2)
@@ -70,9 +81,13 @@ def score_histogram(histogram: ScoreHistogram, *, most: int) -> go.Figure:
     figure = go.Figure()
     for title, counts, colour in (("true", histogram.true, TRUE), ("false", histogram.false, FALSE)):
         figure.add_bar(
-            name=title, x=middles.tolist(), y=counts.tolist(), marker_color=colour, customdata=bounds,
+            name=title,
+            x=middles.tolist(),
+            y=counts.tolist(),
+            marker_color=colour,
+            customdata=bounds,
             hovertemplate="score %{customdata}: %{y} " + title + "<extra></extra>",
-        )  # fmt: skip
+        )
     _lay_out(figure, height=290, barmode="group", bargap=0.12, bargroupgap=0)
     figure.update_xaxes(title_text="score", range=[0, 1], dtick=0.2)
     figure.update_yaxes(
@@ -96,9 +111,13 @@ def reliability_diagram(reliability: Reliability, *, colour: str) -> go.Figure:
         showlegend=False,
     )
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": DIAGONAL, "dash": "dash", "width": 2}, hoverinfo="skip",
+        x=[0, 1],
+        y=[0, 1],
+        mode="lines",
+        line={"color": DIAGONAL, "dash": "dash", "width": 2},
+        hoverinfo="skip",
         showlegend=False,
-    )  # fmt: skip
+    )
     _lay_out(figure, height=290)
     figure.update_xaxes(title_text="score", range=[0, 1], dtick=0.2)
     figure.update_yaxes(title_text="share that is true", range=[0, 1.02], dtick=0.2)

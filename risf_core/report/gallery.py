@@ -48,8 +48,9 @@ def build_gallery(comparison: Comparison, *, images: Sequence[Path], most: int) 
     if images and absent:
         _log.warning(
             "%d of the images shown have no picture: %s",
-            len(absent), listing([image_name(comparison.truth, image_id) for image_id in absent], most=3),
-        )  # fmt: skip
+            len(absent),
+            listing([image_name(comparison.truth, image_id) for image_id in absent], most=3),
+        )
     if left_out:
         _log.warning("%d pictures are left out because the page would exceed 15 MB; lower `pictures`", left_out)
     has_names = any("clip_names" in (extras or {}) for extras in comparison.after.table.extras)

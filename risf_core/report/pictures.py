@@ -31,8 +31,11 @@ def draw_picture(photo: NDArray[np.uint8], box: tuple[float, float, float, float
     size = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
     picture = Image.fromarray(photo[top:bottom, left:right]).resize(size, Image.Resampling.LANCZOS)
     corners = [
-        (box[0] - left) * scale, (box[1] - top) * scale, (box[2] - left) * scale, (box[3] - top) * scale,
-    ]  # fmt: skip
+        (box[0] - left) * scale,
+        (box[1] - top) * scale,
+        (box[2] - left) * scale,
+        (box[3] - top) * scale,
+    ]
     limits = (size[0] - 1, size[1] - 1) * 2
     x0, y0, x1, y1 = (min(max(corner, 0), most) for corner, most in zip(corners, limits, strict=True))
     draw = ImageDraw.Draw(picture)

@@ -105,9 +105,16 @@ def rescore(
         settings.check_for_fit()
     needless = fitted is not None and not fitted.terms  # a fit that found no use for the encoder
     gathered = gather_evidence(
-        detections, vocabulary=vocabulary, encoder=encoder, photos=photos, settings=settings, prototypes=prototypes,
-        support_encoder=support_encoder, progress=progress, ask=not needless,
-    )  # fmt: skip
+        detections,
+        vocabulary=vocabulary,
+        encoder=encoder,
+        photos=photos,
+        settings=settings,
+        prototypes=prototypes,
+        support_encoder=support_encoder,
+        progress=progress,
+        ask=not needless,
+    )
     evidence = gathered.evidence
     probabilities = evidence.combined(settings.evidence, settings.support_score)
     chosen = np.flatnonzero(~np.isnan(probabilities))

@@ -76,11 +76,21 @@ def rescore_file(
     encoder, settings = encoder or EncoderChoice(), settings or RescoreSettings()
     processes = processes or Processes()
     arguments = {
-        "detections": detections, "out": out, "to": to, "annotations": annotations, "classes": classes,
-        "first_id": first_id, "images": images, "novel": novel, **asdict(conventions or Conventions()),
-        "on_unmatched": on_unmatched, **asdict(support or SupportChoice()), **asdict(encoder), "fusion": fusion,
+        "detections": detections,
+        "out": out,
+        "to": to,
+        "annotations": annotations,
+        "classes": classes,
+        "first_id": first_id,
+        "images": images,
+        "novel": novel,
+        **asdict(conventions or Conventions()),
+        "on_unmatched": on_unmatched,
+        **asdict(support or SupportChoice()),
+        **asdict(encoder),
+        "fusion": fusion,
         "cache": cache,
-    }  # fmt: skip
+    }
     files = {
         "detections": Path(detections),
         "annotations": annotations,
@@ -119,9 +129,13 @@ def rescore_file(
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
     encoders = open_encoders(
-        encoder, support, settings.evidence, crops=len(inputs.file.detections), cache=cache,
+        encoder,
+        support,
+        settings.evidence,
+        crops=len(inputs.file.detections),
+        cache=cache,
         span_machines=processes.span_machines,
-    )  # fmt: skip
+    )
     settings = encoders.completed(settings)
     if talk is not None:
         for line in _lines(inputs, encoders, settings):

@@ -14,9 +14,18 @@ from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError, listing
 
 MarkKind = Literal[
-    "not-published", "published", "outside-ladder", "cut", "combination", "at-least", "no-area", "few-images",
-    "repeated", "filled", "once",
-]  # fmt: skip
+    "not-published",
+    "published",
+    "outside-ladder",
+    "cut",
+    "combination",
+    "at-least",
+    "no-area",
+    "few-images",
+    "repeated",
+    "filled",
+    "once",
+]
 Rows = NDArray[np.int64]  # positions in a dataset's table
 
 MARK_TEXTS: Mapping[MarkKind, str] = {

@@ -38,10 +38,17 @@ class LabelledRows:
     def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> LabelledRows:
         """Some of the rows."""
         return LabelledRows(
-            self.scores[rows], self.evidence[rows], self.boxes_xywh[rows], self.novel[rows], self.rescored_class[rows],
-            self.images[rows], self.right[rows], self.judged[rows], self.score_range,
+            self.scores[rows],
+            self.evidence[rows],
+            self.boxes_xywh[rows],
+            self.novel[rows],
+            self.rescored_class[rows],
+            self.images[rows],
+            self.right[rows],
+            self.judged[rows],
+            self.score_range,
             self.sparse,
-        )  # fmt: skip
+        )
 
 
 def judge(

@@ -112,10 +112,18 @@ def tune_file(
         progress=progress,
     )
     arguments = {
-        "detections": detections, "out": out, "annotations": annotations, "images": images, "novel": novel,
-        **asdict(conventions or Conventions()), "on_unmatched": on_unmatched, **asdict(choice), **asdict(encoder),
-        **asdict(tuning), "cache": cache,
-    }  # fmt: skip
+        "detections": detections,
+        "out": out,
+        "annotations": annotations,
+        "images": images,
+        "novel": novel,
+        **asdict(conventions or Conventions()),
+        "on_unmatched": on_unmatched,
+        **asdict(choice),
+        **asdict(encoder),
+        **asdict(tuning),
+        "cache": cache,
+    }
     content = fusion_content(
         tuned,
         encoders=encoders,

@@ -53,12 +53,15 @@ def dataset_dicts(records: Sequence[ImageRecord]) -> list[dict[str, Any]]:
         {
             "file_name": str(record.path),
             "image_id": record.image_id,
-            **({} if record.height is None or record.width is None else
-               {"height": record.height, "width": record.width}),
+            **(
+                {}
+                if record.height is None or record.width is None
+                else {"height": record.height, "width": record.width}
+            ),
             "annotations": [
                 {"bbox": box, "bbox_mode": BoxMode.XYXY_ABS, "category_id": label}
                 for box, label in zip(record.boxes.tolist(), record.labels.tolist(), strict=True)
             ],
         }
         for record in records
-    ]  # fmt: skip
+    ]
