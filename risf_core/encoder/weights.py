@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
-
-from msgspec import Meta
+from typing import Any
 
 from risf_core.choices import DEFAULT_CLIP
-from risf_core.documents import typed
+from risf_core.encoder.model_configs import PREPROCESS_KEYS, model_config_of, model_names, parts_of_config
 from risf_core.errors import EncoderError, RisfError, did_you_mean, listing
 from risf_core.files import read_json
 from risf_core.hub import hub_endpoint, in_hub_cache, in_reach
@@ -23,11 +19,7 @@ from risf_core.unpickling import fault_of_text
 
 _WEIGHT_NAMES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 _CONFIG_NAME = "open_clip_config.json"
-_Positive = Annotated[float, Meta(gt=0)]
-_Count = Annotated[int, Meta(ge=1, le=20_000)]
-_Layers = Annotated[int, Meta(ge=1, le=1000)]
 _TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "spiece.model", "sentencepiece.bpe.model")
-_PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode")
 
 
 @dataclass(frozen=True)
@@ -87,34 +79,12 @@ def check_encoder(clip: str = DEFAULT_CLIP, *, weights: Path | None = None, conf
         _from_config(config, weights)
     elif clip.startswith("local-dir:"):
         _from_folder(clip, weights)
-    elif not clip.startswith("hf-hub:") and _model_config(clip.partition(":")[0]) is None:
+    elif not clip.startswith("hf-hub:") and model_config_of(clip.partition(":")[0]) is None:
         name = clip.partition(":")[0]
         raise EncoderError(
-            f"`clip={name}` is not a model of open_clip{did_you_mean(name, _model_names())}; "
+            f"`clip={name}` is not a model of open_clip{did_you_mean(name, model_names())}; "
             "a custom model needs `clip_config`"
         )
-
-
-def _model_config(name: str) -> dict[str, Any] | None:
-    """open_clip's config of a model, None where it knows none; read beside open_clip where that is not loaded yet."""
-    if "open_clip" in sys.modules:
-        import open_clip
-
-        known: dict[str, Any] | None = open_clip.get_model_config(name)
-        return known
-    path = _config_folder() / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-
-def _model_names() -> list[str]:
-    return sorted(path.stem for path in _config_folder().glob("*.json"))
-
-
-def _config_folder() -> Path:
-    spec = find_spec("open_clip")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "model_configs"
 
 
 def needs_transformers(model_config: Mapping[str, Any]) -> bool:
@@ -136,7 +106,7 @@ def _from_config(config: Path, weights: Path | None) -> EncoderSource:
     if weights is None:
         raise EncoderError(f"`clip_config={config}` names a model without weights; pass `clip_weights` too")
     content = read_json(config, what="model config")
-    model_config, preprocess = _parts_of_config(content, config)
+    model_config, preprocess = parts_of_config(content, config)
     return EncoderSource(config.stem, None, model_config, weights, preprocess, config.parent)
 
 
@@ -146,7 +116,7 @@ def _from_folder(clip: str, weights: Path | None) -> EncoderSource:
     config = folder / _CONFIG_NAME
     if not config.is_file():
         raise EncoderError(f"`clip={clip}`: {folder} has no {_CONFIG_NAME}; name a folder in open_clip's form")
-    model_config, preprocess = _parts_of_config(read_json(config, what="model config"), config)
+    model_config, preprocess = parts_of_config(read_json(config, what="model config"), config)
     if weights is None:
         candidates = [folder / name for name in _WEIGHT_NAMES] + sorted(folder.glob("*.safetensors"))
         weights = next((path for path in candidates if path.is_file()), None)
@@ -186,7 +156,7 @@ def _preprocess_of(name: str, tags: Sequence[str]) -> dict[str, Any]:
 
     stated = [open_clip.get_pretrained_cfg(name, tag) or {} for tag in tags]
     forms = [
-        {key: list(one[key]) if key in ("mean", "std") else one[key] for key in _PREPROCESS_KEYS if key in one}
+        {key: list(one[key]) if key in ("mean", "std") else one[key] for key in PREPROCESS_KEYS if key in one}
         for one in stated
     ]
     if any(form != forms[0] for form in forms):
@@ -195,51 +165,6 @@ def _preprocess_of(name: str, tags: Sequence[str]) -> dict[str, Any]:
             f"preprocessing yours were trained with, as in `clip={name}:{tags[0]}` (tags: {listing(tags, most=12)})"
         )
     return forms[0] if forms else {}
-
-
-@dataclass(frozen=True)
-class _VisionConfig:
-    # lists, not tuples: msgspec 0.22 crashes on a bounded number or a tuple of a fixed length
-    image_size: _Count | list[_Count] = 224  # pixels
-    layers: _Layers | list[_Layers] = 12
-    width: _Count = 768
-
-
-@dataclass(frozen=True)
-class _TextConfig:
-    context_length: _Count = 77  # tokens
-    vocab_size: Annotated[int, Meta(ge=1, le=10_000_000)] = 49408
-    width: _Count = 512
-    layers: _Layers = 12
-    hf_tokenizer_name: str | None = None
-
-
-@dataclass(frozen=True)
-class _ModelConfig:
-    """What is read of a model's config here; open_clip reads the rest."""
-
-    embed_dim: _Count
-    vision_cfg: _VisionConfig
-    text_cfg: _TextConfig
-
-
-@dataclass(frozen=True)
-class _PreprocessConfig:
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[_Positive, _Positive, _Positive] = (1.0, 1.0, 1.0)
-    interpolation: str = ""
-    resize_mode: str = ""
-
-
-def _parts_of_config(content: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A model's config and preprocessing, from either form that open_clip writes."""
-    way_out = "pass a model config in open_clip's form"
-    stated: dict[str, Any] = {}
-    if isinstance(content, dict) and "model_cfg" in content:
-        stated, content = content.get("preprocess_cfg") or {}, content["model_cfg"]
-    typed(stated, _PreprocessConfig, source=path, way_out=way_out, fault=EncoderError)
-    typed(content, _ModelConfig, source=path, way_out=way_out, fault=EncoderError)
-    return content, {key: stated[key] for key in _PREPROCESS_KEYS if key in stated}
 
 
 def local_weights_of_tag(pretrained: Mapping[str, Any]) -> Path | None:
@@ -300,8 +225,8 @@ def _repository_snapshot(repository: str) -> Path:
 
 def _is_config_of(clip: str, config: Path) -> bool:
     """Whether a config file is of the model that a name means."""
-    known = _model_config(clip.partition(":")[0])
-    return known is not None and known == _parts_of_config(read_json(config, what="model config"), config)[0]
+    known = model_config_of(clip.partition(":")[0])
+    return known is not None and known == parts_of_config(read_json(config, what="model config"), config)[0]
 
 
 def _check_text_side(source: EncoderSource) -> None:
@@ -341,7 +266,7 @@ def _check_quick_gelu(source: EncoderSource) -> None:
         if not beside.is_file():
             return
         try:
-            stated, _ = _parts_of_config(read_json(beside, what="model config"), beside)
+            stated, _ = parts_of_config(read_json(beside, what="model config"), beside)
         except RisfError:
             return
         wants_it, sign = bool(stated.get("quick_gelu")), f"{source.weights} ({_CONFIG_NAME} beside it says so)"
