@@ -90,7 +90,9 @@ def print_finding(name: str, value: str, status: str, verdict: str) -> None:
     line = Table.grid(padding=(0, 2))
     line.add_column(width=5)
     line.add_column()
-    about = Text.assemble((printable(f"{name} {value}"), "bold"), f"  {printable(verdict)}", overflow="fold")
+    about = Text.assemble(
+        (printable(f"{name} {value}"), "bold"), f"  {printable(with_options(verdict))}", overflow="fold"
+    )
     line.add_row(Text(status, style=colours.get(status, "")), about)
     console().print(line)
 

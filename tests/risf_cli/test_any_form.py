@@ -115,6 +115,7 @@ def test_the_result_goes_back_in_the_form_that_came_in(risf, files, tiny, form, 
 
 def test_what_cannot_be_written_is_said_before_the_encoder_is_loaded(risf, files):
     folder = Path(files["coco"]).parent
+    (folder / "none.pt").write_bytes(b"\0 not weights")
     given = ["--annotations", folder / "gt.json", "--images", folder / "photos", "--clip-weights", folder / "none.pt"]
     done = risf("rescore", files["voc-txt"], *given)
     assert (done.exit_code, done.stdout) == (1, "")

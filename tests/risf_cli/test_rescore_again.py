@@ -197,6 +197,8 @@ def test_a_killed_process_ends_all_and_the_next_run_goes_on_from_the_cache(folde
 def test_several_processes_cannot_share_stdin(risf, folder, tiny, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("MASTER_ADDR", "localhost")
+    monkeypatch.setenv("MASTER_PORT", "29500")
     given = words(folder, tiny, "none", tmp_path / "out.json")
     given[1] = "-"
     result = risf(*given, stdin="[]")

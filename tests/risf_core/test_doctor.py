@@ -125,7 +125,7 @@ def test_an_encoder_that_cannot_be_is_a_fault(examined, tmp_path):
     found = examined(clip_weights=tmp_path / "gone.pt")["encoder"]
     assert (found.status, found.verdict) == ("fault", f"`clip_weights={tmp_path / 'gone.pt'}`: there is no such file")
     assert examined(clip="ViT-B-23:openai", clip_config=None, clip_weights=None)["encoder"].verdict.startswith(
-        "--clip 'ViT-B-23' is no model of open_clip (did you mean "
+        "`clip=ViT-B-23` is not a model of open_clip (did you mean "
     )
 
 

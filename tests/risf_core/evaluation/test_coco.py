@@ -122,12 +122,16 @@ def test_image_ids_may_be_strings(files, pycocotools_stats, stat_names):
     assert [metrics.overall[stat] for stat in stat_names] == expected
 
 
+def warnings_of(caplog) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 def test_no_detections_give_ap_zero_with_a_warning(files, pycocotools_stats, stat_names, caplog):
     dataset, _ = made_world(0)
     metrics = evaluate(*files(dataset, []))
     assert metrics.overall["AP"] == 0
     assert [metrics.overall[stat] for stat in stat_names] == pycocotools_stats(dataset, [])
-    assert caplog.messages == ["there are no detections: every AP is 0"]
+    assert warnings_of(caplog) == ["there are no detections: every AP is 0"]
 
 
 def test_without_any_box_every_figure_is_undefined(files):
@@ -173,7 +177,7 @@ def test_pycocotools_takes_over_where_the_fast_evaluator_fails(files, monkeypatc
         metrics = evaluate(table, truth)
     assert metrics.evaluator == "pycocotools"
     assert (metrics.overall, metrics.per_class) == (expected.overall, expected.per_class)
-    assert caplog.messages == [
+    assert warnings_of(caplog) == [
         f"ultrafast-pycocotools cannot be used ({said}); pycocotools takes over, slower with the same values"
     ]
 
