@@ -21,7 +21,7 @@ ANYWHERE = Path(os.sep)  # as a folder of photos: file names may lead anywhere; 
 
 _TRAILING_NUMBER = re.compile(r"(?:^|_)0*(\d+)$")  # 000000000139, COCO_val2014_000000000139
 _ROBOFLOW_HASH = re.compile(r"_[a-z0-9]+\.rf\.[0-9a-zA-Z]+$")  # Roboflow exports cat.jpg as cat_jpg.rf.1f2e3d.jpg
-_Form = Callable[[str], str]  # _plain or _loose: how stems are compared
+_Form = Callable[[str], str]  # _plain or loose_stem: how stems are compared
 _MOST_COMPARED = 5000  # file names among which the nearest is looked for
 
 
@@ -176,7 +176,7 @@ def _plain(stem: str) -> str:
     return unicodedata.normalize("NFC", stem)
 
 
-def _loose(stem: str) -> str:
+def loose_stem(stem: str) -> str:
     """A stem without what tools change on the way: the Unicode form, case, Roboflow's hash."""
     return _plain(_ROBOFLOW_HASH.sub("", stem)).casefold()
 
@@ -194,7 +194,7 @@ class _Search:
             return self._by_name(info.file_name)
         stem = str(image_id)
         found = _only(self._files[_plain].get(_plain(stem), []), stem)
-        found = found or _unique(self._files[_loose].get(_loose(stem), []))
+        found = found or _unique(self._files[loose_stem].get(loose_stem(stem), []))
         if found is not None:
             return (None if self._is_stated(found) else found), "file stem"
         number = stem.lstrip("0") or "0"
@@ -228,8 +228,8 @@ class _Search:
             found = _only([path for path in files if path.name == name] or files, file_name)
             if found is not None:
                 return found, "file stem"
-        if self._stated_stems[_loose][_loose(stem)] == 1:
-            return _unique(self._files[_loose].get(_loose(stem), [])), "similar file name"
+        if self._stated_stems[loose_stem][loose_stem(stem)] == 1:
+            return _unique(self._files[loose_stem].get(loose_stem(stem), [])), "similar file name"
         return None, "file stem"
 
     def _is_outside(self, name: str) -> bool:
@@ -258,12 +258,12 @@ class _Search:
     def _stated_stems(self) -> Mapping[_Form, Counter[str]]:
         """How many different file names of the annotations have a stem, in either form."""
         stems = [PurePosixPath(path).stem for path in self._stated_paths]
-        return {form: Counter(map(form, stems)) for form in (_plain, _loose)}
+        return {form: Counter(map(form, stems)) for form in (_plain, loose_stem)}
 
     @cached_property
     def _files(self) -> Mapping[_Form, Mapping[str, list[Path]]]:
         """The photos of the folders by stem, in either form."""
-        found: dict[_Form, dict[str, list[Path]]] = {_plain: {}, _loose: {}}
+        found: dict[_Form, dict[str, list[Path]]] = {_plain: {}, loose_stem: {}}
         for folder in self._folders:
             for path in sorted(iter_photos(folder)):
                 for form, paths in found.items():
@@ -274,7 +274,7 @@ class _Search:
     def _by_number(self) -> Mapping[str, list[Path]]:
         """The photos by the number that their stem ends in."""
         found: dict[str, list[Path]] = {}
-        for stem, paths in self._files[_loose].items():
+        for stem, paths in self._files[loose_stem].items():
             ending = _TRAILING_NUMBER.search(stem)
             if ending:
                 found.setdefault(ending.group(1), []).extend(paths)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,8 @@ from risf_core.vocabulary import ClassVocabulary
 _ROWS_AT_ONCE = 1 << 14  # turned into Python objects together, so that their number does not grow with the file
 _SHARE_OF_PERCENTAGES = 0.2  # of rows above 1.5; detectors seldom write rows that they give less than 1.5 %
 _CORE_KEYS = frozenset({"image_id", "category_id", "bbox", "score"})
+NO_ID = -1  # of a row that states the name of its class alone
+_log = logging.getLogger(__name__)
 _ROW_FORM = "each row needs image_id, category_id, bbox [x, y, width, height] and score"
 
 
@@ -124,7 +129,11 @@ class Columns:
         except (KeyError, TypeError, IndexError):
             sound = False
         if not sound:
-            raise DataError(_first_fault(rows, name))
+            certain, taken = _with_certain_values(rows)
+            if not taken:
+                raise DataError(_first_fault(rows, name))
+            _log.warning("%s: read as numbers or names: %s", name, ", ".join(f"{w} ({n})" for w, n in taken.items()))
+            return cls.of(certain, name)
         try:
             table = np.array(boxes, dtype=np.float64).reshape(len(rows), 4)
             column = np.array(scores, dtype=np.float64)
@@ -166,6 +175,36 @@ def _cause_of(scores: NDArray[np.float64]) -> str:
     if scores.min() >= 0 and scores.max() <= 100 and (scores > 1.5).mean() >= _SHARE_OF_PERCENTAGES:
         return " (percentages? divide them by 100)"
     return " (logits? pass them through the sigmoid or softmax that the detector was trained with)"
+
+
+def _with_certain_values(rows: Sequence[Any]) -> tuple[list[Any], Counter[str]]:
+    """The rows with values of another type whose meaning is certain as they should be, and how many were of each kind.
+
+    72.0 is 72, "0.9" is 0.9, and a category_id that is a word is the name of the class.
+    """
+    taken: Counter[str] = Counter()
+    result = []
+    for row in rows:
+        own = dict(row) if isinstance(row, dict) else row
+        if isinstance(own, dict):
+            for key in ("image_id", "category_id"):
+                value = own.get(key)
+                if isinstance(value, float) and value.is_integer():
+                    own[key] = int(value)
+                    taken[f"{key} as a float"] += 1
+            category = own.get("category_id")
+            if isinstance(category, str) and category.strip().isdecimal():
+                own["category_id"] = int(category)
+                taken["category_id as text"] += 1
+            elif isinstance(category, str) and own.get("category_name", category) == category:
+                own |= {"category_id": NO_ID, "category_name": category}
+                taken["category_id as the name of the class"] += 1
+            if isinstance(own.get("score"), str):
+                with contextlib.suppress(ValueError):
+                    own["score"] = float(own["score"])
+                    taken["score as text"] += 1
+        result.append(own)
+    return result, taken
 
 
 def _first_fault(rows: Sequence[Any], name: str) -> str:

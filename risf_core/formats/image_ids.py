@@ -9,7 +9,7 @@ from risf_core.choices import ImageIdConvention, OnUnmatched
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, listing
 from risf_core.formats.conventions import look_like
-from risf_core.photos import ImageInfo
+from risf_core.photos import ImageInfo, loose_stem
 
 _LOOKS: Mapping[ImageIdConvention, str] = {
     "text": "the annotations' ids in another type (text or number)",
@@ -44,6 +44,26 @@ def image_ids_by_file_id(images: Mapping[ImageId, ImageInfo], convention: ImageI
     return found
 
 
+def _by_loose_name(
+    strangers: Sequence[ImageId], images: Mapping[ImageId, ImageInfo], convention: ImageIdConvention
+) -> dict[ImageId, ImageId]:
+    """Images whose names differ from a file's only by case, Unicode form or Roboflow's hash, where one alone does."""
+    if convention not in ("file-names", "stems"):
+        return {}
+    images_by_stem: dict[str, set[ImageId]] = {}
+    for image_id, info in images.items():
+        if info.file_name is not None:
+            stem = PurePosixPath(info.file_name.replace("\\", "/")).stem
+            images_by_stem.setdefault(loose_stem(stem), set()).add(image_id)
+    found = {}
+    for name in strangers:
+        path = PurePosixPath(str(name).replace("\\", "/")).name
+        same = images_by_stem.get(loose_stem(PurePosixPath(path).stem if convention == "file-names" else path), set())
+        if len(same) == 1:
+            found[name] = next(iter(same))
+    return found
+
+
 def own_image_ids(
     present: Sequence[ImageId],
     images: Mapping[ImageId, ImageInfo],
@@ -60,6 +80,8 @@ def own_image_ids(
     """
     known = image_ids_by_file_id(images, convention)
     strangers = [image_id for image_id in present if image_id not in known]
+    known = known | _by_loose_name(strangers, images, convention)
+    strangers = [image_id for image_id in strangers if image_id not in known]
     cause = _likely_cause(present, strangers, images, convention) if strangers else ""
     if cause or (
         strangers and (on_unmatched == "error" or (on_unmatched == "drop" and len(strangers) == len(present)))

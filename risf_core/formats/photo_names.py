@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from risf_core.detections import ImageId
 from risf_core.errors import DataError
-from risf_core.photos import ImageInfo, is_photo_name
+from risf_core.photos import ImageInfo, is_photo_name, loose_stem
 
 
 class PhotoNames:
@@ -19,6 +19,7 @@ class PhotoNames:
         self._exact: dict[str, list[ImageId]] = defaultdict(list)
         self._base: dict[str, list[ImageId]] = defaultdict(list)
         self._stem: dict[str, list[ImageId]] = defaultdict(list)
+        self._loose: dict[str, list[ImageId]] = defaultdict(list)  # without case, Unicode form, Roboflow's hash
         self._joined: dict[str, list[ImageId]] = defaultdict(list)  # a/1.jpg -> a_1, as `yolo val` names its txt files
         for image_id, info in images.items():
             path = _posix(info.file_name if info.file_name is not None else str(image_id))
@@ -26,6 +27,7 @@ class PhotoNames:
             self._exact[path].append(image_id)
             self._base[path.rpartition("/")[2]].append(image_id)
             self._stem[_stem(path.rpartition("/")[2])].append(image_id)
+            self._loose[loose_stem(_stem(path.rpartition("/")[2]))].append(image_id)
             self._joined[_stem(path).replace("/", "_")].append(image_id)
         self._text = {str(image_id): [image_id] for image_id in images}
 
@@ -40,6 +42,7 @@ class PhotoNames:
             or (self._stem.get(_stem(base)) if _stem(base) != base else None)
             or self._joined.get(base)
             or self._text.get(name)
+            or _only(self._loose.get(loose_stem(_stem(base)), []))
         )
         if not candidates:
             return None
@@ -53,6 +56,10 @@ class PhotoNames:
                 "annotations; write its folder too, or match by ids with `image_ids`"
             )
         return best[0]
+
+
+def _only(candidates: list[ImageId]) -> list[ImageId]:
+    return candidates if len(candidates) == 1 else []
 
 
 def _posix(name: str) -> str:

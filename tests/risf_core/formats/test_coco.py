@@ -272,11 +272,11 @@ def without(key: str) -> dict[str, object]:
         ([{**ROW, "score": 97}, {**ROW, "score": 3}], "row 0: score 97.0 is outside 0..1 (2 such rows) (percentages? "
             "divide them by 100); scores must be probabilities"),
         ([{**ROW, "score": 10**400}], "row 0: score inf is outside 0..1 (1 such row); scores must be probabilities"),
-        ([{**ROW, "score": "0.5"}], 'row 0: score is "0.5", not a number in 0..1'),
+        ([{**ROW, "score": "high"}], 'row 0: score is "high", not a number in 0..1'),
         ([{**ROW, "score": True}], "row 0: score is true, not a number in 0..1"),
         ([{**ROW, "image_id": 1.5}], "row 0: image_id is 1.5, not a whole number or a string"),
         ([{**ROW, "image_id": None}], "row 0: image_id is null, not a whole number or a string"),
-        ([{**ROW, "category_id": "17"}], 'row 0: category_id is "17", not a whole number'),
+        ([{**ROW, "category_id": [17]}], "row 0: category_id is [17], not a whole number"),
         ([{**ROW, "category_id": 99}], "category_id 99 unknown to the 3 classes (ids 3..18); pass the detector's own "
             "annotations, or decide about such rows with `on_unmatched`"),
     ],
@@ -324,3 +324,29 @@ def test_the_garbage_collector_is_left_as_it_was(folder):
             assert gc.isenabled() == enabled
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image_id": 1.0}, "image_id as a float (1)"),
+        ({"category_id": 17.0}, "category_id as a float (1)"),
+        ({"category_id": "17"}, "category_id as text (1)"),
+        ({"score": "0.5"}, "score as text (1)"),
+    ],
+)
+def test_values_of_another_type_are_read_where_their_meaning_is_certain(folder, caplog, change, said) -> None:
+    plain, odd = read([ROW]).detections, read([{**ROW, **change}]).detections
+    assert (odd.image_ids.tolist(), odd.labels.tolist(), odd.scores.tolist()) == (
+        plain.image_ids.tolist(), plain.labels.tolist(), plain.scores.tolist()
+    )  # fmt: skip
+    assert said in caplog.text
+
+
+def test_names_in_the_place_of_category_ids_are_names(folder, caplog) -> None:
+    found = read([{**ROW, "category_id": "horse"}, {**ROW, "category_id": "cat"}]).detections
+    assert [PETS.names[label] for label in found.labels] == ["horse", "cat"]
+    assert "category_id as the name of the class (2)" in caplog.text
+    with pytest.raises(DataError) as refused:
+        read([{**ROW, "category_id": "cow"}])
+    assert "'cow'" in str(refused.value)

@@ -116,3 +116,15 @@ def test_a_row_that_fits_no_image_does_not_become_one_of_another():
         "another image; remove these rows, or pass `on_unmatched=drop`"
     )
     assert own(0, 10, convention="positions", on_unmatched="drop") == [40, None]
+
+
+@pytest.mark.parametrize(
+    ("stated", "written"),
+    [("cat_jpg.rf.1f2e3d.jpg", "cat.jpg"), ("IMG_1.JPG", "img_1.jpg"), ("caf\u00e9.jpg", "cafe\u0301.jpg")],
+)
+def test_file_names_that_tools_changed_on_the_way_are_found_where_one_alone_fits(stated: str, written: str) -> None:
+    images = {7: ImageInfo(7, stated), 8: ImageInfo(8, "other.jpg")}
+    assert own_image_ids([written], images, convention="file-names") == [7]
+    twins = {**images, 9: ImageInfo(9, f"sub/{stated}")}
+    with pytest.raises(DataError):
+        own_image_ids([written], twins, convention="file-names")
