@@ -217,6 +217,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         proposals_train=(600, 200),
         proposals_test=(600, 100),
         rois_per_image=64,
+        roi_positive_fraction=0.5,
     ),
 }
 

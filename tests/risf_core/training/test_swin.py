@@ -1,4 +1,4 @@
-"""A tiny Swin: it resumes to the same weights, and two processes train it as one."""
+"""A tiny Swin: it resumes to the same weights, two processes train it as one, and it finds novel classes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from risf_core.datasets import read_coco_dataset
 from risf_core.engines.train import train
+from risf_core.splits.prepare import SplitSettings, prepare_splits
 from risf_core.training.loop import Hooks
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.runs import assert_same_weights, final_weights
+from tests.risf_core.training.shapes import NOVEL, write_shapes
 from tests.risf_core.training.test_distributed import train_on_first_ones
+from tests.risf_core.training.test_end_to_end import COMMON, SHOTS, config_of, detected, metrics_of, swapped
 from tests.together import run_together
 
 SWIN = ("model.architecture=small-swin", "solver.optimizer=adamw", "solver.learning_rate=1e-3",
         "solver.clip_gradients=5")  # fmt: skip
+SWIN_BASE = ("model.rpn_gradient_scale=1", "model.rcnn_gradient_scale=1", "solver.iterations=300", "solver.steps=[200]",
+             "solver.learning_rate=2e-3")  # fmt: skip
+SWIN_FEW_SHOT = ("model.architecture=auto", "solver.iterations=100", "solver.steps=[80]", "solver.learning_rate=2e-3",
+                 "model.classifier_dropout=0.2")  # fmt: skip
 
 
 class Stop(Exception):
@@ -54,3 +62,22 @@ def test_two_processes_train_a_swin_as_one(scenes: Path, small, tmp_path: Path) 
     one, two = final_weights(tmp_path / "one"), final_weights(tmp_path / "two")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-4, rtol=0)
+
+
+def test_both_stages_of_a_swin_find_novel_classes_above_chance(tmp_path: Path) -> None:
+    train_file = write_shapes(tmp_path, name="train", photos=120, seed=1)
+    write_shapes(tmp_path, name="test", photos=40, seed=2, first_id=1001)
+    settings = SplitSettings(novel=",".join(NOVEL), shots=(SHOTS,), seeds=(0,))
+    prepare_splits(read_coco_dataset(train_file), tmp_path / "split", settings=settings)
+    common = (*COMMON, *SWIN, "solver.weight_decay=0.05")
+    base = (*common, *SWIN_BASE)
+    train(config_of(tmp_path, "coco/base", base), tmp_path / "base")
+    tuned = (*common, *SWIN_FEW_SHOT, f"data.shots={SHOTS}", f"model.weights={tmp_path}/base")
+    train(config_of(tmp_path, "coco/gfsod", tuned), tmp_path / "gfsod")
+    before, after = final_weights(tmp_path / "base"), final_weights(tmp_path / "gfsod")
+    kept = {name for name in before if name.startswith("roi_heads.res5.")}
+    assert all(torch.equal(before[name], after[name]) for name in kept)
+    table = detected(tmp_path, tmp_path / "gfsod")
+    right, wrong = (metrics_of(tmp_path, each).groups["novel"]["AP50"] for each in (table, swapped(table)))
+    assert right > 0.1
+    assert right > 3 * wrong
