@@ -45,8 +45,11 @@ def parse_yaml(
         raise fault(f"{source}: is nested too deeply to be read") from None
     except RisfError:
         raise
-    except Exception as error:  # a value that is not of its kind ends in whatever PyYAML's constructor of it raises
-        raise fault(f"{source}: is not valid YAML: {' '.join(str(error).split())[:300]}") from None
+    except Exception as error:
+        if isinstance(error, (yaml.YAMLError, ValueError)):
+            raise fault(f"{source}: is not valid YAML: {' '.join(str(error).split())[:300]}") from None
+        # a value that is not of its kind ends in whatever PyYAML's constructor of it raises
+        raise fault(f"{source}: is not valid YAML: a value is not of the type that its tag states") from None
 
 
 def typed(content: object, kind: type[T], *, source: Path | str, way_out: str, fault: type[RisfError] = DataError) -> T:
