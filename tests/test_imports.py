@@ -26,6 +26,7 @@ OWNERS = {
     "risf_core.encoder.preprocessing": {"torch", "torchvision"},
     "risf_core.encoder.open_clip": {"torch", "open_clip", "torchvision", "safetensors"},
     "risf_core.encoder.open_clip_model": {"torch", "open_clip", "torchvision", "safetensors"},
+    "risf_core.encoder.damaged": {"safetensors"},
     "risf_core.encoder.image_weights": {"torch", "timm", "safetensors"},
     "risf_core.encoder.timm_encoder": {"torch", "timm", "torchvision", "safetensors"},
     "risf_core.encoder.pcb": {"torch", "timm", "torchvision", "safetensors"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
@@ -28,7 +29,7 @@ class InputSettings:
 
 
 @dataclass(frozen=True)
-class Architecture:
+class Architecture(ABC):
     """What every network here is: a backbone at stride 16, an RPN on it, and a RoI stage behind RoIAlign.
 
     A subclass provides the two parts with weights. The defaults are the published ones (arXiv 2108.09017 and
@@ -65,27 +66,27 @@ class Architecture:
         return len(self.anchor_sizes) * len(self.anchor_ratios)
 
     @property
+    @abstractmethod
     def block_count(self) -> int:
         """How many blocks its numbers ask for."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def feature_channels(self) -> int:
         """Channels of the backbone's features."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def roi_channels(self) -> int:
         """Channels of the RoI stage's features."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build_backbone(self) -> Backbone:
         """The stem and the first three stages with fresh weights: pixels (B, 3, H, W) to (B, C, H/16, W/16)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build_roi_stage(self) -> nn.Module:
         """The last stage with fresh weights: pooled features (R, C, h, w) to (R, D, h/2, w/2)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

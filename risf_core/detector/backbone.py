@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A stem and three stages: pixels (B, 3, H, W) to features (B, C, H/16, W/16), sizes rounded up."""
 
     @property
+    @abstractmethod
     def first_stages(self) -> tuple[nn.Module, ...]:
         """The stem and the three stages in their order, for freezing."""
-        raise NotImplementedError
 
 
 class Stage(nn.Sequential):

@@ -1,19 +1,75 @@
-"""Weights of image-only encoders: a file, the hub's cache or a download; read as data, and fitted to their model."""
+"""Image-only encoders: what they have in common, and their weights, read as data and fitted to their model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import timm
 import torch
-from safetensors import SafetensorError
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from risf_core.choices import Precision
+from risf_core.encoder.damaged import DAMAGED
+from risf_core.encoder.key import encoder_key
 from risf_core.errors import EncoderError, excerpt, listing
+from risf_core.files import sha256_of
 from risf_core.hub import HUB_FILES, fetched, from_hub
 from risf_core.unpickling import fault_of_text, fault_of_torch_file
+
+
+class ImageOnlyEncoder:
+    """What image-only encoders have in common: how records and caches know them, and that they read no texts."""
+
+    full_name: str  # as `support_encoder` takes it
+    licence: str | None  # of the published weights, as they state it
+    weights: Path
+    device: str
+    precision: Precision
+    batch_size: int
+    workers: int
+    preprocessing: Mapping[str, Any]  # plain JSON values
+
+    @cached_property
+    def weights_sha256(self) -> str:
+        """The hash of the weights' bytes."""
+        return sha256_of(self.weights)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What a record says of the encoder, as plain JSON values."""
+        return {
+            "model": self.full_name,
+            "licence": self.licence,
+            "weights": str(self.weights),
+            "weights_sha256": self.weights_sha256,
+            "device": self.device,
+            "precision": self.precision,
+            "batch_size": self.batch_size,
+            "workers": self.workers,
+            "preprocessing": dict(self.preprocessing),
+        }
+
+    @cached_property
+    def key(self) -> str:
+        """Model, weights, precision and preprocessing as one line of JSON; needs no model to be built."""
+        return encoder_key(
+            model=self.full_name,
+            config={},
+            weights_sha256=self.weights_sha256,
+            precision=self.precision,
+            preprocessing=self.preprocessing,
+        )
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Refuses: there is no text encoder. Raises EncoderError."""
+        raise EncoderError(
+            f"{self.full_name} reads no texts; use it as `support_encoder`, beside a `clip` for the names"
+        )
 
 
 def given_weights(path: Path) -> Path:
@@ -65,17 +121,7 @@ def load_weights(
     given_weights(path)
     try:
         state = timm.models.load_state_dict(str(path), weights_only=True)
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        MemoryError,
-        SafetensorError,
-    ) as error:
+    except DAMAGED as error:
         raise EncoderError(
             f"{path}: cannot be read as weights ({excerpt(str(error))}); pass a file of weights (safetensors, pth), or "
             "fetch it again"

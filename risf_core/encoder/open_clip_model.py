@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import math
-import pickle
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,9 +14,10 @@ from typing import Any, Protocol
 
 import open_clip
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from risf_core.choices import DEFAULT_TEMPERATURE
+from risf_core.encoder.damaged import DAMAGED
 from risf_core.encoder.preprocessing import Preprocessing
 from risf_core.encoder.torchscript import read_torchscript
 from risf_core.encoder.weights import EncoderSource, is_torchscript
@@ -25,20 +25,6 @@ from risf_core.errors import EncoderError, listing
 from risf_core.unpickling import fault_of_torch_file
 
 _POSITION_EMBEDDINGS = ("visual.positional_embedding", "positional_embedding", "text.positional_embedding")
-
-
-_DAMAGED = (  # what torch, safetensors and open_clip raise on a damaged file or one that holds other things
-    OSError,
-    ValueError,
-    RuntimeError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    MemoryError,
-    pickle.UnpicklingError,
-    SafetensorError,
-)
 
 
 def preprocessing_of(source: EncoderSource, crop: str) -> Preprocessing:
@@ -92,7 +78,7 @@ def build_model(source: EncoderSource) -> Any:  # Any: open_clip is not typed
     except AssertionError as error:  # how open_clip refuses what it cannot stretch
         reason = f"{misfit} ({_first_line(error)})"
         raise EncoderError(f"{reason}; pass the `clip` or `clip_config` they belong to") from error
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise EncoderError(
             f"{source.weights}: cannot be read as weights ({type(error).__name__}: {_first_line(error)}); "
             "pass a file of weights (safetensors, pt), or fetch it again"
@@ -115,7 +101,7 @@ def stored_scale(source: EncoderSource) -> tuple[float, float | None]:
                 _refuse_programs(path)
                 state = open_clip.factory.load_state_dict(str(path))
             found = {name: float(state[name]) for name in names if name in state}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise EncoderError(f"{path}: cannot be read as weights ({_first_line(error)})") from error
     scale = math.exp(found["logit_scale"]) if "logit_scale" in found else DEFAULT_TEMPERATURE
     return float(f"{scale:.6g}"), found.get("logit_bias")  # ln 100 in float32 is meant as 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,9 @@ from risf_core.choices import Precision
 from risf_core.encoder.batches import batch_plan
 from risf_core.encoder.crop_feed import cut_ahead
 from risf_core.encoder.image_only import PCB_ENCODER
-from risf_core.encoder.image_weights import given_weights, load_weights, url_weights
-from risf_core.encoder.key import encoder_key
+from risf_core.encoder.image_weights import ImageOnlyEncoder, given_weights, load_weights, url_weights
 from risf_core.encoder.preprocessing import DTYPES, on_device
 from risf_core.encoder.protocol import ImageCrops
-from risf_core.errors import EncoderError
-from risf_core.files import sha256_of
 from risf_core.images import decode_rgb
 
 _WEIGHTS = torchvision.models.ResNet101_Weights.IMAGENET1K_V1
@@ -31,7 +28,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1, as
 _AHEAD = 8  # photos decoded before their turn
 
 
-class PcbEncoder:
+class PcbEncoder(ImageOnlyEncoder):
     """The 1000 outputs of torchvision's ResNet-101 for RoIAlign 1x1 of its last map (DeFRCN, ICCV 2021, section 3.4).
 
     The photo goes through once at its own size. The outputs keep their length, which weighs them in a prototype's mean.
@@ -55,39 +52,8 @@ class PcbEncoder:
         self.precision = precision
         self.batch_size, self.workers = batch_plan(1, workers, device)
         self.weights = given_weights(weights) if weights is not None else url_weights(PCB_ENCODER, _WEIGHTS.url)
-        self.licence = None  # torchvision states none for its weights
+        self.full_name, self.licence = PCB_ENCODER, None  # torchvision states none for its weights
         self.preprocessing = {"crop": f"RoIAlign 1x1 of the stride-{_STRIDE} map", "mean": _MEAN, "std": _STD}
-
-    @cached_property
-    def weights_sha256(self) -> str:
-        """The hash of the weights' bytes."""
-        return sha256_of(self.weights)
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What a record says of the encoder, as plain JSON values."""
-        return {
-            "model": PCB_ENCODER,
-            "licence": self.licence,
-            "weights": str(self.weights),
-            "weights_sha256": self.weights_sha256,
-            "device": self.device,
-            "precision": self.precision,
-            "batch_size": self.batch_size,
-            "workers": self.workers,
-            "preprocessing": dict(self.preprocessing),
-        }
-
-    @cached_property
-    def key(self) -> str:
-        """Model, weights, precision and preprocessing as one line of JSON; needs no model to be built."""
-        return encoder_key(
-            model=PCB_ENCODER,
-            config={},
-            weights_sha256=self.weights_sha256,
-            precision=self.precision,
-            preprocessing=self.preprocessing,
-        )
 
     def encode_crops(self, images: Iterable[ImageCrops]) -> Iterator[NDArray[np.float32]]:
         """For each photo the outputs of its boxes, (n, 1000), not scaled."""
@@ -101,10 +67,6 @@ class PcbEncoder:
         )
         for job, photo in decoded:
             yield self._outputs(photo, job.boxes)
-
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Raises EncoderError: there is no text encoder."""
-        raise EncoderError(f"{PCB_ENCODER} reads no texts; use it as `support_encoder`, beside a `clip` for the names")
 
     @torch.inference_mode()
     def _outputs(self, photo: NDArray[np.uint8], boxes: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -18,15 +18,13 @@ from torch.nn import functional
 
 from risf_core.choices import CropRule, Precision
 from risf_core.encoder.batches import batch_plan, encode_in_batches
-from risf_core.encoder.image_weights import given_weights, hub_weights, load_weights, url_weights
-from risf_core.encoder.key import encoder_key
+from risf_core.encoder.image_weights import ImageOnlyEncoder, given_weights, hub_weights, load_weights, url_weights
 from risf_core.encoder.preprocessing import DTYPES, Preprocessing
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.errors import EncoderError, did_you_mean, listing
-from risf_core.files import sha256_of
 
 
-class TimmEncoder:
+class TimmEncoder(ImageOnlyEncoder):
     """Embeddings of crops by a model of timm: its pooled features as timm pools them, of unit length."""
 
     def __init__(
@@ -48,55 +46,21 @@ class TimmEncoder:
 
         Raises EncoderError where timm has no such model, or its weights are neither here nor in reach.
         """
-        self.name = name
+        self.name, self.full_name = name, f"timm:{name}"
         self.device = device
         self.precision = precision
         self.batch_size, self.workers = batch_plan(batch_size, workers, device)
         self._pretrained = _pretrained_of(name)
-        self.preprocessing = _preprocessing_of(name, self._pretrained, crop)
+        self.licence = self._pretrained.get("license")
+        self._crops = _preprocessing_of(name, self._pretrained, crop)
+        self.preprocessing = asdict(self._crops)
         self.weights = given_weights(weights) if weights is not None else _published_weights(name, self._pretrained)
-
-    @property
-    def licence(self) -> str | None:
-        """The licence of the published weights, as timm states it."""
-        return self._pretrained.get("license")
-
-    @cached_property
-    def weights_sha256(self) -> str:
-        """The hash of the weights' bytes."""
-        return sha256_of(self.weights)
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What a record says of the encoder, as plain JSON values."""
-        return {
-            "model": f"timm:{self.name}",
-            "licence": self.licence,
-            "weights": str(self.weights),
-            "weights_sha256": self.weights_sha256,
-            "device": self.device,
-            "precision": self.precision,
-            "batch_size": self.batch_size,
-            "workers": self.workers,
-            "preprocessing": asdict(self.preprocessing),
-        }
-
-    @cached_property
-    def key(self) -> str:
-        """Model, weights, precision and preprocessing as one line of JSON; needs no model to be built."""
-        return encoder_key(
-            model=f"timm:{self.name}",
-            config={},
-            weights_sha256=self.weights_sha256,
-            precision=self.precision,
-            preprocessing=vars(self.preprocessing),
-        )
 
     def encode_crops(self, images: Iterable[ImageCrops]) -> Iterator[NDArray[np.float32]]:
         """For each photo the embeddings of its boxes, (n, D), of unit length."""
         return encode_in_batches(
             images,
-            cut=self.preprocessing.cut,
+            cut=self._crops.cut,
             forward=self._forward,
             dimension=int(getattr(self._model, "head_hidden_size", self._model.num_features)),
             batch_size=self.batch_size,
@@ -104,15 +68,9 @@ class TimmEncoder:
             beside=self.device != "cpu",
         )
 
-    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Raises EncoderError: there is no text encoder."""
-        raise EncoderError(
-            f"timm:{self.name} reads no texts; use it as `support_encoder`, beside a `clip` for the names"
-        )
-
     @torch.inference_mode()
     def _forward(self, crops: torch.Tensor) -> torch.Tensor:
-        pixels = self.preprocessing.model_input(
+        pixels = self._crops.model_input(
             crops, batch_size=self.batch_size, device=self.device, precision=self.precision
         )
         features: torch.Tensor = self._model(pixels)[: len(crops)]
