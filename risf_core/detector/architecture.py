@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from msgspec import Meta
@@ -28,7 +28,7 @@ class InputSettings:
     order: Literal["bgr", "rgb"] = "bgr"  # of the channels, also of mean and std
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Architecture(ABC):
     """What every network here is: a backbone at stride 16, an RPN on it, and a RoI stage behind RoIAlign.
 
@@ -37,7 +37,6 @@ class Architecture(ABC):
     """
 
     name: str
-    _: KW_ONLY
     freeze_at: int = 3  # stages that never train: 1 the stem, 2 and the first stage (res2), 3 and the second (res3)
     pooler_resolution: int = 7  # RoIAlign's bins per side; detectron2's own C4 models have 14
     inputs: InputSettings = field(default_factory=InputSettings)
@@ -180,12 +179,12 @@ class TimmC4(Architecture):
 
 
 RESNETS: Mapping[str, ResNetC4] = {
-    "r50": ResNetC4("r50", (3, 4, 6, 3)),
-    "r101": ResNetC4("r101", (3, 4, 23, 3)),
+    "r50": ResNetC4((3, 4, 6, 3), name="r50"),
+    "r101": ResNetC4((3, 4, 23, 3), name="r101"),
     # For tests and the demo: trains from nothing in a minute on a CPU, under the same parameter names
     "small": ResNetC4(
-        "small",
         (1, 1, 1, 1),
+        name="small",
         stem_channels=16,
         bottleneck_channels=16,
         stage_channels=32,
@@ -206,10 +205,10 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     **RESNETS,
     # The same as small, with Swin's layers
     "small-swin": TimmC4(
-        "small-swin",
         "swin_tiny_patch4_window7_224",
         (64, 128),
         {"img_size": 128, "embed_dim": 16, "depths": (2, 2, 2, 2), "num_heads": (1, 2, 4, 8), "window_size": 4},
+        name="small-swin",
         freeze_at=0,
         pooler_resolution=8,  # one window behind the patch merging
         inputs=InputSettings(160, 266, mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), order="rgb"),

@@ -43,8 +43,8 @@ def timm_architecture(name: str) -> TimmC4:
         raise ConfigError(f"{name}: has stages of stride {listing(cut.strides)}; needed are 4, 8, 16 and 32")
     stated: Any = timm.get_pretrained_cfg(model)  # Any: it is never None for a registered model
     return TimmC4(
-        name,
         model,
+        name=name,
         channels=cut.channels,
         pooler_resolution=14,  # even, so that Swin's patch merging makes it one window of 7x7
         inputs=InputSettings(mean=_in_255(stated.mean), std=_in_255(stated.std), order="rgb"),
