@@ -170,9 +170,9 @@ Support = Annotated[
 SupportEncoder = Annotated[
     str | None,
     _option(
-        help="Another encoder for the example boxes: a model of timm (DINOv2, DINOv3, ...), or PCB's ResNet-101. "
+        help="Another encoder for the example boxes: timm:MODEL (DINOv2, DINOv3 ...) or torchvision:resnet101 (PCB's). "
         "(default: the encoder of the names)",
-        metavar="timm:NAME|torchvision:resnet101",
+        metavar="NAME",
         panel=_ENCODER,
         autocompletion=_suggesting("timm:", "torchvision:resnet101"),
     ),

@@ -27,7 +27,9 @@ def convert(
     detections: Annotated[
         str | None, typer.Argument(metavar="IN", help="Detections in any format (docs/formats.md); - is stdin.")
     ] = None,
-    out: Annotated[str | None, typer.Argument(metavar="OUT", help="A new file, a new folder, or - for stdout.")] = None,
+    out: Annotated[
+        str | None, typer.Argument(metavar="OUT", help="A file (replaced if it exists), a new folder, or - for stdout.")
+    ] = None,
     *,
     to: Annotated[
         str | None, typer.Option(metavar="NAME", help="Format to write: coco, ultralytics-txt, voc-txt, ...")

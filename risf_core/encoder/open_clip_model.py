@@ -201,7 +201,8 @@ def _check_position_embeddings(source: EncoderSource, model: Any, misfit: str) -
     stored = _stored_shapes(source.weights, wanted)
     for name, shape in stored.items():
         if shape != wanted[name]:
-            what = "input size" if name.startswith("visual.") else "text length"
+            length = "input size" if name.startswith("visual.") else "text length"
+            what = "width" if shape[1:] != wanted[name][1:] else length
             raise EncoderError(
                 f"{misfit} ({name} is {shape}, the model's {wanted[name]}: another {what}); "
                 "pass the `clip` or `clip_config` they belong to"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from risf_core.datasets import AnnotatedDataset
-from risf_core.detections import factorize
+from risf_core.detections import Detections, factorize
 from risf_core.files import display_name
 from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import RecognisedDetections, read_detections_file
@@ -30,11 +30,16 @@ def read_detections_for(
     read = read_detections_file(
         source, ground_truth.images_by_id, ground_truth.vocabulary, conventions=conventions, on_unmatched=on_unmatched
     )
+    warn_of_images_without_detections(read.detections, ground_truth, name=display_name(source))
+    return read
+
+
+def warn_of_images_without_detections(detections: Detections, ground_truth: AnnotatedDataset, *, name: str) -> None:
+    """Log a warning where more than half of the labelled images have no detections."""
     images = len(ground_truth.images)
-    empty = images - len(factorize(read.detections.image_ids)[1])
-    if len(read.detections) and 2 * empty > images:
+    empty = images - len(factorize(detections.image_ids)[1])
+    if len(detections) and 2 * empty > images:
         _log.warning(
             "%s: %d of %d images have no detections, so all their boxes count as missed; was the detector run on them?",
-            *(display_name(source), empty, images),
+            *(name, empty, images),
         )
-    return read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +14,23 @@ from risf_core.datasets import read_dataset_index
 from risf_core.detections import Detections, factorize
 from risf_core.errors import ConfigError, DataError, counted, listing
 from risf_core.files import STANDARD_STREAM, display_name
+from risf_core.formats.coco_forms import COCO
 from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import RecognisedDetections, read_detections_file
 from risf_core.formats.form import Form
 from risf_core.formats.registry import writable_form
 from risf_core.outputs import check_not_read, check_writable
 from risf_core.vocabulary import read_classes
+
+_log = logging.getLogger(__name__)
+# forms that name no class
+_OF_IDS = (
+    "ultralytics-txt",
+    "ultralytics-txt-conf",
+    "ultralytics-json",
+    "torchvision",
+    "lvis",
+)
 
 
 @dataclass(frozen=True)
@@ -105,10 +117,30 @@ def convert_file(
         conventions=conventions,
         on_unmatched=on_unmatched,
     )
+    if index is None and read.vocabulary.counted:
+        read = _with_names(read, form)
     form.check_output(out, read.output)
     assert form.write is not None
     form.write(out, read.output)
     return Conversion(str(out), read, form, _round_trip(out, read, form) if check else None)
+
+
+def _with_names(read: RecognisedDetections, form: Form) -> RecognisedDetections:
+    """Ids that stand for names of the file alone: COCO's rows keep the names too, of other forms a warning tells."""
+    names, table = read.vocabulary.names, read.detections
+    if form.name in _OF_IDS:
+        pairs = [f"{own} {name}" for own, name in zip(read.vocabulary.category_ids, names, strict=True)]
+        _log.warning(
+            "%s names its classes; a form of ids counts them (%s); pass `annotations` for a dataset's own ids",
+            *(read.form.title, listing(pairs)),
+        )
+    if form is not COCO:
+        return read
+    every = np.arange(len(table))
+    files = [read.images[image_id].file_name or str(image_id) for image_id in table.image_ids.tolist()]
+    columns = {"category_name": np.array([names[label] for label in table.labels.tolist()], dtype=object)}
+    columns["file_name"] = np.array(files, dtype=object)
+    return read.with_detections(table.with_extras(every, columns))
 
 
 def _round_trip(out: Path | str, read: RecognisedDetections, form: Form) -> RoundTrip:

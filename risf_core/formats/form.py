@@ -79,6 +79,11 @@ class Form:
     keeps_unknown: bool = False  # also rows of classes that the vocabulary lacks can be written
     needs_sizes: bool = False  # writing needs the size of each image
 
+    @property
+    def keeps_keys(self) -> bool:
+        """Whether rows keep keys of their own, such as score_clip."""
+        return "other keys" in self.keeps or "custom columns" in self.keeps
+
     def check_output(self, target: Path | str, output: Output) -> None:
         """Refuse, before any work, what writing would end in. Raises OutputError, DataError."""
         if not self.is_text:

@@ -35,4 +35,4 @@ def own_vocabulary(rows: Rows) -> ClassVocabulary:
     ids = [key.category_id for key in rows.classes]
     numbers = [number for number in ids if number is not None]
     own = tuple(numbers) if len(numbers) == len(names) else tuple(range(1, len(names) + 1))
-    return ClassVocabulary(tuple(str(name) for name in names), own)
+    return ClassVocabulary(tuple(str(name) for name in names), own, counted=len(numbers) < len(names))

@@ -119,7 +119,7 @@ def read_inputs(
     if novel is not None:
         file = replace(file, vocabulary=file.vocabulary.with_novel_choice(novel))
     found = find_photos(factorize(file.detections.image_ids)[1], images=file.images, folders=images)
-    if on_unmatched == "error":
+    if on_unmatched == "error" or not found.photos:
         found.refuse_missing("pass every folder with `images`, or `on_unmatched=keep` to leave their rows as they are")
     elif found.missing:
         what = "stay as they are" if on_unmatched == "keep" else "are dropped"

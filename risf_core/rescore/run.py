@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ class RescoredFile:
     """What was written, and how it came about."""
 
     out: str
-    result: RescoreResult
-    record: dict[str, Any]  # Any: JSON; what is beside the output as well, unless that is a stream
+    result: RescoreResult = field(repr=False)
+    record: dict[str, Any] = field(repr=False)  # Any: JSON; what is beside the output as well, unless that is a stream
 
 
 def rescore_file(
@@ -138,6 +138,8 @@ def rescore_file(
     )
     settings = encoders.completed(settings)
     if talk is not None:
+        if settings.keep_parts and not form.keeps_keys:
+            talk(f"{form.title}: no room for score_detector, score_clip and clip_names; `to=coco` keeps them")
         for line in _lines(inputs, encoders, settings):
             talk(line)
     prototypes = build_prototypes(

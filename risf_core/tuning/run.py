@@ -11,7 +11,8 @@ from risf_core.choices import DEFAULT_BOOTSTRAP, OnUnmatched
 from risf_core.datasets import DatasetIndex
 from risf_core.encoder.choice import EncoderChoice
 from risf_core.errors import ConfigError
-from risf_core.files import is_stream, write_json
+from risf_core.evaluation.inputs import warn_of_images_without_detections
+from risf_core.files import display_name, is_stream, write_json
 from risf_core.formats.conventions import Conventions
 from risf_core.outputs import check_outputs
 from risf_core.progress import PhaseProgress
@@ -85,6 +86,7 @@ def tune_file(
         on_unmatched=on_unmatched,
     )
     truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)
+    warn_of_images_without_detections(inputs.file.detections, truth, name=display_name(detections))
     prompts_of(inputs.vocabulary, settings)
     shots = read_support(choice, inputs.vocabulary, novel=novel)
 

@@ -153,7 +153,7 @@ def fit_labelled(
         "sparse": rows.sparse,
     }
     return Tuned(
-        fusion, fit.admissions, validation, verdict_of(fusion, validation, images=len(ground_truth.images)), labels
+        fusion, fit.admissions, validation, verdict_of(fusion, validation, images=len(np.unique(rows.images))), labels
     )
 
 

@@ -258,7 +258,7 @@ def test_two_processes_of_one_image_train_as_one_of_two(world, tmp_path) -> None
     overrides = [*COMMON, *data, *settings, "solver.images_per_step=1"]
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "-m", "tests.risf_core.training.two_processes", json.dumps({str(tmp_path / "two"): overrides})],
+         "-m", "tests.parity.two_processes", json.dumps({str(tmp_path / "two"): overrides})],
         capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

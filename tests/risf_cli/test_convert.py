@@ -142,3 +142,22 @@ def test_what_cannot_be_done_is_said_in_one_line(convert, arguments, words):
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_names_of_a_file_alone_stay_with_the_rows_of_a_results_list(risf, convert):
+    truth = {**TRUTH, "annotations": [{"id": n, **ROWS[n]} for n in range(2)]}
+    Path("truth.json").write_text(json.dumps(truth))
+    assert convert("d.json", "d.xml", "--to", "cvat", "--annotations", "gt.json").exit_code == 0
+    assert convert("d.xml", "back.json", "--to", "coco").exit_code == 0
+    row = json.loads(Path("back.json").read_text())[0]
+    assert (row["category_name"], row["file_name"]) == ("dog", "val/0012.jpg")
+    ap = [
+        json.loads(risf("evaluate", file, "--annotations", "truth.json", "--json").stdout)["results"][0]["metrics"][
+            "AP"
+        ]
+        for file in ("d.json", "back.json")
+    ]
+    assert ap[0] == ap[1] > 0.5
+    told = convert("d.xml", "lvis.json", "--to", "lvis")
+    assert "counts them (1 dog, 2 cat)" in told.stderr
+    assert "--annotations" in told.stderr
