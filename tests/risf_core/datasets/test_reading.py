@@ -98,3 +98,11 @@ def test_shots_are_the_train_part_of_an_export_or_a_cd_fsod_shot_file(export: Pa
         content = {"images": images, "categories": CATEGORIES, "annotations": boxes}
         (folder / f"{shots}_shot.json").write_text(json.dumps(content))
         assert read_shots(folder / f"{shots}_shot.json").boxes.boxes_per_class().tolist() == [shots, shots]
+
+
+def test_a_split_is_drawn_from_the_train_part_of_an_export(export: Path, risf) -> None:
+    done = risf("prepare-splits", "--coco", export, "--shots", 1, "--seeds", 0, "--out", export / "split")
+    assert done.exit_code == 0, done.output
+    drawn = read_shots(export / "split").boxes
+    assert [info.file_name for info in drawn.images] == ["train0.rf.1f2e.jpg"]  # train has one photo and one dog
+    assert drawn.boxes_xywh.tolist() == [[10, 20, 40, 30]]
