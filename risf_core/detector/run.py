@@ -13,7 +13,7 @@ from risf_core.detections import ImageId
 from risf_core.detector.prediction_inputs import PhotoChoice, PredictionInputs, read_prediction_inputs
 from risf_core.detector.runs import RUN_FILE, WEIGHT_NAMES
 from risf_core.devices import choose_device, choose_precision
-from risf_core.errors import listing
+from risf_core.errors import CheckpointError, listing
 from risf_core.formats.coco import write_detections
 from risf_core.outputs import check_outputs
 from risf_core.processes import Processes
@@ -84,6 +84,8 @@ def predict_to_file(
     of_run = [detector.weights / name for name in (RUN_FILE, *WEIGHT_NAMES)]
     named = [photos.annotations, photos.classes, photos.novel, *photos.images]
     check_outputs({"out": out}, inputs=[*named, *of_run, detector.weights])
+    if not detector.weights.exists():
+        raise CheckpointError(f"{detector.weights}: there is no such checkpoint; check the path")
     given = read_prediction_inputs(photos)
     # torch takes seconds to import: faults of the input above are reported without it
     from risf_core.detector.prediction import PredictionSettings, predict, with_short_side

@@ -10,7 +10,7 @@ from typing import Any
 from risf_core.choices import DEFAULT_BOOTSTRAP, OnUnmatched
 from risf_core.datasets import DatasetIndex
 from risf_core.encoder.choice import EncoderChoice
-from risf_core.errors import ConfigError
+from risf_core.errors import ConfigError, DataError
 from risf_core.evaluation.inputs import warn_of_images_without_detections
 from risf_core.files import display_name, is_stream, write_json
 from risf_core.formats.conventions import Conventions
@@ -85,6 +85,8 @@ def tune_file(
         conventions=conventions,
         on_unmatched=on_unmatched,
     )
+    if not len(inputs.file.detections):
+        raise DataError(f"{display_name(detections)}: holds no detections of labelled images, so nothing can be fitted")
     truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)
     warn_of_images_without_detections(inputs.file.detections, truth, name=display_name(detections))
     prompts_of(inputs.vocabulary, settings)
