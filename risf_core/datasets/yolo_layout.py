@@ -132,7 +132,7 @@ def _existing(place: str, root: Path, file: Path) -> Path:
     candidates = [root / place, root / slashed, file.parent / slashed, root / nearer, file.parent / nearer]
     found = next((candidate for candidate in candidates if os.path.exists(candidate)), None)  # False for a long name
     if found is None:
-        raise DataError(f"{file}: {place[:200]} is not there (looked below {root}); correct path: or the entry")
+        raise DataError(f"{file}: {place[:200]!r} is not there (looked below {root}); correct path: or the entry")
     return found
 
 

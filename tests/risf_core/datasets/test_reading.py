@@ -80,7 +80,7 @@ def test_classes_and_images_of_a_yolo_data_set_need_no_labels(yolo: Path) -> Non
 
 def test_a_missing_folder_of_data_yaml_is_named(yolo: Path) -> None:
     (yolo / "valid").rename(yolo / "elsewhere")
-    with pytest.raises(DataError, match=r"data\.yaml: \.\./valid/images is not there"):
+    with pytest.raises(DataError, match=r"data\.yaml: '\.\./valid/images' is not there"):
         read_ground_truth(yolo)
 
 

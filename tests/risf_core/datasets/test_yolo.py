@@ -89,7 +89,7 @@ def test_a_faulty_label_is_named_with_its_line(yolo_folder: Path, label: str, me
         ("[a, b]\n", "{}: holds list, not keys and values; train: and names: are needed"),
         ("names: [a, a]\ntrain: train/images\n", "{}: class 'a' has category ids 0 and 1; "
          "give each class its own name"),
-        ("names: [a]\ntrain: valid\n", "{}: valid is not there (looked below {parent}); correct path: or the entry"),
+        ("names: [a]\ntrain: valid\n", "{}: 'valid' is not there (looked below {parent}); correct path: or the entry"),
     ],
 )  # fmt: skip
 def test_a_faulty_data_yaml_is_named_with_its_fault(yolo_folder: Path, content: str, message: str) -> None:
