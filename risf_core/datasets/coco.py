@@ -158,7 +158,7 @@ def difficult_of(annotations: Sequence[Row]) -> NDArray[np.bool_]:
 
 
 def without_mask(row: dict[str, Any]) -> dict[str, Any]:
-    """The object of a COCO file without its mask, which takes most of the room; kept where there is no box but it."""
+    """The object of a COCO file without its mask, most of its memory; the mask stays where there is no box."""
     if row.get("bbox"):
         row.pop("segmentation", None)
     return row
