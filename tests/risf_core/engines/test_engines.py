@@ -77,6 +77,7 @@ def test_each_command_says_it_in_one_line(risf: Run, words: tuple[str, ...], tmp
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/1.jpg").write_bytes(b"")
+    (tmp_path / "w.pth").write_bytes(b"")
     done = risf(*words, "--engine", "detectron2")
     assert done.exit_code == 1
     assert done.stderr == f"error: --engine detectron2: detectron2 is not installed; {SHOWN_WAY_OUT}\n"
