@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_type_hints
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta
 
 from risf_core.choices import Engine, LossPreset, PrecisionChoice, RecordForm, Setting
-from risf_core.config_values import ValueFault, read_value
-from risf_core.documents import parse_yaml, read_yaml
+from risf_core.documents import parse_yaml, read_yaml, setting_value
 from risf_core.errors import ConfigError, DataError, did_you_mean
 
 Value: TypeAlias = Any  # a YAML value, until its field's type has read it
 
 DEFAULT = "default"
 
-
-MOST_SEED = 1_000_000_000  # with an iteration and a process counted in, it is still one that torch takes
-MOST_SIDE = 10_000  # pixels; an image of that size is 300 MB
-
-
-def _at_least(
-    least: float, default: Any, *, most: float = float("inf"), fewest: int = 0
-) -> Any:  # Any: dataclasses' field
-    return field(default=default, metadata={"least": least, "most": most, "fewest": fewest})
+_Count = Annotated[int, Meta(ge=1)]
+_Index = Annotated[int, Meta(ge=0)]
+_Side = Annotated[int, Meta(ge=16, le=10_000)]  # pixels; an image of 10,000 x 10,000 is 300 MB
+_Positive = Annotated[float, Meta(ge=0)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_Dropout = Annotated[float, Meta(ge=0, le=0.999)]
+_Seed = Annotated[int, Meta(ge=0, le=1_000_000_000)]  # torch takes it with an iteration and a process counted in
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,16 @@ class DataConfig:
     coco: tuple[Path, ...] = ()  # instead of a split: COCO JSON files whose boxes are all trained on
     images: tuple[Path, ...] = ()  # folders of photos
     novel: str | None = None  # of a split in TFA's layout, which does not say it
-    shots: int | None = _at_least(1, None)
-    seed: int = _at_least(0, 0)  # of the split: which shots
+    shots: _Count | None = None
+    seed: _Index = 0  # of the split: which shots
     records: RecordForm = "image"  # VOC as published: one record a box
     held_out: Path | None = None  # COCO JSON to evaluate on; None: the split's own test images
-    held_out_images: int | None = _at_least(1, None)  # evaluate on the first N; None: on all
-    # pixels, one drawn an image
-    short_sides: tuple[int, ...] = _at_least(16, (640, 672, 704, 736, 768, 800), most=MOST_SIDE, fewest=1)
-    long_side: int = _at_least(16, 1333)  # pixels at most
-    flip: float = _at_least(0, 0.5, most=1)  # how often an image is mirrored
+    held_out_images: _Count | None = None  # evaluate on the first N; None: on all
+    short_sides: Annotated[tuple[_Side, ...], Meta(min_length=1)] = (640, 672, 704, 736, 768, 800)  # one drawn an image
+    long_side: Annotated[int, Meta(ge=16)] = 1333  # pixels at most
+    flip: _Share = 0.5  # how often an image is mirrored
     aspect_grouping: bool = True  # batches hold landscape or portrait images, not both
-    workers: int = _at_least(0, 4)  # processes that decode images; 0: the training process itself
+    workers: _Index = 4  # processes that decode images; 0: the training process itself
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class ModelConfig:
     architecture: str = "auto"  # r50, r101, timm/NAME ...; auto: that of the weights
     weights: Path | None = None  # a checkpoint or a run folder; None: fresh weights
     weights_classes: Path | None = None  # the classes of weights that do not name them: a COCO JSON or a list of names
-    rpn_gradient_scale: float = _at_least(0, 0.0)  # DeFRCN's lambda before the RPN
-    rcnn_gradient_scale: float = _at_least(0, 0.75)  # and before the RoI heads
-    classifier_dropout: float = _at_least(0, 0.0, most=0.999)
-    freeze_at: int | None = _at_least(0, None, most=4)  # first stages that never train; None: the architecture's
+    rpn_gradient_scale: _Positive = 0.0  # DeFRCN's lambda before the RPN
+    rcnn_gradient_scale: _Positive = 0.75  # and before the RoI heads
+    classifier_dropout: _Dropout = 0.0
+    freeze_at: Annotated[int, Meta(ge=0, le=4)] | None = None  # first stages that never train; None: the architecture's
     freeze_res5: bool = False
-    drop_path: float = _at_least(0, 0.0, most=0.999)  # of a timm network: how often its last block is left out
+    drop_path: _Dropout = 0.0  # of a timm network: how often its last block is left out
     activation_checkpointing: bool = False  # blocks run again in the backward pass: less memory, a third more time
 
 
@@ -70,10 +70,10 @@ class LossConfig:
     """The classification loss: a preset, and numbers that replace the preset's."""
 
     preset: LossPreset = "cross-entropy"
-    alpha: float | None = _at_least(0, None, most=1)
-    gamma: float | None = _at_least(0, None)
-    epsilon: float | None = _at_least(0, None)
-    background_weight: float | None = _at_least(0, None)
+    alpha: _Share | None = None
+    gamma: _Positive | None = None
+    epsilon: _Positive | None = None
+    background_weight: _Positive | None = None
 
 
 @dataclass(frozen=True)
@@ -81,25 +81,25 @@ class SolverConfig:
     """The optimiser, its schedule as for the published batch, and how the work is done."""
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: float = _at_least(0, 0.02)  # at the published batch of 16
+    learning_rate: _Positive = 0.02  # at the published batch of 16
     schedule: Literal["coco", "voc"] = "coco"  # whose published iterations of the few-shot stage
-    iterations: int | None = _at_least(1, None)  # at the published batch; None: the published ones for the shots
-    steps: tuple[int, ...] | None = _at_least(0, None)  # the rate falls to a tenth at each; None: as published
-    warmup_iterations: int = _at_least(0, 0)
-    momentum: float = _at_least(0, 0.9, most=0.999999)  # AdamW's first beta
-    weight_decay: float = _at_least(0, 5e-5)
-    clip_gradients: float = _at_least(0, 0.0)  # to this norm of all of them together; 0: not at all
-    batch: int = _at_least(1, 16)  # images an optimiser step; below 16 rate and iterations are scaled
+    iterations: _Count | None = None  # at the published batch; None: the published ones for the shots
+    steps: tuple[_Index, ...] | None = None  # the rate falls to a tenth at each; None: as published
+    warmup_iterations: _Index = 0
+    momentum: Annotated[float, Meta(ge=0, le=0.999999)] = 0.9  # AdamW's first beta
+    weight_decay: _Positive = 5e-5
+    clip_gradients: _Positive = 0.0  # to this norm of all of them together; 0: not at all
+    batch: _Count = 16  # images an optimiser step; below 16 rate and iterations are scaled
     scale_schedule: bool = True  # False: rate and iterations are taken as they stand, whatever the batch
-    images_per_step: int = _at_least(1, 2)  # images a process holds at once; the rest of the batch is accumulated
+    images_per_step: _Count = 2  # images a process holds at once; the rest of the batch is accumulated
     engine: Engine = "torchvision"  # who runs the network: the same weights and boxes
-    seed: int = _at_least(0, 0, most=MOST_SEED)  # of the order of images, flips, sizes, sampled boxes and fresh weights
+    seed: _Seed = 0  # of the order of images, flips, sizes, sampled boxes and fresh weights
     device: str = "auto"
     precision: PrecisionChoice = "fp32"
     channels_last: bool = False
-    log_every: int = _at_least(1, 20)  # iterations between two lines of metrics
-    checkpoint_every: int = _at_least(1, 1000)  # iterations between two checkpoints
-    evaluate_every: int = _at_least(0, 0)  # iterations between two evaluations on the held-out set; 0: never
+    log_every: _Count = 20  # iterations between two lines of metrics
+    checkpoint_every: _Count = 1000  # iterations between two checkpoints
+    evaluate_every: _Index = 0  # iterations between two evaluations on the held-out set; 0: never
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,8 @@ class Config:
 
     def to_json(self) -> dict[str, dict[str, Any]]:  # Any: JSON
         """Sections of plain JSON values, the keys in the order of the fields."""
-        return {
-            section: {entry.name: _plain(getattr(part, entry.name)) for entry in fields(part)}
-            for section, part in ((entry.name, getattr(self, entry.name)) for entry in fields(self))
-        }
+        content: dict[str, dict[str, Any]] = json.loads(msgspec.json.encode(self, enc_hook=str))
+        return content
 
     def flat(self) -> dict[str, Any]:  # Any: JSON
         """``section.key`` -> plain JSON value."""
@@ -124,7 +122,12 @@ class Config:
 
 
 SECTIONS: Mapping[str, type] = {entry.name: type(getattr(Config(), entry.name)) for entry in fields(Config)}
-KEYS: tuple[str, ...] = tuple(f"{section}.{entry.name}" for section, kind in SECTIONS.items() for entry in fields(kind))
+_TYPES: Mapping[str, Any] = {  # Any: annotations
+    f"{section}.{name}": hint
+    for section, kind in SECTIONS.items()
+    for name, hint in get_type_hints(kind, include_extras=True).items()
+}
+KEYS: tuple[str, ...] = tuple(_TYPES)
 
 # Not of the run's result: a run may be resumed with others
 FREE_KEYS = frozenset(
@@ -149,9 +152,7 @@ class ConfigInForce:
 
     def with_values(self, changes: Mapping[str, Value], *, origin: str) -> ConfigInForce:
         """The same with other values, which are not checked again."""
-        return ConfigInForce(
-            _build({**_flat_values(self.values), **changes}), {**self.origins, **dict.fromkeys(changes, origin)}
-        )
+        return ConfigInForce(_replaced(self.values, changes), {**self.origins, **dict.fromkeys(changes, origin)})
 
 
 def read_config(
@@ -177,13 +178,13 @@ def read_config(
     for origin, layer in layers:
         for key, value in layer.items():
             try:
-                found[key] = _checked(key, value)
+                found[key] = _checked(key, value, origin)
                 origins[key] = origin
-            except ValueFault as fault:
-                faults.append(f"{origin}: {_shown_key(key)}: {fault}")
+            except ConfigError as fault:
+                faults.append(str(fault))
     if faults:
         raise ConfigError("; ".join(faults))
-    return ConfigInForce(_build({**_flat_values(Config()), **found}), origins)
+    return ConfigInForce(_replaced(Config(), found), origins)
 
 
 def published_config(name: str) -> Path:
@@ -283,35 +284,17 @@ def _no_such_key(section: str, key: str) -> str:
     return f"[{section}] has no key {key!r}{did_you_mean(key, [entry.name for entry in fields(SECTIONS[section])])}"
 
 
-def _shown_key(key: str) -> str:
+def _checked(key: str, value: Value, origin: str) -> Value:
+    hint = _TYPES[key]
+    if tuple in (get_origin(part) for part in (hint, *get_args(hint))) and not isinstance(value, list | None):
+        value = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else [value]
     section, _, name = key.partition(".")
-    return f"[{section}] {name}"
+    return setting_value(value, hint, source=f"{origin}: [{section}] {name}")
 
 
-def _checked(key: str, value: Value) -> Value:
-    section, _, name = key.partition(".")
-    kind = SECTIONS[section]
-    entry = next(entry for entry in fields(kind) if entry.name == name)
-    return read_value(value, get_type_hints(kind)[name], **entry.metadata)
-
-
-def _flat_values(values: Config) -> dict[str, Value]:
-    """``section.key`` -> the value as its field holds it."""
-    return {
-        f"{section}.{entry.name}": getattr(getattr(values, section), entry.name)
-        for section, kind in SECTIONS.items()
-        for entry in fields(kind)
-    }
-
-
-def _build(flat: Mapping[str, Value]) -> Config:
-    parts: dict[str, Any] = {}
-    for section, kind in SECTIONS.items():
-        parts[section] = kind(**{entry.name: flat[f"{section}.{entry.name}"] for entry in fields(kind)})
-    return Config(**parts)
-
-
-def _plain(value: Value) -> Value:
-    if isinstance(value, tuple):
-        return [_plain(part) for part in value]
-    return str(value) if isinstance(value, Path) else value
+def _replaced(config: Config, changes: Mapping[str, Value]) -> Config:
+    """The config with other values of ``section.key``."""
+    for key, value in changes.items():
+        section, _, name = key.partition(".")
+        config = replace(config, **{section: replace(getattr(config, section), **{name: value})})
+    return config

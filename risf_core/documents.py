@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from risf_core.errors import DataError, RisfError
+from risf_core.errors import ConfigError, DataError, RisfError, did_you_mean, excerpt
 from risf_core.files import read_text
 
 T = TypeVar("T")
@@ -68,8 +69,40 @@ def typed(content: object, kind: type[T], *, source: Path | str, way_out: str, f
     except UnicodeEncodeError:
         raise fault(f"{source}: holds half a character (\\ud800 or the like); {way_out}") from None
     except msgspec.ValidationError as error:
-        said, _, place = str(error).replace("`", "").partition(" - at ")
-        raise fault(f"{source}: is damaged ({place or '$'}: {said[:1].lower()}{said[1:]}); {way_out}") from None
+        said, place = _what_and_where(error)
+        raise fault(f"{source}: is damaged ({place}: {said}); {way_out}") from None
+
+
+def setting_value(value: object, hint: Any, *, source: str) -> Any:  # Any: an annotation, and what it stands for
+    """One value of a config as the type of its field; numbers may be text, paths may begin with ``~``.
+
+    Raises ConfigError that names `source`, the value and what is expected.
+    """
+    import msgspec
+
+    try:
+        found = msgspec.convert(value, hint, strict=hint is bool, dec_hook=_as_path)
+        if _holds_infinity(found):
+            raise ConfigError(f"{source}: expected a finite number, got {value!r}")
+        return found
+    except msgspec.ValidationError as error:
+        said, place = _what_and_where(error)
+        if get_origin(hint) is Literal:
+            said = f"expected {' or '.join(get_args(hint))}{did_you_mean(str(value), get_args(hint))}"
+        wanted = said.partition(", got ")[0]
+        raise ConfigError(f"{source}{place[1:]}: {wanted}, got {excerpt(value)}") from None
+
+
+def _as_path(kind: type[Path], value: object) -> Path:
+    if isinstance(value, dict | list | None) or "\0" in str(value):
+        raise ValueError("expected a path")
+    return kind(os.path.expanduser(str(value)))
+
+
+def _what_and_where(error: Exception) -> tuple[str, str]:
+    """What msgspec expects in plain words, and the place of the fault, such as ``$.shots[3].image_id``."""
+    said, _, place = str(error).replace("`", "").partition(" - at ")
+    return said[:1].lower() + said[1:], place or "$"
 
 
 def _repeated_keys(node: Any, seen: set[int]) -> Iterator[str]:
@@ -107,4 +140,4 @@ def _holds_infinity(content: object) -> bool:
         return not math.isfinite(content)
     if isinstance(content, dict):
         return any(map(_holds_infinity, content.values()))
-    return isinstance(content, list) and any(map(_holds_infinity, content))
+    return isinstance(content, list | tuple) and any(map(_holds_infinity, content))

@@ -51,7 +51,7 @@ OWNERS = {
 # count: they load what only some calls need.
 FOUNDATION = (  # each sees those left of it
     "errors", "unpickling", "hub", "choices", "progress", "locks", "files", "documents", "outputs",
-    "config_values", "config", "project", "class_lists", "vocabulary", "devices", "processes", "boxes", "detections",
+    "config", "project", "class_lists", "vocabulary", "devices", "processes", "boxes", "detections",
     "images", "photos", "datasets", "records", "formats", "splits",
 )  # fmt: skip
 NETWORK = (*FOUNDATION, "losses", "heads", "detector")

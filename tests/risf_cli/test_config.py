@@ -49,7 +49,7 @@ def test_three_errors_of_a_config_are_one_line(risf: Run, tmp_path: Path) -> Non
     assert line == (
         "error: c.yaml: [loss] has no key 'gama' (did you mean 'gamma'?); "
         "c.yaml: there is no section 'modle' (did you mean 'model'?); data, model, loss, solver; "
-        "c.yaml: [solver] batch: 0 must be at least 1"
+        "c.yaml: [solver] batch: expected int >= 1, got 0"
     )
 
 

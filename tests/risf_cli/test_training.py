@@ -210,12 +210,12 @@ def call(risf: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (("base-train", "--config", "coco/fsod"), "the config is of the few-shot setting; risf finetune runs that"),
         (
             ("finetune", "--shots", 5, "--loss", "papr"),
-            "--loss: [loss] preset: 'papr' is unknown (did you mean 'paper'?); give cross-entropy, paper, released",
+            "--loss: [loss] preset: expected cross-entropy or paper or released (did you mean 'paper'?), got \"papr\"",
         ),
         (
             ("base-train", "--set", "solver.batch=0", "--set", "los.alpha=1", "--set", "data.flip=x"),
             "--set los.alpha=1: there is no section 'los' (did you mean 'loss'?); "
-            "--set: [solver] batch: 0 must be at least 1; --set: [data] flip: 'x' is not a number",
+            "--set: [solver] batch: expected int >= 1, got 0; --set: [data] flip: expected float, got \"x\"",
         ),
         (("base-train", "--config", "coco/bse"), "there is no config 'coco/bse' (did you mean 'coco/base' or "),
     ],

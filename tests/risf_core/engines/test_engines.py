@@ -88,4 +88,4 @@ def test_another_engine_is_refused_with_the_nearest_one(risf: Run, tmp_path: Pat
     monkeypatch.chdir(tmp_path)
     done = risf("base-train", "--set", "solver.engine=detectron")
     assert done.exit_code == 1
-    assert "[solver] engine: 'detectron' is unknown (did you mean 'detectron2'?)" in done.stderr
+    assert "[solver] engine: expected torchvision or detectron2 (did you mean 'detectron2'?), got" in done.stderr
