@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
+from xml.sax.saxutils import escape, quoteattr
 
 from risf_core.datasets.voc_xml import read_xml
 from risf_core.errors import DataError, excerpt
@@ -15,6 +15,10 @@ from risf_core.formats.source import Source
 
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 _SCORES = ("score", "confidence")
+_SCORE_ATTRIBUTE = (
+    "<attributes><attribute><name>score</name><mutable>False</mutable><input_type>text</input_type>"
+    "<default_value></default_value><values></values></attribute></attributes>"
+)
 
 
 def _read(source: Source) -> Rows:
@@ -49,13 +53,20 @@ def _score(element: ElementTree.Element, where: str) -> float:
 
 
 def _sniff(source: Source) -> int:
-    return SURE if b"<annotations>" in source.head and b"<image " in source.head else NO
+    inside = b"<image " in source.head or b"<meta>" in source.head  # which comes first and may be long
+    return SURE if b"<annotations>" in source.head and inside else NO
 
 
 def _write(target: Path | str, output: Output) -> None:
     detections = output.detections
     with open_output(target) as handle:
-        handle.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
+        handle.write(
+            '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n<meta><task><labels>\n'
+        )
+        handle.writelines(
+            f"<label><name>{escape(name)}</name>{_SCORE_ATTRIBUTE}</label>\n" for name in output.vocabulary.names
+        )
+        handle.write("</labels></task></meta>\n")
         for number, (image_id, rows) in enumerate(detections.by_image()):
             height, width = output.size(image_id, "cvat")
             name = quoteattr(output.file_name(image_id))

@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from xml.etree import ElementTree
 
 import pytest
 
@@ -47,6 +48,19 @@ def test_a_file_goes_back_in_the_form_it_came_in(put):
     assert json.loads(Path("e.json").read_text()) == [
         {**SINK[0], "confidence": 0.25, "file_name": "val/0012.jpg", "image_id": 40}
     ]
+
+
+def test_cvat_xml_states_each_label_with_its_score_attribute(put):
+    put("d.json", SINK)
+    read = read_detections_file("d.json", IMAGES, PETS)
+    many = ClassVocabulary(("cat", "a < b", *(f"class {number}" for number in range(999))), tuple(range(1001)))
+    write_detections_file("d.xml", read.detections, many, IMAGES, to="cvat")
+    labels = ElementTree.parse("d.xml").findall("meta/task/labels/label")
+    assert [label.findtext("name") for label in labels] == list(many.names)
+    assert {label.findtext("attributes/attribute/name") for label in labels} == {"score"}
+    again = read_detections_file("d.xml", IMAGES, many)  # recognised, though its images come after 100 kilobytes
+    assert again.form.name == "cvat"
+    assert again.detections.boxes_xywh.tolist() == [[20.5, 10, 40, 40]]
 
 
 @pytest.mark.parametrize("to", ["coco", "coco-dataset", "ultralytics-json", "supervision-json", "label-studio"])
