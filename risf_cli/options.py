@@ -152,8 +152,8 @@ Fusion = Annotated[
 EvidenceChoice = Annotated[
     choices.EvidenceKind | None,
     _option(
-        help="Compare crops with the class name (text), example boxes (support), or both. (default: text; both with "
-        "--support)",
+        help="Compare crops with the class name (text), example boxes (support), or both; none: calibrate the score "
+        "alone, without photos and encoder. (default: text; both with --support)",
         metavar="KIND",
         panel=_FORMULA,
     ),

@@ -43,7 +43,8 @@ LossPreset = Literal["cross-entropy", "paper", "released"]
 
 # Re-scoring; the defaults are the paper's (RISF section 3.3)
 CropRule = Literal["squash", "pad", "context"]
-EvidenceKind = Literal["text", "support", "both"]  # what speaks for a class: its name, its shots, or both
+# what speaks for a class: its name, its shots, or both; none: the detector's score alone
+EvidenceKind = Literal["text", "support", "both", "none"]
 SupportScore = Literal["softmax", "cosine"]  # how a crop is compared with shots; cosine: PCB's
 Preset = Literal["cm-clip", "pcb"]
 FusionRule = Literal["linear", "geometric", "log-odds"]

@@ -221,6 +221,12 @@ def _print_rescored(written: RescoredFile, *, json_: bool, quiet: bool) -> None:
 def _after(written: RescoredFile) -> Iterator[str]:
     """What became of the rows."""
     counts, record = written.result.counts, written.record
+    moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
+    over_thresholds = f"rows over common thresholds: {', '.join(moved)}"
+    if record["encoder"] is None:
+        yield f"calibrated {counts.by_score_alone} of {counts.read} rows"
+        yield over_thresholds
+        return
     crops = f"{counts.unique_crops} distinct crops ({record['counts']['from_cache']} from the cache)"
     yield f"re-scored {counts.rescored} of {counts.read} rows by {crops} in {record['seconds']:.1f} s"
     if counts.by_score_alone:
@@ -236,5 +242,4 @@ def _after(written: RescoredFile) -> Iterator[str]:
     untouched = [f"{count} {why}" for why, count in left.items() if count]
     if untouched:
         yield f"{'not re-scored' if counts.by_score_alone else 'left as they are'}: {', '.join(untouched)}"
-    moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
-    yield f"rows over common thresholds: {', '.join(moved)}"
+    yield over_thresholds

@@ -66,6 +66,7 @@ from risf_core.choices import (
 
 if TYPE_CHECKING:
     from risf_core.tuning import Tuned
+    from risf_core.tuning.calibrating import Calibrated
     from risf_core.tuning.fitting import Admission
 
 
@@ -149,11 +150,14 @@ def tune(
       risf tune detections.json --annotations labelled.json --images photos --support risfsplit/own --shots 5
 
       risf rescore detections.json --annotations all.json --images photos --fusion fusion.json --out rescored.json
+
+      risf tune detections.json --annotations labelled.json --evidence none
     """
     from risf_cli.render import phases_of, print_warnings, say
     from risf_core.encoder import EncoderChoice
     from risf_core.rescore import RescoreSettings, SupportChoice
     from risf_core.tuning import TuneSettings, tune_file
+    from risf_core.tuning.calibrating import Calibrated
 
     print_warnings(quiet=quiet)
     settings = RescoreSettings(
@@ -181,6 +185,8 @@ def tune(
         )
     if json_:
         typer.echo(json.dumps(written.content, indent=2, ensure_ascii=False))
+    elif isinstance(written.tuned, Calibrated):
+        _print_calibrated(written.tuned, out)
     else:
         _print_tuned(written.tuned, out, quiet=quiet)
 
@@ -197,6 +203,19 @@ def _print_tuned(tuned: Tuned, out: Path, *, quiet: bool) -> None:
             f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
             "fitted to, only the table above is fair"
         )
+    typer.echo(str(out))
+
+
+def _print_calibrated(calibrated: Calibrated, out: Path) -> None:
+    from risf_cli.render import Column, print_table
+
+    rows = [
+        [name, f"{100 * calibrated.calibration_errors[name]:.2f}", f"{100 * error:.3f}"]
+        for name, error in calibrated.squared_errors.items()
+    ]
+    title = f"cross-validation over {calibrated.labels['images']} images, {calibrated.folds} folds, in percent"
+    print_table([Column("", text=True), Column("LaECE0"), Column("squared error")], [rows], title=title)
+    typer.echo(f"verdict: {calibrated.verdict}")
     typer.echo(str(out))
 
 

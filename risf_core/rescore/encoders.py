@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Encoders:
-    """Who is asked for class names and who for shots; at least one of them is there."""
+    """Who is asked for class names and who for shots; nobody where evidence is "none"."""
 
     of_names: (
         OpenClipEncoder | None
@@ -42,6 +42,11 @@ class Encoders:
         return self.of_shots if self.of_names is not None else None
 
     @property
+    def key(self) -> str | None:
+        """The key of the main encoder; None where nobody is asked."""
+        return None if self.of_names is None and self.of_shots is None else self.main.key
+
+    @property
     def second_key(self) -> str | None:
         """The key of the second."""
         return None if self.second is None else self.second.key
@@ -55,8 +60,10 @@ class Encoders:
         """One of the encoders, asked only for what its cache does not know."""
         return self.caches.get(encoder.key, encoder) if self.caches else encoder
 
-    def asked(self) -> tuple[CropEncoder, CropEncoder | None]:
-        """Main and second encoder, each through its cache."""
+    def asked(self) -> tuple[CropEncoder | None, CropEncoder | None]:
+        """Main and second encoder, each through its cache; None where there is none."""
+        if self.key is None:
+            return None, None
         return self.through_cache(self.main), None if self.second is None else self.through_cache(self.second)
 
     def completed(self, settings: RescoreSettings) -> RescoreSettings:
@@ -66,7 +73,7 @@ class Encoders:
     def descriptions(self) -> dict[str, Any]:
         """What a record says of them."""
         second = None if self.second is None else self.second.description
-        return {"encoder": self.main.description, "support_encoder": second}
+        return {"encoder": None if self.key is None else self.main.description, "support_encoder": second}
 
 
 def open_encoders(
@@ -79,6 +86,8 @@ def open_encoders(
     span_machines: bool = False,
 ) -> Encoders:
     """The chosen encoders. Imports torch, so call it when the input has been checked; arguments as `open` has them."""
+    if evidence == "none":
+        return Encoders(None, None, {})
     of_shots = None
     if support is not None and support.support_encoder is not None:
         of_shots = open_image_encoder(support.support_encoder, weights=support.support_weights, run=choice)

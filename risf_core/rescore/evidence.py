@@ -42,6 +42,8 @@ class Evidence:
 
         A row of a class without shots has only its name to speak for it; by shots alone it has no probability.
         """
+        if kind == "none":
+            return np.full(len(self), np.nan)
         if kind == "text":
             return self.probability
         support = self.similarity if score == "cosine" else self.support

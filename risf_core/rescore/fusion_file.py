@@ -11,6 +11,7 @@ from typing import Any
 from risf_core.documents import typed
 from risf_core.errors import ConfigError, DataError, excerpt
 from risf_core.files import read_json
+from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.fitted import TERMS, FittedFusion
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, prompts_of
@@ -47,20 +48,23 @@ class SavedFusion:
     """A fusion as it was read, and what it was fitted to."""
 
     path: Path
-    fusion: FittedFusion
+    fusion: FittedFusion | Calibration
     conditions: Content
     content: Content  # the whole file
 
 
 def conditions_of(
     *,
-    encoder_key: str,
+    encoder_key: str | None,
     vocabulary: ClassVocabulary,
     settings: RescoreSettings,
     prototypes: Prototypes | None,
     support_encoder_key: str | None = None,
 ) -> dict[str, Any]:
     """What a fusion holds for, as plain JSON values; the encoder's number format, which hardly matters, is left out."""
+    classes = {"classes": list(vocabulary.names), "category ids": list(vocabulary.category_ids)}
+    if encoder_key is None:
+        return {**classes, "evidence": settings.evidence}
     key = _parsed(encoder_key)
     preprocessing = dict(key.get("preprocessing") or {})
     prompts, _ = prompts_of(vocabulary, settings)
@@ -70,8 +74,7 @@ def conditions_of(
         "weights": key.get("weights"),
         "crop rule": preprocessing.pop("crop", None),
         "preprocessing": {**preprocessing, "cropping": key.get("cropping")},
-        "classes": list(vocabulary.names),
-        "category ids": list(vocabulary.category_ids),
+        **classes,
         "re-scored classes": [vocabulary.names[label] for label in labels_to_rescore(vocabulary, settings)],
         "evidence": settings.evidence,
         "prompts": [list(group) for group in prompts.groups] if settings.evidence != "support" else [],
@@ -101,6 +104,12 @@ class _Stated:
     conditions: dict[str, Any]  # Any: JSON
 
 
+@dataclass(frozen=True)
+class _StatedCalibration:
+    calibration: Calibration
+    conditions: dict[str, Any]  # Any: JSON
+
+
 def read_fusion(path: Path) -> SavedFusion:
     """The fusion of a file that `risf tune` wrote. Raises DataError where it is none, or of another version."""
     content = read_json(path, what="fusion file")
@@ -110,6 +119,9 @@ def read_fusion(path: Path) -> SavedFusion:
         raise DataError(
             f"{path}: has version {content.get('version')!r}, this risf reads {VERSION}; run risf tune again"
         )
+    if "calibration" in content:
+        own = typed(content, _StatedCalibration, source=path, way_out="run risf tune again")
+        return SavedFusion(path, own.calibration, own.conditions, content)
     stated = typed(content, _Stated, source=path, way_out="run risf tune again")
     unknown = [term.name for term in stated.fusion.terms if term.name not in TERMS]
     if unknown:
@@ -119,9 +131,10 @@ def read_fusion(path: Path) -> SavedFusion:
 
 def check_fusion(saved: SavedFusion, conditions: Content) -> None:
     """Raises ConfigError, naming the first thing that differs, where a fusion was fitted to something else."""
+    terms = saved.fusion.terms if isinstance(saved.fusion, FittedFusion) else ()
     for name, way_out in _WAYS_OUT.items():
         fitted, here = saved.conditions.get(name), conditions.get(name)
-        if name == "novel classes" and all(term.name != "novel" for term in saved.fusion.terms):
+        if name == "novel classes" and all(term.name != "novel" for term in terms):
             continue
         if fitted != here:
             difference = _difference(name, fitted, here)

@@ -78,6 +78,7 @@ def read_inputs(
     classes: Path | None = None,
     first_id: int | None = None,
     images: Sequence[Path] = (),
+    need_photos: bool = True,
     novel: str | None = None,
     conventions: Conventions | None = None,
     on_unmatched: OnUnmatched = "error",
@@ -86,9 +87,9 @@ def read_inputs(
 
     Classes come from `annotations` (what `read_dataset_index` reads, or what was read of it), from `classes` (names
     whose ids the file states, or else count from `first_id`, by default 1), or from the detections file itself. Photos
-    are looked for in the folders `images`. Boxes are checked against the sizes that the annotations state, and else
-    against those of the photos. Rows whose category, image or photo is unknown raise an error that names the likely
-    cause, are kept as they are, or are dropped, as `on_unmatched` says.
+    are looked for in the folders `images`, unless `need_photos` is false. Boxes are checked against the sizes that the
+    annotations state, and else against those of the photos. Rows whose category, image or photo is unknown raise an
+    error that names the likely cause, are kept as they are, or are dropped, as `on_unmatched` says.
 
     Raises DataError also under "keep" and "drop" where the ids are plainly those of another convention, under "keep"
     where a row kept as it is would come to mean another image or class, and always where rows are re-scored ones: the
@@ -98,7 +99,7 @@ def read_inputs(
         raise ConfigError("`annotations` and `classes` both name the classes; pass one of them")
     if first_id is not None and classes is None:
         raise ConfigError("`first_id` counts the names of `classes`; pass both")
-    if not images:
+    if not images and need_photos:
         raise ConfigError("`images` is missing: name the folder of the photos, or write `images: ...` into risf.yaml")
     name = display_name(detections)
     index = read_dataset_index(annotations) if isinstance(annotations, Path) else annotations
@@ -118,8 +119,9 @@ def read_inputs(
     _refuse_rescored(file.detections, name=name)
     if novel is not None:
         file = replace(file, vocabulary=file.vocabulary.with_novel_choice(novel))
-    found = find_photos(factorize(file.detections.image_ids)[1], images=file.images, folders=images)
-    if on_unmatched == "error" or not found.photos:
+    wanted = factorize(file.detections.image_ids)[1] if need_photos else []
+    found = find_photos(wanted, images=file.images, folders=images)
+    if need_photos and (on_unmatched == "error" or not found.photos):
         found.refuse_missing("pass every folder with `images`, or `on_unmatched=keep` to leave their rows as they are")
     elif found.missing:
         what = "stay as they are" if on_unmatched == "keep" else "are dropped"

@@ -15,6 +15,7 @@ from risf_core.errors import ConfigError, EncoderError
 from risf_core.files import sha256_of
 from risf_core.photos import Photo
 from risf_core.progress import Progress
+from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.crop_jobs import CropJob, embedded_crops, plan_crops
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion
@@ -80,12 +81,12 @@ def rescore(
     detections: Detections,
     *,
     vocabulary: ClassVocabulary,
-    encoder: CropEncoder,
+    encoder: CropEncoder | None,
     photos: Mapping[ImageId, Photo],
     settings: RescoreSettings | None = None,
     prototypes: Prototypes | None = None,
     support_encoder: CropEncoder | None = None,
-    fitted: FittedFusion | None = None,
+    fitted: FittedFusion | Calibration | None = None,
     progress: Progress | None = None,
 ) -> RescoreResult:
     """The same detections with new scores: CM-CLIP (RISF, CVIU 2024, section 3.3).
@@ -95,6 +96,7 @@ def rescore(
     entry in `photos`, or whose box has no area inside its photo, stay untouched and are counted.
 
     Args:
+        encoder: None where `fitted` is a calibration, which asks nobody and needs no photos.
         prototypes: the shots, where `settings.evidence` asks for them.
         support_encoder: what the prototypes are of, where it is not `encoder`.
         fitted: a fusion that `risf tune` fitted, in place of the formula. It makes every score the probability that the
@@ -103,7 +105,8 @@ def rescore(
     settings = settings or RescoreSettings()
     if fitted is not None:
         settings.check_for_fit()
-    needless = fitted is not None and not fitted.terms  # a fit that found no use for the encoder
+    # a fit that has, or that found, no use for the encoder
+    needless = isinstance(fitted, Calibration) or (fitted is not None and not fitted.terms)
     gathered = gather_evidence(
         detections,
         vocabulary=vocabulary,
@@ -119,7 +122,10 @@ def rescore(
     probabilities = evidence.combined(settings.evidence, settings.support_score)
     chosen = np.flatnonzero(~np.isnan(probabilities))
     changed = chosen
-    if fitted is not None:
+    if isinstance(fitted, Calibration):
+        changed = np.flatnonzero(detections.labels >= 0)
+        scores = fitted.apply(detections.scores, detections.labels, vocabulary.names)
+    elif fitted is not None:
         novel = np.isin(detections.labels, vocabulary.labels("novel"))
         scores = fitted.apply(
             detections.scores, evidence, detections.boxes_xywh, novel=novel, rescored_class=gathered.rescored_class
@@ -160,7 +166,7 @@ def gather_evidence(
     detections: Detections,
     *,
     vocabulary: ClassVocabulary,
-    encoder: CropEncoder,
+    encoder: CropEncoder | None,
     photos: Mapping[ImageId, Photo],
     settings: RescoreSettings,
     prototypes: Prototypes | None = None,
@@ -172,7 +178,7 @@ def gather_evidence(
 
     Without `ask` the encoder is left in peace and nothing is known of any row.
     """
-    if settings.evidence != "text" and prototypes is None:
+    if settings.evidence in ("support", "both") and prototypes is None:
         raise ConfigError(f"`evidence={settings.evidence}` needs shots: pass `support` or annotations")
     rescored_labels = labels_to_rescore(vocabulary, settings)
     prompts, columns = prompts_of(vocabulary, settings)
@@ -185,6 +191,7 @@ def gather_evidence(
     best_names = np.empty(len(detections), dtype=object)
     crops = 0
     if plan.jobs:
+        assert encoder is not None
         text = text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
         shots = prototypes if settings.evidence != "text" else None
         compared = vocabulary.labels() if settings.softmax_over == "all" else rescored_labels

@@ -13,6 +13,7 @@ from typing import Any
 
 from risf_core.errors import DataError
 from risf_core.files import STANDARD_STREAM, is_stream, read_json, sha256_of
+from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.encoders import Encoders
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import RescoreResult
@@ -40,7 +41,7 @@ def make_record(
     inputs: Mapping[str, Path | None],
     matching: Mapping[str, Any],
     prototypes: Prototypes | None = None,
-    fitted: FittedFusion | None = None,
+    fitted: FittedFusion | Calibration | None = None,
     cache_hits: int = 0,
     processes: int = 1,
     seconds: float,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from risf_core.formats.registry import writable_form
 from risf_core.outputs import check_outputs
 from risf_core.processes import Processes, gather_to_first
 from risf_core.progress import PhaseProgress
+from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.encoders import Encoders, encoder_lines, open_encoders
 from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
@@ -104,17 +105,22 @@ def rescore_file(
     outputs = {"out": out, "record": None if is_stream(out) else f"{out}{RECORD_SUFFIX}"}
     weights = [encoder.clip_weights, support.support_weights if support is not None else None]
     check_outputs(outputs, inputs=[*files.values(), *weights, novel, *images, cache])
+    saved = None if fusion is None else read_fusion(fusion)
+    if saved is not None and isinstance(saved.fusion, Calibration):
+        settings = replace(settings, evidence="none")
+    elif settings.evidence == "none":
+        raise ConfigError("`evidence=none` needs `fusion`, a file that `risf tune` wrote with `evidence=none`")
     check_evidence(settings.evidence, support)
     check_encoders(encoder, settings.evidence, support)
-    if fusion is not None:
+    if saved is not None:
         settings.check_for_fit()
-    saved = None if fusion is None else read_fusion(fusion)
     inputs = read_inputs(
         detections,
         annotations=annotations,
         classes=classes,
         first_id=first_id,
         images=images,
+        need_photos=settings.evidence != "none",
         novel=novel,
         conventions=conventions,
         on_unmatched=on_unmatched,
@@ -142,14 +148,15 @@ def rescore_file(
             talk(f"{form.title}: no room for score_detector, score_clip and clip_names; `to=coco` keeps them")
         for line in _lines(inputs, encoders, settings):
             talk(line)
-    prototypes = build_prototypes(
-        shots, images, encoder=encoders.through_cache(encoders.of_shots or encoders.main), progress=progress
-    )
+    prototypes = None
+    if shots is not None:
+        asked_of_shots = encoders.through_cache(encoders.of_shots or encoders.main)
+        prototypes = build_prototypes(shots, images, encoder=asked_of_shots, progress=progress)
     main, second = encoders.asked()
     known_before = encoders.hits  # among the shots
     if saved is not None:
         conditions = conditions_of(
-            encoder_key=encoders.main.key,
+            encoder_key=encoders.key,
             support_encoder_key=encoders.second_key,
             vocabulary=vocabulary,
             settings=settings,

@@ -68,14 +68,14 @@ def shots_of(split: SplitFolder, *, shots: int | None, seed: int, novel: str | N
 
 def check_encoders(encoder: EncoderChoice, evidence: EvidenceKind, support: SupportChoice | None) -> None:
     """Raises EncoderError for what is wrong with the encoders and shows before torch is loaded."""
-    if evidence != "support" or support is None or support.support_encoder is None:
+    if evidence != "none" and (evidence != "support" or support is None or support.support_encoder is None):
         encoder.check()
 
 
 def check_evidence(evidence: EvidenceKind, support: SupportChoice | None) -> None:
     """Raises ConfigError where shots are to speak and there are none, or are given and must not."""
     given = support is not None and support.support is not None
-    if evidence != "text" and not given:
+    if evidence in ("support", "both") and not given:
         raise ConfigError(f"`evidence={evidence}` needs shots: pass `support`, a split or a COCO JSON of a few boxes")
     if support is not None and support.support_encoder is not None:
         check_image_encoder(support.support_encoder)
@@ -83,8 +83,8 @@ def check_evidence(evidence: EvidenceKind, support: SupportChoice | None) -> Non
             raise ConfigError(f"`support_encoder={support.support_encoder}` needs shots: pass `support`")
     elif support is not None and support.support_weights is not None:
         raise ConfigError(f"`support_weights={support.support_weights}` needs `support_encoder`, the model they are of")
-    if evidence == "text" and given:
-        raise ConfigError("`evidence=text` has no use for `support`; leave one of them out")
+    if evidence in ("text", "none") and given:
+        raise ConfigError(f"`evidence={evidence}` has no use for `support`; leave one of them out")
 
 
 def read_support(choice: SupportChoice | None, vocabulary: ClassVocabulary, *, novel: str | None) -> Shots | None:

@@ -36,6 +36,7 @@ MAIN_TERMS: dict[EvidenceKind, tuple[tuple[str, ...], ...]] = {
     "text": (("text",),),
     "support": (("support",),),
     "both": (("text",), ("support",)),
+    "none": (),
 }
 MORE_TERMS: tuple[str, ...] = ("certainty", "background", "rank", "match", "similarity", "size", "novel")
 

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
+from risf_core.errors import DataError, counted
 from risf_core.evaluation import match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.evaluation.coco_matching import overlaps_of_pairs
 from risf_core.rescore.evidence import Evidence
 
 LEAST_OVERLAP = 0.5  # intersection over union of a detection that is right
+LEAST_IMAGES = 2  # with detections that can be judged: one to fit to, one to see whether that helped
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,3 +92,27 @@ def _on_another_class(detections: Detections, ground_truth: AnnotatedDataset) ->
         same = detections.labels[rows][:, None] == ground_truth.labels[boxes][None, :]
         result[rows] = (enough & ~same).any(axis=1) & ~(enough & same).any(axis=1)
     return result
+
+
+def image_positions(detections: Detections, ground_truth: AnnotatedDataset) -> NDArray[np.int64]:
+    """The position (N,) of each detection's image among the labelled ones."""
+    position_of = {image_id: position for position, image_id in enumerate(ground_truth.images_by_id)}
+    return np.array([position_of[image_id] for image_id in detections.image_ids.tolist()], dtype=np.int64)
+
+
+def refuse_too_little(
+    right: NDArray[np.float64], usable: NDArray[np.bool_], images: NDArray[np.int64], *, sparse: bool = False
+) -> None:
+    """Raises DataError where the usable detections are too few to learn from, or none of them is right."""
+    count = len(np.unique(images[usable]))
+    reason = " (sparse labels judge only rows on labelled boxes)" if sparse else ""
+    if count < LEAST_IMAGES:
+        raise DataError(
+            f"{counted(count, 'labelled image')} with detections to judge and to re-score{reason}; a fit needs at "
+            f"least {LEAST_IMAGES}, and 10 to be of use"
+        )
+    if not (right[usable] > 0).any():
+        raise DataError(
+            f"none of {int(usable.sum())} detections is right (same class, overlap 0.5): do annotations and detections "
+            "belong together? risf evaluate tells"
+        )

@@ -20,6 +20,7 @@ from risf_core.rescore.encoders import open_encoders
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.settings import RescoreSettings, prompts_of
 from risf_core.rescore.support import SupportChoice, build_prototypes, check_encoders, check_evidence, read_support
+from risf_core.tuning.calibrating import Calibrated, calibrate
 from risf_core.tuning.sources import Labels, fusion_content, read_labels
 from risf_core.tuning.tune import Tuned, tune
 
@@ -37,7 +38,7 @@ class TuneSettings:
 class TunedFile:
     """What was fitted, and what the file holds."""
 
-    tuned: Tuned
+    tuned: Tuned | Calibrated
     content: dict[str, Any]  # Any: JSON
 
 
@@ -60,6 +61,8 @@ def tune_file(
 ) -> TunedFile:
     """Fit a fusion to detections (``-``: stdin) of labelled images and write it to a file for `rescore_file`.
 
+    Where `settings.evidence` is "none" it is a calibration, which needs neither encoder nor photos.
+
     Args:
         annotations: the labels: a COCO JSON, a folder in Pascal VOC's form, or a few-shot split.
         images: folders of photos, beside those that a split names.
@@ -77,10 +80,16 @@ def tune_file(
     check_evidence(settings.evidence, choice)
     check_encoders(encoder, settings.evidence, choice)
     labels = read_labels(annotations, shots=choice.shots, seed=choice.split_seed, novel=novel, sparse=tuning.sparse)
+    if settings.evidence == "none" and labels.sparse:
+        raise ConfigError(
+            "`evidence=none` needs images whose objects are all labelled: sparse labels do not say how often "
+            "detections are right; pass `sparse=false` if all are"
+        )
     inputs = read_inputs(
         detections,
         annotations=DatasetIndex(labels.ground_truth.vocabulary, labels.ground_truth.images_by_id),
         images=[*images, *labels.folders],
+        need_photos=settings.evidence != "none",
         novel=novel,
         conventions=conventions,
         on_unmatched=on_unmatched,
@@ -98,23 +107,28 @@ def tune_file(
     if talk is not None:
         for line in _lines(inputs, labels):
             talk(line)
-    prototypes = build_prototypes(
-        shots, images, encoder=encoders.through_cache(encoders.of_shots or encoders.main), progress=progress
-    )
+    prototypes = None
+    if shots is not None:
+        asked_of_shots = encoders.through_cache(encoders.of_shots or encoders.main)
+        prototypes = build_prototypes(shots, images, encoder=asked_of_shots, progress=progress)
     main, second = encoders.asked()
-    tuned = tune(
-        inputs.file.detections,
-        truth,
-        encoder=main,
-        support_encoder=second,
-        photos=inputs.photos,
-        settings=settings,
-        prototypes=prototypes,
-        sparse=labels.sparse,
-        seed=tuning.seed,
-        resamples=tuning.bootstrap,
-        progress=progress,
-    )
+    tuned: Tuned | Calibrated
+    if main is None:
+        tuned = calibrate(inputs.file.detections, truth, seed=tuning.seed)
+    else:
+        tuned = tune(
+            inputs.file.detections,
+            truth,
+            encoder=main,
+            support_encoder=second,
+            photos=inputs.photos,
+            settings=settings,
+            prototypes=prototypes,
+            sparse=labels.sparse,
+            seed=tuning.seed,
+            resamples=tuning.bootstrap,
+            progress=progress,
+        )
     arguments = {
         "detections": detections,
         "out": out,

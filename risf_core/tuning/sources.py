@@ -19,6 +19,7 @@ from risf_core.rescore.record import identified, plain
 from risf_core.rescore.settings import RescoreSettings
 from risf_core.rescore.support import shots_of
 from risf_core.splits.folder import find_split
+from risf_core.tuning.calibrating import Calibrated
 from risf_core.tuning.tune import Tuned
 from risf_core.vocabulary import ClassVocabulary
 
@@ -44,7 +45,7 @@ def read_labels(
 
 
 def fusion_content(
-    tuned: Tuned,
+    tuned: Tuned | Calibrated,
     *,
     encoders: Encoders,
     vocabulary: ClassVocabulary,
@@ -59,14 +60,14 @@ def fusion_content(
         "version": VERSION,
         **tuned.to_json(),
         "conditions": conditions_of(
-            encoder_key=encoders.main.key,
+            encoder_key=encoders.key,
             support_encoder_key=encoders.second_key,
             vocabulary=vocabulary,
             settings=settings,
             prototypes=prototypes,
         ),
         "support": None if prototypes is None else prototypes.to_json(),
-        "precision": encoders.main.precision,
+        "precision": None if encoders.key is None else encoders.main.precision,
         "support_precision": None if encoders.second is None else encoders.second.precision,
         "arguments": plain({**arguments, "settings": asdict(settings)}),
         "inputs": {name: identified(path) for name, path in inputs.items() if path is not None},

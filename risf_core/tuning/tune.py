@@ -11,7 +11,6 @@ import numpy as np
 from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections, ImageId
 from risf_core.encoder.protocol import CropEncoder
-from risf_core.errors import DataError, counted
 from risf_core.evaluation.compare import Interval
 from risf_core.photos import Photo
 from risf_core.progress import PhaseProgress
@@ -21,11 +20,10 @@ from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Method, cross_validate, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
-from risf_core.tuning.labels import LabelledRows, judge
+from risf_core.tuning.labels import LabelledRows, image_positions, judge, refuse_too_little
 
 HARDLY = 0.01  # AP that is next to nothing
 ENOUGH_IMAGES = 10  # for a narrow interval to mean something: of fewer, most resamples are alike
-LEAST_IMAGES = 2  # with detections that can be judged: one to fit to, one to see whether that helped
 
 
 @dataclass(frozen=True)
@@ -101,14 +99,13 @@ def labelled_rows(
 ) -> LabelledRows:
     """The detections of labelled images with all that a fit needs to know of them."""
     right, judged = judge(detections, ground_truth, sparse=sparse)
-    position_of = {image_id: position for position, image_id in enumerate(ground_truth.images_by_id)}
     return LabelledRows(
         scores=detections.scores,
         evidence=gathered.evidence,
         boxes_xywh=detections.boxes_xywh,
         novel=np.isin(detections.labels, ground_truth.vocabulary.labels("novel")),
         rescored_class=gathered.rescored_class,
-        images=np.array([position_of[image_id] for image_id in detections.image_ids.tolist()], dtype=np.int64),
+        images=image_positions(detections, ground_truth),
         right=right,
         judged=judged,
         score_range=(settings.min_score, settings.max_score),
@@ -129,7 +126,7 @@ def fit_labelled(
 ) -> Tuned:
     """The fusion for rows whose evidence is known; the arguments are those of `tune`."""
     known = ~np.isnan(rows.evidence.combined(settings.evidence))
-    _check_enough(rows, known)
+    refuse_too_little(rows.right, rows.judged & known, rows.images, sparse=rows.sparse)
     validation = cross_validate(
         detections,
         rows,
@@ -197,20 +194,3 @@ def _of_the_formula(paper: Method) -> str:
 
 def _within(reach: Interval | None) -> str:
     return "" if reach is None else f" (95 % {points(reach[0])} to {points(reach[1])})"
-
-
-def _check_enough(rows: LabelledRows, known: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-    usable = rows.judged & known
-    images = len(np.unique(rows.images[usable]))
-    sparse = " (sparse labels judge only rows on labelled boxes)" if rows.sparse else ""
-    if images < LEAST_IMAGES:
-        raise DataError(
-            f"{counted(images, 'labelled image')} with detections to judge and to re-score{sparse}; a fit needs at "
-            f"least {LEAST_IMAGES}, and 10 to be of use"
-        )
-    right = int((rows.right[usable] > 0).sum())
-    if right == 0:
-        raise DataError(
-            f"none of {int(usable.sum())} detections is right (same class, overlap 0.5): do annotations and detections "
-            "belong together? risf evaluate tells"
-        )

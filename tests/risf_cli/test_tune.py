@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +297,51 @@ def test_every_term_of_a_fusion_has_words() -> None:
     from risf_core.rescore.fitted import TERMS
 
     assert set(tune._TERM_NAMES) == set(TERMS)
+
+
+def test_a_calibration_needs_neither_photos_nor_encoder_and_leaves_ap_as_it_is(risf: Run, folder: Path) -> None:
+    done = risf("tune", "dets.json", "--annotations", "gt.json", "--evidence", "none")
+    assert done.exit_code == 0, done.output
+    for words in ("LaECE0", "detector", "logistic", "line per class", "isotonic", "verdict: "):
+        assert words in done.stdout
+    content = json.loads((folder / "fusion.json").read_text())
+    assert content["conditions"] == {"classes": ["cat", "dog"], "category ids": [2, 7], "evidence": "none"}
+    done = risf("rescore", "dets.json", "--annotations", "gt.json", "--fusion", "fusion.json", "--out", "after.json")
+    assert done.exit_code == 0, done.output
+    assert "calibrated 60 of 60 rows" in done.stderr
+    before, after = (json.loads((folder / name).read_text()) for name in ("dets.json", "after.json"))
+    assert [row["score_detector"] for row in after] == [row["score"] for row in before]
+    assert [row["score"] for row in after] != [row["score"] for row in before]
+    done = risf("evaluate", "dets.json", "after.json", "--annotations", "gt.json", "--bootstrap", 0, "--json")
+    first, second = (result["metrics"] for result in json.loads(done.stdout)["results"])
+    assert first == second
+
+
+def test_neither_torch_nor_scipys_users_are_loaded_to_apply_a_calibration(risf: Run, folder: Path) -> None:
+    assert risf("tune", "dets.json", "--annotations", "gt.json", "--evidence", "none", "-q").exit_code == 0
+    words = ["rescore", "dets.json", "--annotations", "gt.json", "--fusion", "fusion.json", "--out", "after.json"]
+    for call in (["tune", "dets.json", "--annotations", "gt.json", "--evidence", "none"], words):
+        script = (
+            f"import runpy, sys; sys.argv = {['risf', *call]!r}\n"
+            "try: runpy.run_module('risf_cli', run_name='__main__')\n"
+            "except SystemExit as end: assert not end.code, end.code\n"
+            "print('torch' in sys.modules, 'open_clip' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "False False"
+
+
+def test_a_calibration_is_refused_where_it_cannot_be_right(risf: Run, folder: Path) -> None:
+    line = one_line(risf("tune", "dets.json", "--annotations", "gt.json", "--evidence", "none", "--sparse"))
+    assert line.startswith("--evidence none needs images whose objects are all labelled")
+    line = one_line(risf("rescore", "dets.json", "--annotations", "gt.json", "--evidence", "none", "--out", "a.json"))
+    assert line.startswith("--evidence none needs --fusion, a file that `risf tune` wrote")
+    with_shots = ["--evidence", "none", "--support", "shots.json"]
+    line = one_line(risf("tune", "dets.json", "--annotations", "gt.json", *with_shots))
+    assert line == "--evidence none has no use for --support; leave one of them out"
+    assert risf("tune", "dets.json", "--annotations", "gt.json", "--evidence", "none", "-q").exit_code == 0
+    (folder / "names.txt").write_text("cat\ncow\n")
+    line = one_line(
+        risf("rescore", "dets.json", "--classes", "names.txt", "--fusion", "fusion.json", "--out", "a.json")
+    )
+    assert "fusion.json" in line or "category_id" in line
