@@ -24,10 +24,11 @@ SPARSE_FACTOR = 10.0  # how much stronger the pull is where only some objects ar
 
 LEAST_SLOPE = 0.05  # of the line without evidence: it must rise, however little the scores say
 MOST_ROWS = 6_000  # that terms are chosen by, in whole images; all rows are fitted to
-# By how many standard errors evidence must lower the held-out log-loss: a voice that was asked for, with labels of all
-# objects or of some (half an error keeps an encoder that knows nothing out more often than it costs one that does), and
-# what may join it.
-MAIN_ERRORS = {False: 0.5, True: 1.0}
+# By how many standard errors evidence must lower the held-out log-loss. A voice that was asked for: half an error on few
+# images, which keeps an encoder that knows nothing out more often than it costs one that does; from ten images on one
+# and a half, which costs such an encoder nothing; with labels of some objects one. And what may join it.
+FEW_IMAGES = 10
+FEW_ERRORS, MAIN_ERRORS, SPARSE_ERRORS = 0.5, 1.5, 1.0
 MORE_ERRORS = 2.0
 FOLDS = 5  # of the inner cross-validation
 
@@ -67,9 +68,10 @@ def fit_fusion(
 ) -> Fit:
     """The fusion of the detector's score with what cross-validation over the images lets in.
 
-    The voices that were asked for come in if they lower the held-out log-loss by more than half a standard error;
-    further terms one by one, the best first, if they lower it by more than two. With sparse labels a voice must lower
-    it by more than one, and no further terms come in. Where nothing comes in, the fusion keeps the detector's order.
+    The voices that were asked for come in if they lower the held-out log-loss by more than one and a half standard
+    errors (half a one on less than ten images); further terms one by one, the best first, if they lower it by more than
+    two. With sparse labels a voice must lower it by more than one, and no further terms come in. Where nothing comes
+    in, the fusion keeps the detector's order.
     Deterministic: `generator` alone deals the images to folds.
     """
     judged = rows[rows.judged]
@@ -79,8 +81,9 @@ def fit_fusion(
     admitted: tuple[str, ...] = ()
     admissions = []
     losses = _held_out_losses(asked, (), folds, images)
+    errors = SPARSE_ERRORS if rows.sparse else FEW_ERRORS if len(images) < FEW_IMAGES else MAIN_ERRORS
     for terms in MAIN_TERMS[evidence]:
-        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=MAIN_ERRORS[rows.sparse])
+        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=errors)
         if candidate.admitted and all(weight > 0 for weight in _weights(asked, (*admitted, *terms), terms)):
             admitted, losses = (*admitted, *terms), own
         else:
