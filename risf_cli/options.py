@@ -152,8 +152,9 @@ Fusion = Annotated[
 EvidenceChoice = Annotated[
     choices.EvidenceKind | None,
     _option(
-        help="Compare crops with the class name (text), example boxes (support), or both; none: calibrate the score "
-        "alone, without photos and encoder. (default: text; both with --support)",
+        help="Compare crops with the class name (text), example boxes (support), or both; the whole photo and its "
+        "quarters with the name (photo), or crops and photo (text+photo); none: calibrate the score alone, without "
+        "photos and encoder. (default: text; both with --support)",
         metavar="KIND",
         panel=_FORMULA,
     ),

@@ -43,8 +43,9 @@ LossPreset = Literal["cross-entropy", "paper", "released"]
 
 # Re-scoring; the defaults are the paper's (RISF section 3.3)
 CropRule = Literal["squash", "pad", "context"]
-# what speaks for a class: its name, its shots, or both; none: the detector's score alone
-EvidenceKind = Literal["text", "support", "both", "none"]
+# What speaks for a class: its name or its shots beside the crop, or both; its name beside the whole photo, or beside
+# crop and photo; none: the detector's score alone
+EvidenceKind = Literal["text", "support", "both", "photo", "text+photo", "none"]
 SupportScore = Literal["softmax", "cosine"]  # how a crop is compared with shots; cosine: PCB's
 Preset = Literal["cm-clip", "pcb"]
 FusionRule = Literal["linear", "geometric", "log-odds"]

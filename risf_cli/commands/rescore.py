@@ -227,8 +227,10 @@ def _after(written: RescoredFile) -> Iterator[str]:
         yield f"calibrated {counts.by_score_alone} of {counts.read} rows"
         yield over_thresholds
         return
-    crops = f"{counts.unique_crops} distinct crops ({record['counts']['from_cache']} from the cache)"
-    yield f"re-scored {counts.rescored} of {counts.read} rows by {crops} in {record['seconds']:.1f} s"
+    tiles = f"{counts.tiles} photos and quarters" if counts.tiles else ""
+    crops = f"{counts.unique_crops} distinct crops" if counts.unique_crops or not tiles else ""
+    asked = f"{' and '.join(filter(None, (crops, tiles)))} ({record['counts']['from_cache']} from the cache)"
+    yield f"re-scored {counts.rescored} of {counts.read} rows by {asked} in {record['seconds']:.1f} s"
     if counts.by_score_alone:
         yield f"calibrated by their score alone: {counts.by_score_alone} rows that the encoder was not asked about"
     left = {

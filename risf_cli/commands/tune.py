@@ -228,6 +228,8 @@ _TERM_NAMES = {
     "match": "log-odds that crop and name belong together",
     "support": "log of the shots' probability",
     "similarity": "similarity to the shots",
+    "photo": "log of the name's probability for the photo",
+    "quarters": "log of the name's probability for a quarter of the photo",
     "size": "size of the box",
     "novel": "being a novel class",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,14 @@ class CropJob:
     rows: NDArray[np.int64]  # (r,) positions in the table
     crop_of_row: NDArray[np.int64]  # (r,) positions in `crops.boxes`
     crops: ImageCrops
+    size: tuple[int, int]  # height and width of the photo, in pixels
+
+    def of_photo(self) -> CropJob:
+        """The same rows with the photo and its quarters (5) in the place of their boxes."""
+        height, width = self.size
+        halves = np.array([[0, 0, 2, 2], [0, 0, 1, 1], [1, 0, 2, 1], [0, 1, 1, 2], [1, 1, 2, 2]]) / 2
+        tiles = halves * np.array([width, height, width, height])
+        return replace(self, crops=ImageCrops(self.crops.photo, tiles), crop_of_row=np.zeros_like(self.crop_of_row))
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,10 @@ class CropPlan:
     def crop_count(self) -> int:
         """Distinct crops."""
         return sum(len(job.crops.boxes) for job in self.jobs)
+
+    def of_photos(self) -> CropPlan:
+        """The photos and their quarters in the place of the crops; photos that cannot be read are noted in both."""
+        return replace(self, jobs=[job.of_photo() for job in self.jobs])
 
 
 def plan_crops(
@@ -75,15 +87,18 @@ def plan_crops(
         if not sound.any():
             continue
         boxes, crop_of_row = np.unique(clipped[sound], axis=0, return_inverse=True)
-        jobs.append(CropJob(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes)))
+        jobs.append(CropJob(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes), size))
     return CropPlan(jobs, without_photo, degenerate, keep_unreadable, unreadable)
 
 
 def embedded_crops(
-    plan: CropPlan, encoder: CropEncoder, progress: Progress | None, *, number: int, passes: int
+    plan: CropPlan, encoder: CropEncoder, progress: Progress | None, *, done: int, total: int
 ) -> Iterator[tuple[CropJob, NDArray[np.float32]]]:
-    """Photo by photo: its rows and distinct boxes, and the embeddings of the boxes (n, D), in one of several passes."""
-    done, total = number * plan.crop_count, passes * plan.crop_count
+    """Photo by photo: its rows and distinct boxes, and the embeddings of the boxes (n, D).
+
+    Args:
+        done, total: of all boxes, where several plans are encoded one after another.
+    """
     for job, embeddings in _encoded(plan, encoder):
         if not np.isfinite(embeddings).all():
             raise EncoderError(

@@ -25,10 +25,13 @@ class Evidence:
 
     match: NDArray[np.float64]  # (N,) log-odds that crop and name belong together, of an encoder trained by a sigmoid
 
+    photo: NDArray[np.float64]  # (N,) probability of the row's class by the names, for the whole photo
+    quarters: NDArray[np.float64]  # (N,) the same for the quarter of the photo where it is highest
+
     @classmethod
     def unknown(cls, count: int) -> Evidence:
         """No opinion of any of `count` rows."""
-        return cls(*(np.full(count, np.nan) for _ in range(6)))
+        return cls(*(np.full(count, np.nan) for _ in fields(cls)))
 
     def __len__(self) -> int:
         return len(self.probability)
@@ -38,7 +41,7 @@ class Evidence:
         return Evidence(*(getattr(self, column.name)[rows] for column in fields(self)))
 
     def combined(self, kind: EvidenceKind, score: SupportScore = "softmax") -> NDArray[np.float64]:
-        """The probability (N,) that the plain formulas take: by names, by shots, or the mean of those there are.
+        """The probability (N,) that the plain formulas take: of one voice, or the mean of the two where both know.
 
         A row of a class without shots has only its name to speak for it; by shots alone it has no probability.
         """
@@ -46,10 +49,17 @@ class Evidence:
             return np.full(len(self), np.nan)
         if kind == "text":
             return self.probability
-        support = self.similarity if score == "cosine" else self.support
-        if kind == "support":
-            return support
-        return np.where(np.isnan(support), self.probability, (self.probability + support) / 2)
+        if kind in ("photo", "text+photo"):
+            second = np.maximum(self.photo, self.quarters)
+        else:
+            second = self.similarity if score == "cosine" else self.support
+        if kind in ("support", "photo"):
+            return second
+        return np.where(np.isnan(second), self.probability, (self.probability + second) / 2)
+
+    def asked(self) -> NDArray[np.bool_]:
+        """The rows (N,) of which anything is known."""
+        return ~(np.isnan(self.probability) & np.isnan(self.similarity) & np.isnan(self.photo))
 
     def fill_names(
         self, rows: NDArray[np.int64], probabilities: NDArray[np.float64], columns: NDArray[np.int64], names: int
@@ -60,3 +70,10 @@ class Evidence:
         self.rank[rows] = (probabilities[:, :names] > own[:, None]).sum(axis=1)
         if names < probabilities.shape[1]:
             self.background[rows] = probabilities[:, names]
+
+    def fill_photo(
+        self, rows: NDArray[np.int64], probabilities: NDArray[np.float64], columns: NDArray[np.int64]
+    ) -> None:
+        """Fill in what photo and quarters, probabilities (5, C), say of the photo's rows (r,) with columns (r,)."""
+        self.photo[rows] = probabilities[0, columns]
+        self.quarters[rows] = probabilities[1:, columns].max(axis=0)

@@ -96,7 +96,7 @@ def term_columns(
     names: list[str], scores: Column, evidence: Evidence, boxes_xywh: NDArray[np.float64], *, novel: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
     """The values of some terms, (N, P); NaN where a term is not known of a row."""
-    asked = ~np.isnan(evidence.probability) | ~np.isnan(evidence.similarity)
+    asked = evidence.asked()
     values = {name: _TERMS[name](evidence) for name in names if name in _TERMS}
     if "size" in names:
         values["size"] = np.log(np.maximum(boxes_xywh[:, 2] * boxes_xywh[:, 3], 1.0)) / 2  # of the side in pixels
@@ -151,5 +151,7 @@ _TERMS: Mapping[str, Callable[[Evidence], Column]] = {
     "support": lambda evidence: _log(evidence.support),
     "match": lambda evidence: evidence.match,
     "similarity": lambda evidence: 10 * evidence.similarity,  # cosines of crops differ by tenths
+    "photo": lambda evidence: _log(evidence.photo),
+    "quarters": lambda evidence: _log(evidence.quarters),
 }
 TERMS: tuple[str, ...] = (*_TERMS, "size", "novel")

@@ -77,12 +77,12 @@ def conditions_of(
         **classes,
         "re-scored classes": [vocabulary.names[label] for label in labels_to_rescore(vocabulary, settings)],
         "evidence": settings.evidence,
-        "prompts": [list(group) for group in prompts.groups] if settings.evidence != "support" else [],
+        "prompts": [list(group) for group in prompts.groups] if settings.asks_names else [],
         "temperature": settings.temperature,
         "names in the softmax": settings.softmax_over,
         "novel classes": [name for name in vocabulary.names if name in vocabulary.novel],
         "score range": [settings.min_score, settings.max_score],
-        "support": prototypes.sha256 if prototypes is not None and settings.evidence != "text" else None,
+        "support": prototypes.sha256 if prototypes is not None and settings.asks_shots else None,
         "support encoder": None if support_encoder_key is None else _without_precision(support_encoder_key),
     }
 

@@ -138,7 +138,7 @@ def read_inputs(
 
 
 def _refuse_rescored(detections: Detections, *, name: str) -> None:
-    shares = {"score_detector", "score_clip", "score_support", "clip_names"}
+    shares = {"score_detector", "score_clip", "score_support", "score_photo", "clip_names"}
     again = sum(1 for extras in detections.extras if extras and extras.keys() & shares)
     if again:
         raise DataError(

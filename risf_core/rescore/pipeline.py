@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,7 @@ class RescoreCounts:
     above_after: Mapping[str, int]
     without_support: int = 0  # of a class without shots, where only shots speak
     by_score_alone: int = 0  # mapped by a fitted fusion without the encoder
+    tiles: int = 0  # whole photos and quarters of them that were encoded
 
     @property
     def eligible(self) -> int:
@@ -74,6 +75,7 @@ class Gathered:
     degenerate: int
     unreadable: Mapping[str, int]  # why a photo cannot be read -> its rows
     unique_crops: int
+    tiles: int  # whole photos and quarters
     best_names: NDArray[np.object_]  # (N,) lists of [name, probability], best first; None where parts are not kept
 
 
@@ -107,6 +109,8 @@ def rescore(
         settings.check_for_fit()
     # a fit that has, or that found, no use for the encoder
     needless = isinstance(fitted, Calibration) or (fitted is not None and not fitted.terms)
+    if isinstance(fitted, FittedFusion):
+        settings = settings.for_terms([term.name for term in fitted.terms])
     gathered = gather_evidence(
         detections,
         vocabulary=vocabulary,
@@ -138,9 +142,11 @@ def rescore(
     result = detections.with_scores(scores)
     if settings.keep_parts:
         result = result.with_extras(changed, {"score_detector": detections.scores[changed]})
-        result = result.with_extras(chosen, {"clip_names": gathered.best_names[chosen]})
+        if settings.asks_crops:
+            result = result.with_extras(chosen, {"clip_names": gathered.best_names[chosen]})
         shown = evidence.combined("support", settings.support_score)
-        for name, voice in (("score_clip", evidence.probability), ("score_support", shown)):
+        parts = {"score_clip": evidence.probability, "score_support": shown, "score_photo": evidence.combined("photo")}
+        for name, voice in parts.items():
             known = np.flatnonzero(~np.isnan(voice))
             result = result.with_extras(known, {name: voice[known]})
     unreadable = sum(gathered.unreadable.values())
@@ -158,6 +164,7 @@ def rescore(
         above_after=_above(scores),
         without_support=eligible - gathered.without_photo - gathered.degenerate - unreadable - len(chosen),
         by_score_alone=len(changed) - len(chosen),
+        tiles=gathered.tiles,
     )
     return RescoreResult(result, counts, gathered.prompts)
 
@@ -178,7 +185,7 @@ def gather_evidence(
 
     Without `ask` the encoder is left in peace and nothing is known of any row.
     """
-    if settings.evidence in ("support", "both") and prototypes is None:
+    if settings.asks_shots and prototypes is None:
         raise ConfigError(f"`evidence={settings.evidence}` needs shots: pass `support` or annotations")
     rescored_labels = labels_to_rescore(vocabulary, settings)
     prompts, columns = prompts_of(vocabulary, settings)
@@ -189,19 +196,28 @@ def gather_evidence(
     evidence = Evidence.unknown(len(detections))
     temperature = DEFAULT_TEMPERATURE if settings.temperature is None else settings.temperature
     best_names = np.empty(len(detections), dtype=object)
-    crops = 0
+    crops = tiles = 0
     if plan.jobs:
         assert encoder is not None
-        text = text_embeddings(encoder, prompts) if settings.evidence != "support" else None  # (C, D)
-        shots = prototypes if settings.evidence != "text" else None
+        text = text_embeddings(encoder, prompts) if settings.asks_names else None  # (C, D)
+        shots = prototypes if settings.asks_shots else None
         compared = vocabulary.labels() if settings.softmax_over == "all" else rescored_labels
         passes: list[tuple[CropEncoder, NDArray[np.float32] | None, Prototypes | None]] = [(encoder, text, shots)]
         if shots is not None and support_encoder is not None:
             passes = [(encoder, text, None)] if text is not None else []
             passes.append((support_encoder, None, shots))
+        if not settings.asks_crops:
+            passes = []
+        photos_plan = plan.of_photos() if settings.asks_photos else replace(plan, jobs=[])
+        total = photos_plan.crop_count + len(passes) * plan.crop_count
+        for job, embeddings in embedded_crops(photos_plan, encoder, progress, done=0, total=total):
+            assert text is not None
+            tiles += len(embeddings)
+            of_tiles = class_probabilities(embeddings, text, temperature)
+            evidence.fill_photo(job.rows, of_tiles, columns[detections.labels[job.rows]])
         for number, (asked, text, shots) in enumerate(passes):
-            crops = 0
-            for job, embeddings in embedded_crops(plan, asked, progress, number=number, passes=len(passes)):
+            crops, done = 0, photos_plan.crop_count + number * plan.crop_count
+            for job, embeddings in embedded_crops(plan, asked, progress, done=done, total=total):
                 crops += len(embeddings)
                 labels = detections.labels[job.rows]
                 if text is not None:
@@ -228,6 +244,7 @@ def gather_evidence(
         plan.degenerate,
         plan.unreadable,
         crops,
+        tiles,
         best_names,
     )
 

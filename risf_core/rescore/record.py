@@ -58,7 +58,7 @@ def make_record(
         seconds: wall-clock time of the whole, reading and model loading included.
     """
     counts = asdict(result.counts)
-    encodings = result.counts.unique_crops * (1 if encoders.second is None else 2)
+    encodings = result.counts.unique_crops * (1 if encoders.second is None else 2) + result.counts.tiles
     formula = () if fitted is None else ("alpha", "fusion")  # that the fit stood in for
     return {
         "arguments": plain(arguments),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -29,6 +29,8 @@ from risf_core.errors import ConfigError, did_you_mean, listing
 from risf_core.rescore.prompts import Prompts, make_prompts
 from risf_core.vocabulary import ClassVocabulary
 
+PHOTO_TERMS = ("photo", "quarters")  # of a fitted fusion, that need no crop
+
 
 @dataclass(frozen=True)
 class RescoreSettings:
@@ -46,7 +48,7 @@ class RescoreSettings:
     max_score: float = DEFAULT_MAX_SCORE
     keep_parts: bool = True  # each re-scored row also keeps score_detector, score_clip (score_support), clip_names
     on_unreadable: OnUnreadable = "error"  # photos that cannot be read; keep: their rows stay as they are
-    evidence: EvidenceKind = "text"  # what speaks for a class: its name, its shots, or both
+    evidence: EvidenceKind = "text"  # what speaks for a class
     support_score: SupportScore = "softmax"  # over the prototypes; cosine: to the class's own, as PCB has it
     sigmoid: tuple[float, float] | None = None  # scale and bias of an encoder that was trained by a sigmoid (SigLIP)
 
@@ -72,12 +74,41 @@ class RescoreSettings:
         if faults:
             raise ConfigError("; ".join(faults))
 
+    @property
+    def asks_names(self) -> bool:
+        """Whether class names are compared with anything."""
+        return self.evidence not in ("support", "none")
+
+    @property
+    def asks_shots(self) -> bool:
+        """Whether crops are compared with shots."""
+        return self.evidence in ("support", "both")
+
+    @property
+    def asks_crops(self) -> bool:
+        """Whether boxes are cut out at all."""
+        return self.evidence not in ("photo", "none")
+
+    @property
+    def asks_photos(self) -> bool:
+        """Whether the photo and its quarters are encoded."""
+        return self.evidence in ("photo", "text+photo")
+
     def check_for_fit(self) -> None:
         """Raises ConfigError where a setting is of the formula alone, which a fitted fusion replaces."""
         if self.support_score == "cosine":
             raise ConfigError(
                 "`support_score=cosine` is part of the formula, which a fitted fusion replaces; leave one out"
             )
+
+    def for_terms(self, terms: Sequence[str]) -> RescoreSettings:
+        """The settings without the crops, or without the photos, that a fitted fusion of these terms has no use for."""
+        voices = set(terms) - {"size", "novel"}
+        if self.evidence != "text+photo" or not voices:
+            return self
+        if voices <= set(PHOTO_TERMS):
+            return replace(self, evidence="photo")
+        return self if voices & set(PHOTO_TERMS) else replace(self, evidence="text")
 
     def with_scale(self, scale: float, bias: float | None) -> RescoreSettings:
         """The settings with what an encoder states of itself where nothing was chosen."""

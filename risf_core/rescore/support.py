@@ -83,7 +83,7 @@ def check_evidence(evidence: EvidenceKind, support: SupportChoice | None) -> Non
             raise ConfigError(f"`support_encoder={support.support_encoder}` needs shots: pass `support`")
     elif support is not None and support.support_weights is not None:
         raise ConfigError(f"`support_weights={support.support_weights}` needs `support_encoder`, the model they are of")
-    if evidence in ("text", "none") and given:
+    if evidence not in ("support", "both") and given:
         raise ConfigError(f"`evidence={evidence}` has no use for `support`; leave one of them out")
 
 

@@ -38,6 +38,8 @@ MAIN_TERMS: dict[EvidenceKind, tuple[tuple[str, ...], ...]] = {
     "support": (("support",),),
     "both": (("text",), ("support",)),
     "none": (),
+    "photo": (("photo",), ("quarters",)),
+    "text+photo": (("text",), ("photo",), ("quarters",)),
 }
 MORE_TERMS: tuple[str, ...] = ("certainty", "background", "rank", "match", "similarity", "size", "novel")
 
@@ -262,4 +264,4 @@ def _middle(log_odds: NDArray[np.float64]) -> float:
 
 
 def _asked(rows: LabelledRows) -> NDArray[np.bool_]:
-    return ~np.isnan(rows.evidence.probability) | ~np.isnan(rows.evidence.similarity)
+    return rows.evidence.asked()

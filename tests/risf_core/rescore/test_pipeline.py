@@ -13,7 +13,7 @@ from PIL import Image
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError, EncoderError, ImageError
 from risf_core.photos import Photo
-from risf_core.rescore.fitted import FittedFusion, Line
+from risf_core.rescore.fitted import FittedFusion, Line, Term
 from risf_core.rescore.pipeline import rescore
 from risf_core.rescore.settings import RescoreSettings, labels_to_rescore
 from risf_core.vocabulary import ClassVocabulary
@@ -64,6 +64,38 @@ def test_background_takes_its_share(scene, colours):
     result = rescore(table((2, ALL, 0.5, 2)), vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
     expected = one_of(2, 3, True, background_cosine=1 / math.sqrt(3))  # the fake's colour of other words is grey
     assert result.detections.scores[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_photo_and_its_quarters_speak_in_the_place_of_crops(scene, colours):
+    detections = table((1, LEFT, 0.5, 0), (1, LEFT, 0.4, 2), (1, [0, 0, 1, 1], 0.3, 1), (1, ALL, 0.01, 0))
+    settings = replace(NO_BACKGROUND, evidence="photo")
+    result = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
+    # the quarters on the left are red and those on the right green; the whole photo is both, at cosines of 1/sqrt(2)
+    found, missing = one_of(2, 3, True), max(one_of(2, 3, False), 1 / (2 * math.exp(math.sqrt(2)) + 1))
+    expected = [0.35 + 0.3 * found, 0.28 + 0.3 * missing, 0.21 + 0.3 * found, 0.01]
+    assert result.detections.scores == pytest.approx(expected, abs=1e-6)
+    whole, *quarters = [(0, 0, 20, 10), (0, 0, 10, 5), (10, 0, 20, 5), (0, 5, 10, 10), (10, 5, 20, 10)]
+    assert colours.boxes_seen == [("1.png", box) for box in (whole, *quarters)]
+    assert (result.counts.tiles, result.counts.unique_crops, result.counts.rescored) == (5, 0, 3)
+    first, *_, last = result.detections.extras
+    assert first == {"score_detector": 0.5, "score_photo": pytest.approx(found)}
+    assert last is None
+
+
+def test_crop_and_photo_speak_half_each(scene, colours):
+    settings = replace(NO_BACKGROUND, evidence="text+photo")
+    result = rescore(table((1, LEFT, 0.5, 1)), vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings)
+    crop, photo = one_of(2, 3, False), one_of(2, 3, True)  # the box is red; green is elsewhere in the photo
+    assert result.detections.scores[0] == pytest.approx(0.7 * 0.5 + 0.3 * (crop + photo) / 2, abs=1e-6)
+    assert (result.counts.tiles, result.counts.unique_crops) == (5, 1)
+
+
+@pytest.mark.parametrize(("term", "counts"), [("text", (0, 1)), ("photo", (5, 0)), ("quarters", (5, 0))])
+def test_a_fusion_asks_only_for_what_it_has_a_term_for(scene, colours, term, counts):
+    fitted = FittedFusion(Line(), Line(), Line(), (Term(term, 1.0, 0.0), Term("size", 0.1, 0.0)))
+    detections, settings = table((1, LEFT, 0.5, 1)), replace(NO_BACKGROUND, evidence="text+photo")
+    result = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings, fitted=fitted)
+    assert (result.counts.tiles, result.counts.unique_crops) == counts
 
 
 def test_boxes_labels_ids_and_order_never_change(scene, colours):

@@ -38,6 +38,15 @@ def test_an_encoder_that_knows_is_let_in_and_one_that_does_not_is_left_out(made_
     assert not ignorant.admissions[0].admitted
 
 
+def test_the_photo_is_a_voice_of_its_own_beside_the_crops(made_rows) -> None:
+    rows = made_rows(knows=1.0)
+    photo = made_rows(knows=0.7, seed=0, noise=2.0).evidence.probability[::-1]  # of other rows: it knows nothing
+    evidence = replace(rows.evidence, photo=rows.evidence.probability, quarters=photo, probability=photo)
+    admitted = fitted(replace(rows, evidence=evidence), "text+photo")
+    assert [term.name for term in admitted.fusion.terms][:1] == ["photo"]
+    assert {name for admission in admitted.admissions[:3] for name in admission.terms} == {"text", "photo", "quarters"}
+
+
 def test_an_encoder_that_is_always_wrong_is_not_believed_in_reverse(made_rows) -> None:
     assert fitted(made_rows(knows=-1.0)).fusion.terms == ()
 
