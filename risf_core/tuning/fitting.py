@@ -24,9 +24,9 @@ SPARSE_FACTOR = 10.0  # how much stronger the pull is where only some objects ar
 
 LEAST_SLOPE = 0.05  # of the line without evidence: it must rise, however little the scores say
 MOST_ROWS = 6_000  # that terms are chosen by, in whole images; all rows are fitted to
-# By how many standard errors evidence must lower the held-out log-loss. A voice that was asked for: half an error on few
-# images, which keeps an encoder that knows nothing out more often than it costs one that does; from ten images on one
-# and a half, which costs such an encoder nothing; with labels of some objects one. And what may join it.
+# By how many standard errors evidence must lower the held-out log-loss. A voice that was asked for: half an error on
+# few images, which keeps an encoder that knows nothing out more often than it costs one that does; from ten images on
+# one and a half, which costs such an encoder nothing; with labels of some objects one. And what may join it.
 FEW_IMAGES = 10
 FEW_ERRORS, MAIN_ERRORS, SPARSE_ERRORS = 0.5, 1.5, 1.0
 MORE_ERRORS = 2.0
