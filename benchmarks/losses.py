@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from risf_core.training.saving import FINAL
 BNRL, CROSS_ENTROPY = LOSS_PRESETS["paper"], LOSS_PRESETS["cross-entropy"]
 BASE_SCENES, VALIDATION_SCENES, TEST_SCENES = 101, 102, 103  # seeds; the demo's scenes are of 100
 SHOTS = 5
-RATES, ITERATIONS = (0.05, 0.1, 0.2, 0.4), (60, 180)
+RATES, ITERATIONS = (0.05, 0.1, 0.2, 0.4), (60, 120)
 CHOICE_SEEDS, TEST_SEEDS = (100, 101, 102), (0, 1, 2, 3, 4)  # of shots, fresh weights and order
 ABLATION_SEEDS = TEST_SEEDS[:3]
 FINALISTS = 2  # settings of a loss that are tried on all of CHOICE_SEEDS
@@ -90,21 +91,21 @@ class Results:
     def __init__(self, folder: Path, sizes: argparse.Namespace) -> None:
         self.folder, self.sizes, self._file = folder, sizes, folder / "runs.jsonl"
         lines = self._file.read_text().splitlines() if self._file.exists() else []
-        self._known: dict[Run, Figures] = {}
+        self.known: dict[Run, Figures] = {}
         for line in map(json.loads, lines):
-            self._known[Run(**{**line["run"], "loss": BnrlSettings(**line["run"]["loss"])})] = line["figures"]
+            self.known[Run(**{**line["run"], "loss": BnrlSettings(**line["run"]["loss"])})] = line["figures"]
 
     def of(self, run: Run, *, wanted: bool = True) -> Figures | None:
         """The figures of a run, which runs now where it has not yet and is `wanted`."""
-        if run not in self._known and wanted:
+        if run not in self.known and wanted:
             start = time.perf_counter()
             figures = measured(self.folder, run, self.sizes)
-            self._known[run] = figures
+            self.known[run] = figures
             seconds = round(time.perf_counter() - start)
             with self._file.open("a") as file:
                 file.write(json.dumps({"run": asdict(run), "figures": figures, "seconds": seconds}) + "\n")
             print(f"{seconds:4d} s  {run}: nAP {100 * figures['nAP']:.2f}", flush=True)
-        return self._known.get(run)
+        return self.known.get(run)
 
 
 def main() -> None:
@@ -122,8 +123,9 @@ def main() -> None:
     for share in SHARES[:2]:
         for own in chosen.values():
             several(results, replace(own, share=share), wanted=not sizes.table)
-    for loss in ABLATION.values():
-        several(results, replace(chosen["BNRL"], loss=loss), ABLATION_SEEDS, wanted=not sizes.table)
+    for seed in ABLATION_SEEDS:
+        for loss in ABLATION.values():
+            results.of(replace(chosen["BNRL"], loss=loss, seed=seed), wanted=not sizes.table)
     for own in chosen.values():
         several(results, replace(own, share=SHARES[2]), wanted=not sizes.table)
     print_tables(results, chosen)
@@ -135,64 +137,70 @@ def losses() -> dict[str, BnrlSettings]:
 
 
 def choose(results: Results, loss: BnrlSettings, *, wanted: bool) -> Run:
-    """The rate and iterations with the best novel AP on the validation scenes, as a run of the test scenes."""
-    tried = [
-        Run(loss, rate, iterations, seed=CHOICE_SEEDS[0], scenes=VALIDATION_SCENES)
-        for iterations in ITERATIONS
-        for rate in RATES
-    ]
-    first = {run: results.of(run, wanted=wanted) for run in tried}
-    ranked = sorted((run for run in tried if first[run]), key=lambda run: -(first[run] or {})["nAP"])
+    """The rate and iterations with the best novel AP on the validation scenes, as a run of the test scenes.
+
+    Rates are doubled until the largest is not the best; the best ones are tried in the longer schedule, too; the best
+    of all are tried on more shots.
+    """
+    short, long = ITERATIONS
+    tried: dict[Run, float] = {}
+
+    def attempt(rate: float, iterations: int) -> None:
+        run = Run(loss, rate, iterations, seed=CHOICE_SEEDS[0], scenes=VALIDATION_SCENES)
+        if figures := results.of(run, wanted=wanted):
+            tried[run] = figures["nAP"]
+
+    def best(count: int) -> list[Run]:
+        return sorted(tried, key=lambda run: -tried[run])[:count]
+
+    for rate in RATES:
+        attempt(rate, short)
+    while wanted and best(1)[0].rate == max(run.rate for run in tried):
+        attempt(2 * best(1)[0].rate, short)
+    for run in best(FINALISTS):
+        attempt(run.rate, long)
     means = {}
-    for run in ranked[:FINALISTS]:
-        of_seeds = [results.of(replace(run, seed=seed), wanted=wanted) for seed in CHOICE_SEEDS]
-        means[run] = np.mean([figures["nAP"] for figures in of_seeds if figures])
-    return replace(max(means or tried, key=lambda run: means.get(run, 0.0)), scenes=TEST_SCENES)
+    for run in best(FINALISTS):
+        of_seeds = several(results, run, CHOICE_SEEDS, wanted=wanted)
+        means[run] = np.mean([figures["nAP"] for figures in of_seeds]) if of_seeds else 0.0
+    chosen = max(means, key=lambda run: means[run], default=Run(loss, RATES[0], short, 0))
+    return replace(chosen, scenes=TEST_SCENES)
 
 
 def several(results: Results, run: Run, seeds: Sequence[int] = TEST_SEEDS, *, wanted: bool = False) -> list[Figures]:
-    """The figures of a run on each of the seeds, if all are there."""
-    found = [results.of(replace(run, seed=seed), wanted=wanted) for seed in seeds]
-    known = [figures for figures in found if figures]
-    return known if len(known) == len(seeds) else []
+    """The figures of a run on the seeds, up to the first that is not done."""
+    found = (results.of(replace(run, seed=seed), wanted=wanted) for seed in seeds)
+    return list(takewhile(bool, found))
 
 
 def print_tables(results: Results, chosen: dict[str, Run]) -> None:
     """What was chosen; both losses at each share of unlabelled objects; the ablation."""
     for name, run in chosen.items():
-        tried = [
-            f"{rate:g} x {iterations}: {100 * figures['nAP']:.2f}"
-            for iterations in ITERATIONS
-            for rate in RATES
-            if (
-                figures := results.of(
-                    Run(run.loss, rate, iterations, CHOICE_SEEDS[0], 1.0, VALIDATION_SCENES), wanted=False
-                )
-            )
-        ]
-        print(
-            f"{name}: rate {run.rate:g}, {run.iterations} iterations; novel AP on validation scenes: {', '.join(tried)}"
+        tried = ", ".join(
+            f"{other.rate:g} x {other.iterations} (seed {other.seed}): {100 * figures['nAP']:.2f}"
+            for other, figures in results.known.items()
+            if other.loss == run.loss and other.scenes == VALIDATION_SCENES
         )
+        print(f"{name}: rate {run.rate:g}, {run.iterations} iterations; novel AP on validation scenes: {tried}")
     print(f"\n| unlabelled objects in the photos | loss | {' | '.join(FIGURES)} |\n|{'---|' * (2 + len(FIGURES))}")
     for share in SHARES:
         rows = {name: several(results, replace(run, share=share)) for name, run in chosen.items()}
         for name, figures in rows.items():
             print_row([f"{share:.0%}", name], figures)
-        if all(rows.values()):
-            print_row([f"{share:.0%}", "difference"], differences(rows["BNRL"], rows["cross-entropy"]))
+        print_row([f"{share:.0%}", "difference"], differences(rows["BNRL"], rows["cross-entropy"]))
     print(f"\n| BNRL with | {' | '.join(FIGURES)} |\n|{'---|' * (1 + len(FIGURES))}")
     own = several(results, chosen["BNRL"], ABLATION_SEEDS)
     for name, loss in ABLATION.items():
         changed = several(results, replace(chosen["BNRL"], loss=loss), ABLATION_SEEDS)
-        print_row([name], differences(changed, own) if own else [])
+        print_row([name], differences(changed, own))
 
 
 def print_row(cells: Sequence[str], figures: Sequence[Figures]) -> None:
     """Means with 95 % intervals, in percent."""
-    if figures:
+    if len(figures) > 1:
         spreads = [Spread.of([each[name] for each in figures]) for name in FIGURES]
         cells = [*cells, *(f"{100 * spread.mean:.2f} ± {100 * spread.interval:.2f}" for spread in spreads)]
-        print(f"| {' | '.join(cells)} |")
+        print(f"| {' | '.join(cells)} | {len(figures)} seeds")
 
 
 def differences(ours: Sequence[Figures], theirs: Sequence[Figures]) -> list[Figures]:
@@ -225,27 +233,36 @@ def measured(folder: Path, run: Run, sizes: argparse.Namespace) -> Figures:
     novel = novel_names(folder)
     photos = PhotoChoice([made.parent / "photos"], made)
     predict_to_file(before, DetectorChoice(trained, batch_size=4, workers=0, device="cpu"), photos)
+    files = [before]
+    if run.scenes == TEST_SCENES:
+        rescored(folder, made, before, after)
+        files.append(after)
+    settings = EvaluationSettings(bootstrap=0, errors=True)
+    found = evaluate_files(files, annotations=made, novel=str(novel), settings=settings).files
+    plain = found[0]
+    assert plain.errors is not None
+    values: dict[str, float] = {
+        **{name: plain.metrics.flat()[name] for name in FIGURES[:3]},
+        "novel LaECE0": plain.errors.scores["n"]["LaECE0"],
+        "base LaECE0": plain.errors.scores["b"]["LaECE0"],
+        "nAP after CM-CLIP": found[-1].metrics.flat()["nAP"],
+        "detections": plain.rows,
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def rescored(folder: Path, made: Path, before: Path, after: Path) -> None:
+    """CM-CLIP on the novel classes, with the demo's encoder."""
     config, weights, _ = packaged_files()
     rescore_file(
         before,
         after,
         annotations=made,
         images=[made.parent / "photos"],
-        novel=str(novel),
+        novel=str(novel_names(folder)),
         encoder=EncoderChoice(clip_config=config, clip_weights=weights, device="cpu", precision="fp32", workers=0),
         settings=RescoreSettings(rescore_classes="novel"),
     )
-    settings = EvaluationSettings(bootstrap=0, errors=True)
-    plain, rescored = evaluate_files([before, after], annotations=made, novel=str(novel), settings=settings).files
-    assert plain.errors is not None
-    values: dict[str, float] = {
-        **{name: plain.metrics.flat()[name] for name in FIGURES[:3]},
-        "novel LaECE0": plain.errors.scores["n"]["LaECE0"],
-        "base LaECE0": plain.errors.scores["b"]["LaECE0"],
-        "nAP after CM-CLIP": rescored.metrics.flat()["nAP"],
-        "detections": plain.rows,
-    }
-    return {name: float(value) for name, value in values.items()}
 
 
 def base_run(folder: Path, sizes: argparse.Namespace) -> Path:

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from benchmarks.timing import clock
+from risf_core.choices import Precision
 from risf_core.config import ConfigInForce, published_config, read_config
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
@@ -54,11 +55,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         make_photos(Path(folder), count=64)
         for name in arguments.architecture or ["r50", "r101"]:
-            write_weights(Path(folder), name)
-            config = config_of(Path(folder), name, device, precision, arguments)
-            disk, share = from_disk(config, Path(folder, f"run-{name}"))
-            memory = in_memory(config, device, arguments.iterations)
-            print(f"{name:8} {disk:8.3f}/s {memory:8.3f}/s {disk / memory:6.2f} {share:8.1%}", flush=True)
+            compare(Path(folder), name, device, precision, arguments)
+
+
+def compare(
+    folder: Path, name: str, device: str, precision: Precision, arguments: argparse.Namespace
+) -> tuple[float, float]:
+    """Print the row of a network; returns iterations a second from disk and the share of waiting for images."""
+    write_weights(folder, name)
+    config = config_of(folder, name, device, precision, arguments)
+    disk, share = from_disk(config, folder / f"run-{name}")
+    memory = in_memory(config, device, arguments.iterations)
+    print(f"{name:8} {disk:8.3f}/s {memory:8.3f}/s {disk / memory:6.2f} {share:8.1%}", flush=True)
+    return disk, share
 
 
 def make_photos(folder: Path, *, count: int) -> None:

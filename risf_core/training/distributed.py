@@ -20,13 +20,17 @@ _PATIENCE = timedelta(hours=12)  # the others wait while the first evaluates
 
 @contextlib.contextmanager
 def training_group(processes: Processes, device: torch.device) -> Iterator[None]:
-    """The process group, over NCCL between GPUs and gloo between CPUs; nothing where there is one process."""
+    """The process group; nothing where there is one process.
+
+    Over NCCL where each process has a GPU of its own, else over gloo: NCCL refuses two processes on one GPU.
+    """
     if processes.count == 1:
         yield
         return
+    own_gpus = device.type == "cuda" and processes.count_here <= torch.cuda.device_count()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+    distributed.init_process_group("nccl" if own_gpus else "gloo", timeout=_PATIENCE)
     try:
         yield
     finally:

@@ -76,6 +76,19 @@ def test_buffers_are_never_sent_whatever_the_release_of_torch_calls_that(
     assert {name for name in called if "buffers" in name} == {option}
 
 
+@pytest.mark.parametrize(
+    ("device", "gpus", "backend"), [("cpu", 0, "gloo"), ("cuda:1", 2, "nccl"), ("cuda:0", 1, "gloo")]
+)
+def test_processes_that_share_a_gpu_meet_over_gloo(monkeypatch, device: str, gpus: int, backend: str) -> None:
+    begun: list[str] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda name, timeout: begun.append(name))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: None)
+    with distributed.training_group(Processes(1, 2, 2), torch.device(device)):
+        assert begun == [backend]
+
+
 def test_a_batch_that_the_processes_cannot_share_is_refused(small, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"solver\.batch 2 cannot be shared by 3 processes"):
         train(small(), tmp_path / "run", processes=Processes(0, 3))
