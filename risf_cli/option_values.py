@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -80,10 +79,14 @@ def check_stdout_free(out: str, *, json_: bool, what: str) -> None:
         raise ConfigError(f"--json prints the {what} to stdout, where the result goes too; pass --out FILE")
 
 
-def print_written(out: str, content: Any, *, json_: bool) -> None:
+def print_written(out: Path | str, content: Any, *, json_: bool) -> None:
     """Print to stdout where the result was written, or the JSON; nothing where stdout holds the result itself."""
-    if not is_stdout(out):
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False) if json_ else out)
+    from risf_cli.render import print_json, print_line
+
+    if json_ and not is_stdout(out):
+        print_json(content)
+    elif not is_stdout(out):
+        print_line(str(out))
 
 
 def typed_options(context: typer.Context) -> set[str]:

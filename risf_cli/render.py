@@ -1,14 +1,16 @@
-"""Tables and lines for people; with app.py the only user of rich."""
+"""Tables and lines for people; the only user of rich, and with app.py the only place that prints."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.progress import (
@@ -100,6 +102,17 @@ def print_finding(name: str, value: str, status: str, verdict: str) -> None:
 def console(*, stderr: bool = False) -> Console:
     """A console on stdout or stderr as they are now."""
     return Console(stderr=stderr, highlight=False)
+
+
+def print_line(line: str) -> None:
+    """One line on stdout."""
+    typer.echo(printable(line))
+
+
+def print_json(content: object) -> None:
+    """JSON on stdout; in ASCII where a terminal would obey a letter in it."""
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    typer.echo(text if text == printable(text) else json.dumps(content, indent=2))
 
 
 def say(line: str) -> None:

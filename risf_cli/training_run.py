@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from risf_cli.option_values import print_written
 from risf_core.choices import Engine, PrecisionChoice
 from risf_core.errors import ConfigError
 
@@ -130,7 +130,7 @@ def run_training(plan: TrainingPlan, *, resume: bool, force: bool, json_: bool, 
     if not processes.is_first:
         return
     summary = {"run": str(run.folder), "weights": str(run.weights), "config": plan.config.values.to_json()}
-    typer.echo(json.dumps(summary, indent=2, ensure_ascii=False) if json_ else run.folder)
+    print_written(run.folder, summary, json_=json_)
 
 
 def _progress_line(status: RunStatus) -> str:

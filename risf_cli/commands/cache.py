@@ -41,7 +41,7 @@ def cache(
 
       risf cache prune --unused-days 30 --max-size 2000
     """
-    from risf_cli.render import print_warnings, say
+    from risf_cli.render import print_json, print_line, print_warnings, say
     from risf_core.encoder.cache import EmbeddingCache
 
     print_warnings()
@@ -56,14 +56,14 @@ def cache(
         say(f"dropped {store.prune(unused_days=unused_days, most_bytes=most)} embeddings")
     info = store.info()
     if json_:
-        typer.echo(json.dumps({**asdict(info), "path": str(info.path)}, indent=2))
+        print_json({**asdict(info), "path": str(info.path)})
         return
-    typer.echo(str(info.path))
-    typer.echo(f"{info.bytes / 1e6:.1f} MB: {info.crops} crops and {info.texts} texts")
+    print_line(str(info.path))
+    print_line(f"{info.bytes / 1e6:.1f} MB: {info.crops} crops and {info.texts} texts")
     if info.oldest_use is not None:
-        typer.echo(f"last used between {info.oldest_use} and {info.newest_use}")
+        print_line(f"last used between {info.oldest_use} and {info.newest_use}")
     for key, count in info.by_encoder.items():
-        typer.echo(f"{count:>9}  {_short(key)}")
+        print_line(f"{count:>9}  {_short(key)}")
 
 
 def _short(key: str) -> str:

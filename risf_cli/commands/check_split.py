@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -66,7 +65,7 @@ def check_split(
 
       risf check-split vocsplit --novel voc1 --voc datasets
     """
-    from risf_cli.render import console, phases_of, print_table, print_warnings, say
+    from risf_cli.render import console, phases_of, print_json, print_table, print_warnings, say
     from risf_core.splits.data_files import DataChoice
     from risf_core.splits.preview import Preview
     from risf_core.splits.run import check_split_folder
@@ -85,7 +84,7 @@ def check_split(
             progress=progress,
         )
     if json_:
-        typer.echo(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        print_json(report.to_json())
     else:
         for title, columns, rows in _shots_tables(report, width=console().width):
             print_table(columns, [rows], title=title)

@@ -46,7 +46,7 @@ def config(
 
       risf config
     """
-    from risf_cli.render import say
+    from risf_cli.render import print_json, print_line, say
     from risf_core.files import SETTINGS_FILE
 
     note = None
@@ -64,10 +64,10 @@ def config(
         rows = [(key, value, found.origins[key]) for key, value in found.values.flat().items()]
     if json_:
         content = {key: {"value": value, "from": origin} for key, value, origin in rows}
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        print_json(content)
     else:
         for line in _lines(rows):
-            typer.echo(line)
+            print_line(line)
     if note is not None:
         say(f"note: {note}")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from risf_cli.option_values import conventions_of
+from risf_cli.option_values import conventions_of, print_written
 from risf_cli.options import (
     Boxes,
     CategoryIds,
@@ -84,7 +83,7 @@ def convert(
         check=check,
     )
     if out != STANDARD_STREAM:
-        typer.echo(json.dumps(done.to_json(), indent=2, ensure_ascii=False) if json_ else out)
+        print_written(out, done.to_json(), json_=json_)
     if not quiet:
         say(f"wrote {len(done.read.detections)} detections as {done.form.title}; it loses: {done.form.loses}")
         if done.round_trip is not None:

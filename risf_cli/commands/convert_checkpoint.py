@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from risf_cli.option_values import print_written
 from risf_cli.options import Json, Quiet
 from risf_core.choices import CHECKPOINT_FORMS, CheckpointForm
 from risf_core.errors import ConfigError
@@ -64,6 +64,6 @@ def convert_checkpoint(
     from risf_core.detector.conversion import convert_weights
 
     conversion = convert_weights(source, out, form=form, allow_pickle=allow_pickle, architecture=architecture)
-    typer.echo(json.dumps(conversion.to_json(), indent=2, ensure_ascii=False) if json_ else out)
+    print_written(out, conversion.to_json(), json_=json_)
     for line in () if quiet else conversion.lines():
         say(line)

@@ -62,7 +62,7 @@ def demo(
         seed_steps,
         training_steps,
     )
-    from risf_cli.render import say
+    from risf_cli.render import print_line, say
     from risf_core.demo.settings import FULL, QUICK
     from risf_core.demo.summary import summary
     from risf_core.files import read_json
@@ -91,7 +91,7 @@ def demo(
     run_step(step)
     say("")
     _print_table(summary(figures), seeds=len(chosen), settings=settings)
-    typer.echo(f"what CM-CLIP moved: {page}")
+    print_line(f"what CM-CLIP moved: {page}")
 
 
 def _first_result(folder: DemoFolder, settings: DemoSettings, *, seeds: int, device: str) -> None:
@@ -140,7 +140,7 @@ def _draw(folder: Path, *, train_photos: int, test_photos: int) -> None:
 
 def _print_table(rows: Sequence[WayRow], *, seeds: int, settings: DemoSettings) -> None:
     from risf_cli.metrics_tables import percent
-    from risf_cli.render import Column, print_table
+    from risf_cli.render import Column, print_line, print_table
 
     def shown(figure: Measured | None, *, signed: bool = False) -> str:
         if figure is None:
@@ -157,11 +157,11 @@ def _print_table(rows: Sequence[WayRow], *, seeds: int, settings: DemoSettings) 
     ]
     cells = [[row.way, shown(row.novel), shown(row.base), shown(row.change, signed=True)] for row in rows]
     print_table(columns, [cells[:2], cells[2:]], title=f"{settings.shots}-shot, {settings.test_photos} test photos")
-    typer.echo("change: of BNRL against cross-entropy, of CM-CLIP against the row above it")
+    print_line("change: of BNRL against cross-entropy, of CM-CLIP against the row above it")
     if seeds > 1:
-        typer.echo(
+        print_line(
             f"± 95 % interval of the mean over {seeds} seeds of shots (1.96 s / sqrt(n)), changes paired by seed"
         )
     else:
-        typer.echo(f"± 95 % interval: paired bootstrap over the test photos, {settings.resamples} resamples")
-    typer.echo("* the interval of the change does not contain 0")
+        print_line(f"± 95 % interval: paired bootstrap over the test photos, {settings.resamples} resamples")
+    print_line("* the interval of the change does not contain 0")

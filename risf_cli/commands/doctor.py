@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,7 @@ def doctor(
 
       risf doctor --json
     """
-    from risf_cli.render import print_finding
+    from risf_cli.render import print_finding, print_json, print_line
     from risf_core.doctor import examine
 
     findings: list[Finding] = []
@@ -71,9 +70,9 @@ def doctor(
     faults = [finding.name for finding in findings if finding.status == "fault"]
     if json_:
         content = {"usable": not faults, "findings": [finding.to_json() for finding in findings]}
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        print_json(content)
     else:
-        typer.echo(f"\nfaults: {', '.join(faults)}" if faults else "\nrisf is usable here")
+        print_line(f"\nfaults: {', '.join(faults)}" if faults else "\nrisf is usable here")
     if faults:
         raise typer.Exit(1)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -32,7 +31,7 @@ def encoders(
 
       risf encoders --local --json
     """
-    from risf_cli.render import Column, print_table, say
+    from risf_cli.render import Column, print_json, print_table, say
     from risf_core.encoder.catalogue import RECOMMENDED, known_encoders
 
     every = list(known_encoders())
@@ -42,7 +41,7 @@ def encoders(
         here = " on this machine" if local else ""
         raise ConfigError(f"no encoder{here} has {name!r} in its name{did_you_mean(name, known)}")
     if json_:
-        typer.echo(json.dumps([each.to_json() for each in found], indent=2))
+        print_json([each.to_json() for each in found])
         return
     columns = [Column("encoder", text=True), Column("pixels"), Column("tokens"), Column("width")]
     columns += [Column(head, text=True) for head in ("needs", "here", "licence")]

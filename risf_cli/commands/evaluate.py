@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,7 +118,7 @@ def evaluate(
 
       risf predict --out - | risf evaluate - --annotations instances_val.json --json
     """
-    from risf_cli.render import print_warnings, progress_of, say
+    from risf_cli.render import print_json, print_warnings, progress_of, say
     from risf_core.evaluation import EvaluationSettings, evaluate_files
     from risf_core.files import STANDARD_STREAM, display_name
     from risf_core.rescore.record import FITTED_TO_THESE, is_fitted_to
@@ -149,7 +148,7 @@ def evaluate(
         if is_fitted_to(file, truth_file):
             say(f"warning: {display_name(file)}: {FITTED_TO_THESE}")
     if json_ or str(out) == STANDARD_STREAM:
-        typer.echo(json.dumps(evaluation.to_json(), indent=2, ensure_ascii=False))
+        print_json(evaluation.to_json())
     else:
         _print_tables(evaluation, per_class=per_class, all_metrics=all_metrics)
 
@@ -164,7 +163,7 @@ def _max_detections(text: str) -> list[int]:
 
 def _print_tables(evaluation: Evaluation, *, per_class: bool, all_metrics: bool) -> None:
     from risf_cli.metrics_tables import aggregate_table, error_table, overall_tables
-    from risf_cli.render import console, print_table
+    from risf_cli.render import console, print_line, print_table
 
     truth, results, runs = evaluation.truth, evaluation.files, evaluation.runs
     if runs is None:
@@ -173,24 +172,24 @@ def _print_tables(evaluation: Evaluation, *, per_class: bool, all_metrics: bool)
     else:
         print_table(*aggregate_table(runs, all_metrics=all_metrics))
         over = f"{runs.runs} runs (1.96 s / sqrt(n))" if runs.runs > 1 else "1 run: none, two are needed"
-        typer.echo(f"mean ± 95 % interval of the mean over {over}")
+        print_line(f"mean ± 95 % interval of the mean over {over}")
     if evaluation.resamples:
-        typer.echo(
+        print_line(
             f"± 95 % interval: paired bootstrap over {len(truth.images)} images, {evaluation.resamples} resamples"
         )
         if len(results) > 1:
-            typer.echo("* the interval of the difference does not contain 0")
+            print_line("* the interval of the difference does not contain 0")
     for file in results:
         if file.errors is not None:
             print_table(*error_table(file.errors), title=f"What costs {file.name} AP50")
-            typer.echo(f"{file.errors.sentence('n' if truth.vocabulary.novel else '')}")
+            print_line(f"{file.errors.sentence('n' if truth.vocabulary.novel else '')}")
     if per_class:
         _print_classes(evaluation)
 
 
 def _print_classes(evaluation: Evaluation) -> None:
     from risf_cli.metrics_tables import aggregate_class_table, class_tables
-    from risf_cli.render import console, print_table
+    from risf_cli.render import console, print_line, print_table
     from risf_core.evaluation.compare import LEAST_IMAGES
 
     truth, results, runs = evaluation.truth, evaluation.files, evaluation.runs
@@ -206,7 +205,7 @@ def _print_classes(evaluation: Evaluation) -> None:
             for number, table in enumerate(class_tables(results, truth, counted, width=width)):
                 print_table(*table, title=None if number else title)
     if evaluation.resamples and _without_interval(results[0], truth):
-        typer.echo(f"± - a class with boxes in fewer than {LEAST_IMAGES} images has no interval")
+        print_line(f"± - a class with boxes in fewer than {LEAST_IMAGES} images has no interval")
 
 
 def _without_interval(file: EvaluatedFile, truth: AnnotatedDataset) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from risf_cli.option_values import number_list
+from risf_cli.option_values import number_list, print_written
 from risf_cli.options import Json, Quiet
 from risf_cli.split_options import Coco, PreviewImages, PreviewShots, Voc, Yolo
 from risf_core.choices import LayoutChoice
@@ -152,4 +151,4 @@ def prepare_splits(
         )
     for line in () if quiet else prepared.lines():
         say(line)
-    typer.echo(json.dumps(prepared.to_json(), indent=2, ensure_ascii=False) if json_ else prepared.folder)
+    print_written(prepared.folder, prepared.to_json(), json_=json_)

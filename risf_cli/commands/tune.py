@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -153,7 +152,7 @@ def tune(
 
       risf tune detections.json --annotations labelled.json --evidence none
     """
-    from risf_cli.render import phases_of, print_warnings, say
+    from risf_cli.render import phases_of, print_json, print_warnings, say
     from risf_core.encoder import EncoderChoice
     from risf_core.rescore import RescoreSettings, SupportChoice
     from risf_core.tuning import TuneSettings, tune_file
@@ -184,7 +183,7 @@ def tune(
             progress=progress,
         )
     if json_:
-        typer.echo(json.dumps(written.content, indent=2, ensure_ascii=False))
+        print_json(written.content)
     elif isinstance(written.tuned, Calibrated):
         _print_calibrated(written.tuned, out)
     else:
@@ -192,22 +191,22 @@ def tune(
 
 
 def _print_tuned(tuned: Tuned, out: Path, *, quiet: bool) -> None:
-    from risf_cli.render import say
+    from risf_cli.render import print_line, say
 
     _print_table(tuned)
     for line in _weights(tuned):
-        typer.echo(line)
-    typer.echo(f"verdict: {tuned.verdict}")
+        print_line(line)
+    print_line(f"verdict: {tuned.verdict}")
     if tuned.fusion.terms and not quiet:
         say(
             f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
             "fitted to, only the table above is fair"
         )
-    typer.echo(str(out))
+    print_line(str(out))
 
 
 def _print_calibrated(calibrated: Calibrated, out: Path) -> None:
-    from risf_cli.render import Column, print_table
+    from risf_cli.render import Column, print_line, print_table
 
     rows = [
         [name, f"{100 * calibrated.calibration_errors[name]:.2f}", f"{100 * error:.3f}"]
@@ -215,8 +214,8 @@ def _print_calibrated(calibrated: Calibrated, out: Path) -> None:
     ]
     title = f"cross-validation over {calibrated.labels['images']} images, {calibrated.folds} folds, in percent"
     print_table([Column("", text=True), Column("LaECE0"), Column("squared error")], [rows], title=title)
-    typer.echo(f"verdict: {calibrated.verdict}")
-    typer.echo(str(out))
+    print_line(f"verdict: {calibrated.verdict}")
+    print_line(str(out))
 
 
 # The terms of a fusion (risf_core.rescore.fitted) as a person reads them
@@ -236,7 +235,7 @@ _TERM_NAMES = {
 
 
 def _print_table(tuned: Tuned) -> None:
-    from risf_cli.render import Column, print_table
+    from risf_cli.render import Column, print_line, print_table
     from risf_core.tuning.tune import points
 
     validation = tuned.cross_validation
@@ -258,7 +257,7 @@ def _print_table(tuned: Tuned) -> None:
     title = f"cross-validation over {tuned.labels['images']} images, {validation.folds} folds, differences ± 95 %"
     print_table(columns, [rows], title=title)
     if any(method.intervals for method in validation.methods):
-        typer.echo("* the interval of the difference does not contain 0")
+        print_line("* the interval of the difference does not contain 0")
 
 
 def _weights(tuned: Tuned) -> Iterator[str]:
