@@ -59,10 +59,11 @@ def listing(values: Sequence[object], most: int = 5) -> str:
 def counted(count: int, noun: str) -> str:
     """A count with its noun in the right number.
 
-    >>> counted(1, "such row"), counted(2, "such row")
-    ('1 such row', '2 such rows')
+    >>> counted(1, "such row"), counted(2, "such row"), counted(3000, "box")
+    ('1 such row', '2 such rows', '3000 boxes')
     """
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    ending = "" if count == 1 else "es" if noun.endswith(("s", "x")) else "s"
+    return f"{count} {noun}{ending}"
 
 
 def printable(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from risf_core.errors import CheckpointError, DataError, listing
+from risf_core.errors import CheckpointError, DataError, counted, listing
 
 PREDICTOR = "roi_heads.box_predictor"  # as published DeFRCN checkpoints name it
 CLASS_WEIGHT, CLASS_BIAS = f"{PREDICTOR}.cls_score.weight", f"{PREDICTOR}.cls_score.bias"  # (K+1, D), (K+1,)
@@ -50,7 +50,7 @@ def extend_head(
     count = head_class_count(state)
     if count != len(old):
         raise CheckpointError(
-            f"the checkpoint's head has {count} classes, but {len(old)} class names were given for it; "
+            f"the checkpoint's head has {counted(count, 'class')}, but {len(old)} class names were given for it; "
             "give the classes it was trained on, in their order"
         )
     for names in (old, new):

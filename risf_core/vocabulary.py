@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from risf_core.choices import Group
 from risf_core.class_lists import read_class_list
-from risf_core.errors import ConfigError, DataError, did_you_mean, listing
+from risf_core.errors import ConfigError, DataError, counted, did_you_mean, listing
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +182,7 @@ def novel_names(choice: str, vocabulary: ClassVocabulary) -> tuple[str, ...]:
             )
         sets = f"; published sets are {', '.join(NOVEL_SETS)}" if len(chosen) == 1 else ""
         raise ConfigError(
-            f"`novel`: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
+            f"`novel`: {listing([repr(name) for name in unknown])} not among the {counted(len(vocabulary), 'class')}"
             f"{did_you_mean(unknown[0], [*vocabulary.names, *NOVEL_SETS])}{sets}"
         )
     return tuple(chosen)

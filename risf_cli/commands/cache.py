@@ -10,7 +10,7 @@ import typer
 
 from risf_cli.option_values import cache_folder
 from risf_cli.options import Json
-from risf_core.errors import ConfigError
+from risf_core.errors import ConfigError, counted
 
 
 def cache(
@@ -53,13 +53,13 @@ def cache(
         if unused_days is None and max_size is None:
             raise ConfigError("risf cache prune needs --unused-days N (0 drops all) or --max-size MB")
         most = None if max_size is None else int(max_size * 1e6)
-        say(f"dropped {store.prune(unused_days=unused_days, most_bytes=most)} embeddings")
+        say(f"dropped {counted(store.prune(unused_days=unused_days, most_bytes=most), 'embedding')}")
     info = store.info()
     if json_:
         print_json({**asdict(info), "path": str(info.path)})
         return
     print_line(str(info.path))
-    print_line(f"{info.bytes / 1e6:.1f} MB: {info.crops} crops and {info.texts} texts")
+    print_line(f"{info.bytes / 1e6:.1f} MB: {counted(info.crops, 'crop')} and {counted(info.texts, 'text')}")
     if info.oldest_use is not None:
         print_line(f"last used between {info.oldest_use} and {info.newest_use}")
     for key, count in info.by_encoder.items():

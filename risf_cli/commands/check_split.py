@@ -105,7 +105,7 @@ def _shots_tables(report: CheckReport, *, width: int) -> Iterator[tuple[str, lis
     """
     from risf_cli.render import Column
 
-    seeds = f"seed {report.seeds[0]}" if len(report.seeds) == 1 else f"{len(report.seeds)} seeds"
+    seeds = f"seed {report.seeds[0]}" if len(report.seeds) == 1 else counted(len(report.seeds), "seed")
     block = [
         Column("class", text=True, most=LONGEST_NAME),
         *(Column(f"{count}") for count in report.shots),
@@ -123,7 +123,7 @@ def _shots_tables(report: CheckReport, *, width: int) -> Iterator[tuple[str, lis
         height = -(-len(rows) // count)
         rows += [[""] * len(block)] * (height * count - len(rows))
         title = (
-            f"{len(classes)} {group} {'class' if len(classes) == 1 else 'classes'}: boxes at each shot count; "
+            f"{counted(len(classes), f'{group} class')}: boxes at each shot count; "
             f"at {report.shots[-1]}, images and boxes per image ({seeds})"
         )
         yield title, block * count, [list(chain.from_iterable(rows[i::height])) for i in range(height)]

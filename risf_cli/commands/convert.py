@@ -19,7 +19,7 @@ from risf_cli.options import (
     Quiet,
     Rename,
 )
-from risf_core.errors import ConfigError
+from risf_core.errors import ConfigError, counted
 
 
 def convert(
@@ -85,6 +85,8 @@ def convert(
     if out != STANDARD_STREAM:
         print_written(out, done.to_json(), json_=json_)
     if not quiet:
-        say(f"wrote {len(done.read.detections)} detections as {done.form.title}; it loses: {done.form.loses}")
+        say(
+            f"wrote {counted(len(done.read.detections), 'detection')} as {done.form.title}; it loses: {done.form.loses}"
+        )
         if done.round_trip is not None:
             say(f"read back: {done.round_trip.describe()}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from risf_cli.option_values import number_list
-from risf_core.errors import ConfigError
+from risf_core.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def _first_result(folder: DemoFolder, settings: DemoSettings, *, seeds: int, dev
     say(f"1. re-score and evaluate detections of {FIRST_PHOTOS} synthetic scenes: a few seconds")
     say(
         f"2. draw {settings.train_photos + settings.test_photos} scenes, train a small detector, finetune it on "
-        f"{settings.shots} shots with two losses, predict, re-score, evaluate"
+        f"{counted(settings.shots, 'shot')} with two losses, predict, re-score, evaluate"
     )
     say(f"about {max(1, round(minutes))} min on this machine; everything is written to {folder.root}")
     write_text(folder.novel, "".join(f"{name}\n" for name in NOVEL))

@@ -21,7 +21,7 @@ from risf_cli.options import (
     Rename,
 )
 from risf_core.choices import EvaluatorName, Protocol
-from risf_core.errors import ConfigError
+from risf_core.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from risf_core.choices import Group
@@ -175,7 +175,8 @@ def _print_tables(evaluation: Evaluation, *, per_class: bool, all_metrics: bool)
         print_line(f"mean ± 95 % interval of the mean over {over}")
     if evaluation.resamples:
         print_line(
-            f"± 95 % interval: paired bootstrap over {len(truth.images)} images, {evaluation.resamples} resamples"
+            f"± 95 % interval: paired bootstrap over {counted(len(truth.images), 'image')}, "
+            f"{counted(evaluation.resamples, 'resample')}"
         )
         if len(results) > 1:
             print_line("* the interval of the difference does not contain 0")

@@ -21,7 +21,7 @@ from risf_cli.options import (
     Quiet,
 )
 from risf_core.choices import Engine, GroupChoice, PrecisionChoice
-from risf_core.errors import ConfigError
+from risf_core.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from risf_core.detector.run import PredictionSummary
@@ -139,9 +139,10 @@ def predict(
 
 def _after(summary: PredictionSummary) -> Iterator[str]:
     rate = summary.photos / summary.seconds
-    yield f"{summary.detections} detections in {summary.photos} photos, {summary.seconds:.1f} s ({rate:.2f} photos/s)"
+    found = f"{counted(summary.detections, 'detection')} in {counted(summary.photos, 'photo')}"
+    yield f"{found}, {summary.seconds:.1f} s ({rate:.2f} photos/s)"
     if summary.without_photo:
-        yield f"{len(summary.without_photo)} images of the annotations have no photo and were left out"
+        yield f"{counted(len(summary.without_photo), 'image')} of the annotations left out: no photo"
     if summary.unreadable:
-        yield f"{len(summary.unreadable)} photos could not be read and were left out:"
+        yield f"{counted(len(summary.unreadable), 'photo')} could not be read and were left out:"
         yield from list(summary.unreadable.values())[:5]

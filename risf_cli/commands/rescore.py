@@ -72,6 +72,7 @@ from risf_core.choices import (
     DEFAULT_MIN_SCORE,
     OnUnmatched,
 )
+from risf_core.errors import counted
 
 if TYPE_CHECKING:
     from risf_core.rescore.run import RescoredFile
@@ -224,13 +225,13 @@ def _after(written: RescoredFile) -> Iterator[str]:
     moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
     over_thresholds = f"rows over common thresholds: {', '.join(moved)}"
     if record["encoder"] is None:
-        yield f"calibrated {counts.by_score_alone} of {counts.read} rows"
+        yield f"calibrated {counts.by_score_alone} of {counted(counts.read, 'row')}"
         yield over_thresholds
         return
     tiles = f"{counts.tiles} photos and quarters" if counts.tiles else ""
     crops = f"{counts.unique_crops} distinct crops" if counts.unique_crops or not tiles else ""
     asked = f"{' and '.join(filter(None, (crops, tiles)))} ({record['counts']['from_cache']} from the cache)"
-    yield f"re-scored {counts.rescored} of {counts.read} rows by {asked} in {record['seconds']:.1f} s"
+    yield f"re-scored {counts.rescored} of {counted(counts.read, 'row')} by {asked} in {record['seconds']:.1f} s"
     if counts.by_score_alone:
         yield f"calibrated by their score alone: {counts.by_score_alone} rows that the encoder was not asked about"
     left = {

@@ -62,6 +62,7 @@ from risf_core.choices import (
     DEFAULT_MAX_SCORE,
     DEFAULT_MIN_SCORE,
 )
+from risf_core.errors import counted
 
 if TYPE_CHECKING:
     from risf_core.tuning import Tuned
@@ -254,7 +255,8 @@ def _print_table(tuned: Tuned) -> None:
                 text = f"{star}{text}±{100 * max(reach[1] - change, change - reach[0]):.1f}"
             row += [f"{100 * method.figures[figure]:.2f}", text]
         rows.append(row)
-    title = f"cross-validation over {tuned.labels['images']} images, {validation.folds} folds, differences ± 95 %"
+    over = f"{counted(tuned.labels['images'], 'image')}, {counted(validation.folds, 'fold')}"
+    title = f"cross-validation over {over}, differences ± 95 %"
     print_table(columns, [rows], title=title)
     if any(method.intervals for method in validation.methods):
         print_line("* the interval of the difference does not contain 0")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from risf_core.boxes import corners_of
 from risf_core.choices import DatasetKind
 from risf_core.detections import ImageId, image_id_array
-from risf_core.errors import DataError, did_you_mean, listing
+from risf_core.errors import DataError, counted, did_you_mean, listing
 from risf_core.files import STANDARD_STREAM
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
@@ -208,6 +208,6 @@ def require_classes(names: Sequence[str], vocabulary: ClassVocabulary, *, option
     unknown = [name for name in names if name not in vocabulary.names]
     if unknown:
         raise DataError(
-            f"{option}: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
+            f"{option}: {listing([repr(name) for name in unknown])} not among the {counted(len(vocabulary), 'class')}"
             f"{did_you_mean(unknown[0], vocabulary.names)}"
         )

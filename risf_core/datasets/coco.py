@@ -186,7 +186,8 @@ def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joi
         renumbered += len(new_ids)
         annotations += document["annotations"]
         image_ids += [_image_id(row, new_ids) for row in document["annotations"]]
-    notes = (f"{renumbered} images of the joined files had an id that was taken: renumbered",) if renumbered else ()
+    renumbered_images = f"{counted(renumbered, 'image')} of the joined files had an id that was taken: renumbered"
+    notes = (renumbered_images,) if renumbered else ()
     return _Joined(images, annotations, image_ids, categories, value_notes + notes)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from risf_core.datasets.annotated import AnnotatedDataset, Source
 from risf_core.datasets.box_checks import check_truth
 from risf_core.datasets.voc_xml import VocAnnotation, class_names, parse_annotation
-from risf_core.errors import DataError, did_you_mean, listing
+from risf_core.errors import DataError, counted, did_you_mean, listing
 from risf_core.files import read_text
 from risf_core.vocabulary import VOC_CLASSES, ClassVocabulary
 
@@ -70,7 +70,7 @@ def read_voc_test(root: Path) -> AnnotatedDataset:
     found = [path for folder in folders for path in _xml_files(folder / "Annotations")]
     found = found or _files_beside(root, ("test", "valid", "val"))
     if any(True for folder in folders for _ in (folder / "ImageSets" / "Main").glob("*.txt")):
-        _log.info("%s: has no list of test or val images; read whole, %d images", root, len(found))
+        _log.info("%s: has no list of test or val images; read whole, %s", root, counted(len(found), "image"))
     return _read(found, root=root) if found else read_voc_dataset(root)  # which says what is missing
 
 
@@ -176,7 +176,7 @@ def _list_file(folder: Path, name: str) -> Path:
 
 def _log_lists(root: Path, lists: Sequence[Path], images: int) -> None:
     names = listing([path.relative_to(root).as_posix() for path in lists])
-    _log.info("%s: read by its list %s, %d images", root, names, images)
+    _log.info("%s: read by its list %s, %s", root, names, counted(images, "image"))
 
 
 def _table(annotations: Sequence[VocAnnotation], vocabulary: ClassVocabulary, source: Source) -> AnnotatedDataset:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from risf_core.choices import Group, GroupChoice
-from risf_core.errors import CheckpointError, ConfigError, DataError, did_you_mean, listing
+from risf_core.errors import CheckpointError, ConfigError, DataError, counted, did_you_mean, listing
 from risf_core.vocabulary import ClassVocabulary
 
 
@@ -32,7 +32,8 @@ def output_vocabulary(
     if own is not None:
         if len(own) != class_count:
             raise CheckpointError(
-                f"{weights}: has {class_count} classes, but its run.json names {len(own)}; was one of them replaced?"
+                f"{weights}: has {counted(class_count, 'class')}, but its run.json names {len(own)}; "
+                "was one of them replaced?"
             )
         return own if given is None else _renumbered(own, given)
     if given is None:
@@ -77,9 +78,9 @@ def _of_count(vocabulary: ClassVocabulary, class_count: int, weights: Path, grou
         return vocabulary.restrict(fitting[0])
     if fitting:
         raise ConfigError(
-            f"{weights} has {class_count} classes, and there are as many {' as '.join(fitting)} ones; "
+            f"{weights} has {counted(class_count, 'class')}, and there are as many {' as '.join(fitting)} ones; "
             "pass the one it was trained on: `group=base` or `group=novel`"
         )
     shown = ", ".join(f"{count} {each}" for each, count in sizes.items() if group in ("auto", each))
     advice = "" if vocabulary.novel else "; if it was trained on some of them, pass the novel ones with `novel`"
-    raise CheckpointError(f"{weights}: has {class_count} classes, but the classes given are {shown}{advice}")
+    raise CheckpointError(f"{weights}: has {counted(class_count, 'class')}, but the classes given are {shown}{advice}")

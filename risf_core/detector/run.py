@@ -13,7 +13,7 @@ from risf_core.detections import ImageId
 from risf_core.detector.prediction_inputs import PhotoChoice, PredictionInputs, read_prediction_inputs
 from risf_core.detector.runs import RUN_FILE, WEIGHT_NAMES
 from risf_core.devices import choose_device, choose_precision
-from risf_core.errors import CheckpointError, listing
+from risf_core.errors import CheckpointError, counted, listing
 from risf_core.formats.coco import write_detections
 from risf_core.outputs import check_outputs
 from risf_core.processes import Processes
@@ -154,5 +154,5 @@ def _lines(
 ) -> Iterator[str]:
     yield f"{checkpoint.source}: {checkpoint.architecture.name}, form {checkpoint.form}"
     yield from loaded.lines()
-    yield f"{len(vocabulary)} classes: {listing(vocabulary.names)}; {len(given.photos)} photos"
+    yield f"{counted(len(vocabulary), 'class')}: {listing(vocabulary.names)}; {counted(len(given.photos), 'photo')}"
     yield f"{settings.precision} on {settings.device}, {processes.count} process(es)"

@@ -14,7 +14,7 @@ from risf_core.config import Config, ConfigInForce
 from risf_core.detector.runs import RunDescription
 from risf_core.devices import choose_device, choose_precision
 from risf_core.engines import require_engine, require_network
-from risf_core.errors import ConfigError, listing
+from risf_core.errors import ConfigError, counted, listing
 from risf_core.files import sha256_of
 from risf_core.processes import Processes, started_processes
 from risf_core.training.data_sets import TrainingData, read_training_data
@@ -92,7 +92,8 @@ def _train(
         run = open_run(folder, record, description, resume=resume, force=force)
         records, vocabulary = data.records, data.records.vocabulary
         boxes = sum(map(len, records.records))
-        on_note(f"{boxes} boxes in {len(records)} records of {len(vocabulary)} classes: {listing(vocabulary.names, 4)}")
+        classes = f"{counted(len(vocabulary), 'class')}: {listing(vocabulary.names, 4)}"
+        on_note(f"{counted(boxes, 'box')} in {counted(len(records), 'record')} of {classes}")
         for note in (*(() if run.resumes else start.notes), *([schedule_note] if schedule_note else [])):
             on_note(note)
         if schedule.iterations != solver.iterations:

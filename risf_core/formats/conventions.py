@@ -175,7 +175,7 @@ def _unknown_categories(
 ) -> str:
     count = len(vocabulary)
     ids = f"{min(vocabulary.category_ids)}..{max(vocabulary.category_ids)}" if count else "none"
-    message = f"{name}: category_id {listing(strangers)} unknown to the {count} classes (ids {ids})"
+    message = f"{name}: category_id {listing(strangers)} unknown to the {counted(count, 'class')} (ids {ids})"
     if cause:
         return f"{message}; {cause}{', or leave these rows out' if was_kept else ''}"
     return f"{message}; pass the detector's own annotations, or decide about such rows with `on_unmatched`"

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from risf_core.choices import ImageIdConvention, OnUnmatched
 from risf_core.detections import ImageId
-from risf_core.errors import DataError, listing
+from risf_core.errors import DataError, counted, listing
 from risf_core.formats.conventions import look_like
 from risf_core.photos import ImageInfo, loose_stem
 
@@ -128,7 +128,7 @@ def _unmatched(
     on_unmatched: OnUnmatched,
 ) -> str:
     message = (
-        f"{name}: image_id {listing([repr(i) for i in strangers])} not among the {len(images)} images of "
+        f"{name}: image_id {listing([repr(i) for i in strangers])} not among the {counted(len(images), 'image')} of "
         f"the annotations ({listing([repr(i) for i in images])})"
     )
     if cause:

@@ -146,8 +146,9 @@ def _check_names(
     if strangers and (on_unmatched == "error" or len(strangers) == len(found)):
         files = [info.file_name or str(image_id) for image_id, info in images.items()]
         raise DataError(
-            f"{rows.source}: photo {names_listed(strangers)} not among the {len(images)} images of the annotations "
-            f"({names_listed(files)}){did_you_mean(strangers[0], files) if len(files) < 10000 else ''}"
+            f"{rows.source}: photo {names_listed(strangers)} not among the "
+            f"{counted(len(images), 'image')} of the annotations ({names_listed(files)})"
+            f"{did_you_mean(strangers[0], files) if len(files) < 10000 else ''}"
         )
     taken = [code for code, own in found.items() if own is None and id_of(rows.photos[code]) in images]
     if taken and on_unmatched == "keep":
@@ -218,7 +219,7 @@ def _by_class_name(
             strangers.append(name)
     if strangers and (on_unmatched == "error" or len(strangers) == len(labels)):
         raise DataError(
-            f"{rows.source}: class {names_listed(strangers)} not among the {len(vocabulary)} classes"
+            f"{rows.source}: class {names_listed(strangers)} not among the {counted(len(vocabulary), 'class')}"
             f"{did_you_mean(strangers[0], vocabulary.names)}; pass `rename` with OLD=NEW"
             f"{', or go by ids with `category_ids`' if all(k.category_id is not None for k in rows.classes) else ''}"
         )

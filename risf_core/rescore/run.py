@@ -10,7 +10,7 @@ from typing import Any
 
 from risf_core.choices import OnUnmatched
 from risf_core.encoder.choice import EncoderChoice
-from risf_core.errors import ConfigError, listing
+from risf_core.errors import ConfigError, counted, listing
 from risf_core.files import STANDARD_STREAM, is_stream, write_json
 from risf_core.formats.coco_forms import COCO
 from risf_core.formats.conventions import Conventions
@@ -204,9 +204,9 @@ def rescore_file(
 def _lines(inputs: RescoreInputs, encoders: Encoders, settings: RescoreSettings) -> Iterator[str]:
     """What was matched and what is about to be done."""
     found = inputs.found
-    yield f"read {len(inputs.file.detections)} detections of {len(inputs.vocabulary)} classes"
+    yield f"read {counted(len(inputs.file.detections), 'detection')} of {counted(len(inputs.vocabulary), 'class')}"
     if found.photos:
-        yield f"found {len(found.photos)} photos by {' and '.join(found.ways)}"
+        yield f"found {counted(len(found.photos), 'photo')} by {' and '.join(found.ways)}"
     yield from encoder_lines(encoders, settings)
     said = {name: readable_name(name, settings.aliases) for name in inputs.vocabulary.names}
     changed = [f"{name} -> {text}" for name, text in said.items() if text != name]

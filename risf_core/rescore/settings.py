@@ -25,7 +25,7 @@ from risf_core.choices import (
     SoftmaxOver,
     SupportScore,
 )
-from risf_core.errors import ConfigError, did_you_mean, listing
+from risf_core.errors import ConfigError, counted, did_you_mean, listing
 from risf_core.rescore.prompts import Prompts, make_prompts
 from risf_core.vocabulary import ClassVocabulary
 
@@ -129,7 +129,8 @@ def labels_to_rescore(vocabulary: ClassVocabulary, settings: RescoreSettings) ->
     unknown = [name for name in chosen if name not in vocabulary.names]
     if unknown:
         raise ConfigError(
-            f"`rescore_classes`: {listing([repr(name) for name in unknown])} not among the {len(vocabulary)} classes"
+            f"`rescore_classes`: {listing([repr(name) for name in unknown])} not among the "
+            f"{counted(len(vocabulary), 'class')}"
             f"{did_you_mean(unknown[0], vocabulary.names)}"
         )
     return np.array([label for label, name in enumerate(vocabulary.names) if name in chosen], dtype=np.int64)
@@ -145,7 +146,7 @@ def prompts_of(vocabulary: ClassVocabulary, settings: RescoreSettings) -> tuple[
     unknown = [name for name in settings.aliases if name not in vocabulary.names]
     if unknown:
         raise ConfigError(
-            f"`alias` names the class {unknown[0]!r}, which is not among the {len(vocabulary)} classes"
+            f"`alias` names the class {unknown[0]!r}, which is not among the {counted(len(vocabulary), 'class')}"
             f"{did_you_mean(unknown[0], vocabulary.names)}"
         )
     prompts, column_of = make_prompts(

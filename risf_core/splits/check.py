@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
-from risf_core.errors import DataError, RisfError, listing
+from risf_core.errors import DataError, RisfError, counted, listing
 from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice
 from risf_core.splits.data_files import read_dataset
@@ -113,7 +113,7 @@ def check_split(
         held_out = held_out or _held_out(manifest, found)
         missing = [name for name in manifest.files if not (split.path / name).is_file()]
         if missing:
-            found.faults.append(f"{len(missing)} files are gone: {listing(missing, most=2)}")
+            found.faults.append(f"{counted(len(missing), 'file')} missing: {listing(missing, most=2)}")
         _check_base(split, manifest, held_out, found)
     elif dataset is None:
         found.notes.append("the boxes are not compared with a source: none is named (`coco`)")
@@ -188,7 +188,7 @@ def _check_held_out(boxes: AnnotatedDataset, held_out: HeldOut | None, what: str
     positions, _ = held_out.positions(boxes.images)
     if len(positions):
         ids = [boxes.images[position].image_id for position in positions.tolist()]
-        found.faults.append(f"{what}: {len(ids)} images are held out for testing (ids {listing(ids, most=3)})")
+        found.faults.append(f"{what}: holds {counted(len(ids), 'test image')} (ids {listing(ids, most=3)})")
 
 
 def _check_seed(shots: SeedShots, manifest: Manifest | None, found: _Findings) -> None:
@@ -199,12 +199,12 @@ def _check_seed(shots: SeedShots, manifest: Manifest | None, found: _Findings) -
         drawn = name in manifest.drawn_classes if manifest else any(by_count.values())
         below: list[int] = []
         for count, rows in by_count.items():
-            what = f"seed {shots.seed}, class {name!r}, {count} shots"
+            what = f"seed {shots.seed}, class {name!r}, {counted(count, 'shot')}"
             published = manifest is None or ("published", count, name) in marked
             if drawn and not rows:
                 found.faults.append(f"{what}: no box")
             elif drawn and len(rows) != count and not (len(rows) > count and ("at-least", count, name) in marked):
-                found.faults.append(f"{what}: {len(rows)} boxes")
+                found.faults.append(f"{what}: {counted(len(rows), 'box')}")
             if len(set(rows)) < len(rows) and ("repeated", count, name) not in marked:
                 found.faults.append(f"{what}: a box is there twice")
             if Counter(below) - Counter(rows):
@@ -230,7 +230,7 @@ def _check_boxes(shots: SeedShots, dataset: AnnotatedDataset, found: _Findings) 
             wrong.append(annotation_id)
     if wrong:
         found.faults.append(
-            f"seed {shots.seed}: {len(wrong)} boxes are not as in the source (ids {listing(wrong, most=3)})"
+            f"seed {shots.seed}: {counted(len(wrong), 'box')} not as in the source (ids {listing(wrong, most=3)})"
         )
 
 
@@ -252,7 +252,8 @@ def _check_other_layout(folder: Path, shots: SeedShots, manifest: Manifest, foun
                 same = np.array_equal(shots.boxes.annotation_ids[rows], other.boxes.annotation_ids[theirs])
             if not same:
                 name = manifest.vocabulary.names[label]
-                found.faults.append(f"seed {shots.seed}, class {name!r}, {count} shots: the two layouts differ")
+                what = f"seed {shots.seed}, class {name!r}, {counted(count, 'shot')}"
+                found.faults.append(f"{what}: the two layouts differ")
 
 
 def _counts(seeds: Sequence[SeedShots]) -> list[ClassCount]:

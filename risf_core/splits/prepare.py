@@ -13,7 +13,7 @@ import numpy as np
 from risf_core.choices import Layout
 from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
 from risf_core.datasets.annotated import require_classes
-from risf_core.errors import ConfigError, DataError, listing
+from risf_core.errors import ConfigError, DataError, counted, listing
 from risf_core.files import write_text
 from risf_core.outputs import check_not_read
 from risf_core.progress import PhaseProgress
@@ -69,7 +69,8 @@ class PreparedSplits:
         if self.preview is not None:
             yield f"contact sheet: {self.preview}"
         yield (
-            f"{len(manifest.vocabulary)} classes, {len(manifest.vocabulary.novel)} novel ({manifest.novel_set}); "
+            f"{counted(len(manifest.vocabulary), 'class')}, {len(manifest.vocabulary.novel)} novel "
+            f"({manifest.novel_set}); "
             f"shots {','.join(map(str, manifest.shots))}; seeds {number_ranges(manifest.seeds)}"
         )
         if base is None:
@@ -291,6 +292,6 @@ def _drawable(
 def _have(dataset: AnnotatedDataset, label: int, count: int) -> str:
     rows = dataset.usable & (dataset.labels == label)
     boxes, images = int(rows.sum()), len(np.unique(dataset.image_positions[rows]))
-    have = f"{boxes} {'box' if boxes == 1 else 'boxes'} in {images} {'image' if images == 1 else 'images'}"
+    have = f"{counted(boxes, 'box')} in {counted(images, 'image')}"
     exact = "" if boxes < count else f", which do not fit to make exactly {count}"
     return f"{dataset.vocabulary.names[label]!r} ({have}{exact})"

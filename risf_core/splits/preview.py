@@ -121,7 +121,7 @@ def _write_name(pen: ImageDraw.ImageDraw, line: _Row, *, top: int, width: int) -
     while pen.textlength(name, font=_font(15)) > NAME_WIDTH - 3 * GAP and len(name) > 1:
         name = name[:-2] + "…"
     pen.text((GAP * 2, top + GAP + 2), name, INK, font=_font(15))
-    boxes = "1 box" if len(line.rows) == 1 else f"{len(line.rows)} boxes"
+    boxes = counted(len(line.rows), "box")
     pen.text((GAP * 2, top + GAP + 23), f"{'novel' if line.novel else 'base'}, {boxes}", FAINT, font=_font(12))
     pen.line((0, top + line.height - 1, width, top + line.height - 1), LINE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from risf_core.datasets import AnnotatedDataset
-from risf_core.errors import listing
+from risf_core.errors import counted, listing
 from risf_core.splits.manifest import Manifest
 from risf_core.splits.split import SeedShots, marks_in_words, number_ranges
 
@@ -17,7 +17,8 @@ def split_readme(manifest: Manifest, seeds: Mapping[int, SeedShots], base: Annot
     novel = [name for name in manifest.vocabulary.names if name in manifest.vocabulary.novel]
     sections = [
         "# Few-shot split",
-        f"{len(manifest.vocabulary)} classes, {len(novel)} of them novel ({manifest.novel_set}): {', '.join(novel)}.",
+        f"{counted(len(manifest.vocabulary), 'class')}, {len(novel)} of them novel ({manifest.novel_set}): "
+        f"{', '.join(novel)}.",
         f"Shots {', '.join(map(str, manifest.shots))}; seeds {number_ranges(manifest.seeds)}; "
         f"drawn from {listing([path.name for path in manifest.source_paths])}"
         + (f" without the images of {manifest.held_out.path.name}" if manifest.held_out else "")

@@ -12,7 +12,7 @@ import numpy as np
 
 from risf_core.datasets import AnnotatedDataset, read_coco_document, read_voc_dataset
 from risf_core.datasets.coco import coco_dataset_of
-from risf_core.errors import DataError, did_you_mean, listing
+from risf_core.errors import DataError, counted, did_you_mean, listing
 from risf_core.files import read_text
 from risf_core.splits.classes import NovelChoice, benchmark_of, novel_vocabulary
 from risf_core.splits.drawing import LADDERS, Rule, seed_shots
@@ -100,8 +100,8 @@ def freeze_voc_files(files: Files, dataset: AnnotatedDataset, *, seed: int) -> d
             short = sorted(set(lists).difference(frozen[label].rows))
             if short:
                 raise DataError(
-                    f"{files[short[0]][name]}: its images hold fewer than {short[0]} boxes of {name!r} below the VOC "
-                    "folder; is it the data of this split?"
+                    f"{files[short[0]][name]}: its images hold fewer than {counted(short[0], 'box')} of {name!r} "
+                    "below the VOC folder; is it the data of this split?"
                 )
     return frozen
 
@@ -175,7 +175,7 @@ def _check_classes(files: Files, names: Sequence[str]) -> None:
         for name, path in by_class.items():
             if name not in names:
                 raise DataError(
-                    f"{path}: class {name!r} is not among the {len(names)} classes{did_you_mean(name, names)}"
+                    f"{path}: class {name!r} is not among the {counted(len(names), 'class')}{did_you_mean(name, names)}"
                 )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from risf_core.choices import Group, RecordForm
 from risf_core.datasets import AnnotatedDataset
-from risf_core.errors import DataError, listing
+from risf_core.errors import DataError, counted, listing
 from risf_core.records import RecordSet, dataset_records
 from risf_core.splits.split import SeedShots
 
@@ -54,7 +54,7 @@ def _records(
     empty = [names[label] for label in labels if not len(by_label[label])]
     if empty:
         raise DataError(
-            f"the split has no box of {len(empty)} of {len(labels)} classes at {count} shots "
+            f"the split has no box of {len(empty)} of {len(labels)} classes at {counted(count, 'shot')} "
             f"({listing(empty, most=3)}); prepare it for all of them, or train on fewer classes"
         )
     rows = np.concatenate([by_label[label] for label in labels]) if labels else np.empty(0, dtype=np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from risf_core.config import ConfigInForce, SolverConfig
-from risf_core.errors import ConfigError
+from risf_core.errors import ConfigError, counted
 
 PUBLISHED_BATCH = 16
 WARMUP_FACTOR = 0.001  # of the learning rate, at the first iteration of a warm-up (DeFRCN configs)
@@ -97,7 +97,7 @@ def few_shot_iterations(schedule: str, setting: str, shots: int) -> tuple[int, s
     rows = FEW_SHOT_ITERATIONS[schedule, setting]
     if shots in rows:
         return rows[shots], None
-    what = f"the {schedule} schedule ({setting}) has no row for {shots} shots"
+    what = f"the {schedule} schedule ({setting}) has no row for {counted(shots, 'shot')}"
     last = max(rows)
     if shots > last:
         return rows[last], f"{what}: {rows[last]} iterations, as for {last}"

@@ -16,7 +16,7 @@ from risf_core.detector.checkpoint import Checkpoint, read_checkpoint
 from risf_core.detector.freezing import freeze_for_base, freeze_for_few_shot
 from risf_core.detector.model import Detector, build_detector
 from risf_core.detector.weights import load_weights
-from risf_core.errors import CheckpointError, ConfigError
+from risf_core.errors import CheckpointError, ConfigError, counted
 from risf_core.heads import drop_head, extend_head
 from risf_core.losses import LOSS_PRESETS, BnrlSettings, bnrl_of
 from risf_core.vocabulary import ClassVocabulary, read_class_names
@@ -115,10 +115,11 @@ def _load_detector(
                 f"{checkpoint.source}: none of its {len(old)} classes is among the {len(vocabulary)} to train, so "
                 "there is nothing to keep; leave out `generalised`, or name them with `model.weights_classes=FILE`"
             )
-        said = f"head of {len(vocabulary)} classes: {len(kept)} kept by name, {len(vocabulary) - len(kept)} fresh"
+        said = f"head of {counted(len(vocabulary), 'class')}: {len(kept)} kept by name, "
+        said += f"{len(vocabulary) - len(kept)} fresh"
     else:
         state = drop_head(checkpoint.state, class_count=len(vocabulary), generator=generator)
-        said = f"head of {len(vocabulary)} classes: fresh"
+        said = f"head of {counted(len(vocabulary), 'class')}: fresh"
     report = load_weights(model, replace(checkpoint, state=state), require="all")
     return [f"{checkpoint.source}: {said}", *report.lines()]
 

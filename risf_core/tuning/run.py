@@ -10,7 +10,7 @@ from typing import Any
 from risf_core.choices import DEFAULT_BOOTSTRAP, OnUnmatched
 from risf_core.datasets import DatasetIndex
 from risf_core.encoder.choice import EncoderChoice
-from risf_core.errors import ConfigError, DataError
+from risf_core.errors import ConfigError, DataError, counted
 from risf_core.evaluation.inputs import warn_of_images_without_detections
 from risf_core.files import display_name, is_stream, write_json
 from risf_core.formats.conventions import Conventions
@@ -157,9 +157,10 @@ def tune_file(
 
 def _lines(inputs: RescoreInputs, labels: Labels) -> Iterator[str]:
     truth = labels.ground_truth
+    boxes = int(truth.boxes_per_class().sum())
     yield (
-        f"read {len(inputs.file.detections)} detections, {truth.boxes_per_class().sum()} boxes of "
-        f"{len(truth.images)} labelled images"
+        f"read {counted(len(inputs.file.detections), 'detection')}, {counted(boxes, 'box')} of "
+        f"{counted(len(truth.images), 'labelled image')}"
     )
     if labels.sparse:
         yield (

@@ -31,7 +31,7 @@ def test_it_says_what_it_will_do_and_begins_with_detections_that_come_with_it(sh
     folder, result = short_demo
     lines = result.stderr.splitlines()
     assert lines[0] == "1. re-score and evaluate detections of 40 synthetic scenes: a few seconds"
-    assert lines[1].startswith("2. draw 52 scenes, train a small detector, finetune it on 1 shots with two losses")
+    assert lines[1].startswith("2. draw 52 scenes, train a small detector, finetune it on 1 shot with two losses")
     assert re.fullmatch(rf"about \d+ min on this machine; everything is written to {folder}", lines[2])
     before, after = (json.loads((folder / f"first/{name}.json").read_text()) for name in ("detections", "rescored"))
     assert len(before) == 1998

@@ -337,7 +337,7 @@ def test_an_unreadable_photo_is_named_or_counted(run, folder) -> None:
         summary = json.loads(result.stdout)
         assert summary["photos"] == 1
         assert summary["unreadable"] == {"7": "some/7.png: is not an image that can be decoded; replace the file"}
-        assert "1 photos could not be read and were left out:" in result.stderr
+        assert "1 photo could not be read and were left out:" in result.stderr
 
 
 def test_images_without_a_photo_are_named_or_counted(run, folder) -> None:

@@ -66,7 +66,7 @@ def test_joined_files_keep_their_order_and_clashing_ids_are_renumbered(write_jso
     assert data.boxes_xywh[:, 0].tolist() == [1, 2, 3, 4]
     assert data.annotation_ids.tolist() == [1, 2, 3, 4]
     assert data.notes == (
-        "1 images of the joined files had an id that was taken: renumbered",
+        "1 image of the joined files had an id that was taken: renumbered",
         "2 annotations had an id that was taken: renumbered",
     )
     assert len(data.source.sha256) == 2

@@ -91,7 +91,7 @@ def test_one_folder_of_own_data_is_trained_on_by_its_training_lists(
     for name, stem in (("test", "000012"), ("val", "000012"), ("train", "000013")):
         (lists / f"{name}.txt").write_text(f"{stem}\n")
     assert [info.image_id for info in read_voc_dataset(own).images] == ["000013"]
-    assert f"{own}: read by its list ImageSets/Main/train.txt, 1 images" in caplog.messages
+    assert f"{own}: read by its list ImageSets/Main/train.txt, 1 image" in caplog.messages
 
 
 def test_the_test_list_is_read_on_request(voc_folder: Path) -> None:

@@ -156,7 +156,7 @@ def test_a_voc_folder_is_never_ground_truth_by_its_training_list_alone(tmp_path,
     assert list(read_ground_truth(root).images_by_id) == ["000009", "000004"]
     place = "" if single else "VOC2007/"
     assert [message for message in caplog.messages if "read by" in message] == [
-        f"{root}: read by its list {place}ImageSets/Main/val.txt, 1 images",
+        f"{root}: read by its list {place}ImageSets/Main/val.txt, 1 image",
         f"{root}: read by its list {place}ImageSets/Main/test.txt, 2 images",
     ]
 

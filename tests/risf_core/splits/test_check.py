@@ -95,7 +95,7 @@ def test_a_box_that_is_not_the_sources_is_found(split: Path) -> None:
         content["boxes"]["xywh"][0][0] += 1
 
     moved = json.loads((split / "shots/seed1.json").read_text())["boxes"]["annotation_id"][0]
-    assert faults_after(split, move) == (f"seed 1: 1 boxes are not as in the source (ids {moved})",)
+    assert faults_after(split, move) == (f"seed 1: 1 box not as in the source (ids {moved})",)
 
 
 def test_a_count_that_is_not_k_is_found(split: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_count_that_is_not_k_is_found(split: Path) -> None:
 
 def test_a_class_without_boxes_is_found(split: Path) -> None:
     faults = faults_after(split, lambda content: content["shots"]["1"].pop("dog"))
-    assert "seed 1, class 'dog', 1 shots: no box" in faults
+    assert "seed 1, class 'dog', 1 shot: no box" in faults
 
 
 def test_a_box_that_stands_twice_is_found(split: Path) -> None:
@@ -153,8 +153,8 @@ def test_training_images_that_are_held_out_are_found(split: Path, write_coco: Wr
     drawn = content["images"]["id"][0]
     leaking = write_coco({drawn: ["cat"]}, name="leak.json")
     faults = check(split, held_out=read_held_out(leaking)).faults
-    assert f"seed 2: 1 images are held out for testing (ids {drawn})" in faults
-    assert f"the base set: 1 images are held out for testing (ids {drawn})" in faults
+    assert f"seed 2: holds 1 test image (ids {drawn})" in faults
+    assert f"the base set: holds 1 test image (ids {drawn})" in faults
 
 
 def test_a_changed_held_out_list_is_found(split: Path) -> None:
@@ -170,7 +170,7 @@ def test_layouts_that_differ_are_found(split: Path) -> None:
 
 def test_files_that_are_gone_are_found(split: Path) -> None:
     (split / "classes/all.txt").unlink()
-    assert check(split).faults == ("1 files are gone: classes/all.txt",)
+    assert check(split).faults == ("1 file missing: classes/all.txt",)
 
 
 def test_a_folder_in_tfas_layout_is_checked_with_the_source_that_is_named(split: Path) -> None:
@@ -188,7 +188,7 @@ def test_a_folder_in_tfas_layout_is_checked_with_the_source_that_is_named(split:
             change(path, lambda content: [row.update(bbox=[5, 5, 5, 5]) for row in content["annotations"]])
     faults = check(split, novel="dog", dataset=source).faults
     assert [fault.partition(" (")[0] for fault in faults] == [
-        "seed 1: 3 boxes are not as in the source", "seed 2: 3 boxes are not as in the source",
+        "seed 1: 3 boxes not as in the source", "seed 2: 3 boxes not as in the source",
     ]  # fmt: skip
 
 

@@ -206,7 +206,7 @@ class TestTheRealVocLists:
         with pytest.raises(DataError) as caught:
             open_split(lists).read(seed=1, novel="voc2", voc_root=made_voc)
         assert str(caught.value) == (
-            f"{lists / 'seed1'}/box_1shot_cow_train.txt: its images hold fewer than 1 boxes of 'cow' below the VOC "
+            f"{lists / 'seed1'}/box_1shot_cow_train.txt: its images hold fewer than 1 box of 'cow' below the VOC "
             "folder; is it the data of this split?"
         )
 

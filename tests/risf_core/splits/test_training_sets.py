@@ -78,8 +78,7 @@ def test_a_class_without_boxes_in_the_split_is_refused_by_name(write_coco: Write
     with pytest.raises(DataError) as caught:
         few_shot_records(shots, count=1, image_folders=[tmp_path])
     assert str(caught.value) == (
-        "the split has no box of 1 of 2 classes at 1 shots (bird); "
-        "prepare it for all of them, or train on fewer classes"
+        "the split has no box of 1 of 2 classes at 1 shot (bird); prepare it for all of them, or train on fewer classes"
     )
     with pytest.raises(DataError) as caught:
         few_shot_records(shots, count=7, image_folders=[tmp_path])
