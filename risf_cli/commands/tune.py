@@ -213,7 +213,8 @@ def _print_calibrated(calibrated: Calibrated, out: Path) -> None:
         [name, f"{100 * calibrated.calibration_errors[name]:.2f}", f"{100 * error:.3f}"]
         for name, error in calibrated.squared_errors.items()
     ]
-    title = f"cross-validation over {calibrated.labels['images']} images, {calibrated.folds} folds, in percent"
+    over = f"{counted(calibrated.labels['images'], 'image')}, {counted(calibrated.folds, 'fold')}"
+    title = f"cross-validation over {over}, in percent"
     print_table([Column("", text=True), Column("LaECE0"), Column("squared error")], [rows], title=title)
     print_line(f"verdict: {calibrated.verdict}")
     print_line(str(out))
