@@ -32,7 +32,6 @@ OWNERS = {
     "risf_core.encoder.pcb": {"torch", "timm", "torchvision", "safetensors"},
     "risf_core.encoder.torchscript": {"torch"},
     "risf_core.encoder.crops": {"torch", "torchvision"},
-    "risf_core.tuning": {"scipy"},
     "risf_core.report.charts": {"plotly"},
     "risf_core.report.page_charts": {"plotly"},
     "risf_core.demo.train_encoder": {"torch", "torchvision", "open_clip", "safetensors"},

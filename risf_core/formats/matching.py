@@ -113,7 +113,7 @@ def _images_of_photos(
         is_any_known = any(image_id is not None for image_id in found.values())
         if is_any_known or any(rows.photos[code].image_id is None for code in used):
             _check_names(rows, found, images, on_unmatched)
-            return *_ids_and_known(rows, found), "by file name"
+            return *_ids_and_known(rows, found), f"by file name{_loosely_matched(rows, found, names, images)}"
     if convention is None and rows.photos_by_position:
         if len(rows.photos) != len(images):
             raise DataError(
@@ -129,6 +129,21 @@ def _images_of_photos(
     present = [id_of(rows.photos[code]) for code in used]
     own = own_image_ids(present, images, convention=reading, on_unmatched=on_unmatched, name=rows.source)
     return *_ids_and_known(rows, dict(zip(used, own, strict=True))), by_photo
+
+
+def _loosely_matched(
+    rows: Rows, found: Mapping[int, ImageId | None], names: PhotoNames, images: Mapping[ImageId, ImageInfo]
+) -> str:
+    """Which names fit loosely only, as a clause with the option that matches by ids instead; else nothing."""
+    pairs = [(str(rows.photos[code].name), image_id) for code, image_id in found.items() if image_id is not None]
+    loose = [(name, image_id) for name, image_id in pairs if names.is_loose(name, image_id)]
+    if not loose:
+        return ""
+    name, image_id = loose[0]
+    return (
+        f", {len(loose)} of them only without case, accents' form or Roboflow's hash, such as {name!r} for "
+        f"{images[image_id].file_name!r}; if that is wrong, match by ids with `image_ids`"
+    )
 
 
 def _ids_and_known(rows: Rows, found: Mapping[int, ImageId | None]) -> tuple[Sequence[ImageId], NDArray[np.bool_]]:

@@ -57,6 +57,11 @@ class PhotoNames:
             )
         return best[0]
 
+    def is_loose(self, name: str, image_id: ImageId) -> bool:
+        """Whether a name is that of the image only without case, Unicode form and Roboflow's hash."""
+        mine, own = (_stem(path.rpartition("/")[2]) for path in (_posix(name), self._paths[image_id]))
+        return mine != own and loose_stem(mine) == loose_stem(own)
+
 
 def _only(candidates: list[ImageId]) -> list[ImageId]:
     return candidates if len(candidates) == 1 else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from risf_core.errors import ConfigError
 from risf_core.rescore.fitted import sigmoid
@@ -28,6 +27,8 @@ def fit_offset_logistic(
         targets: (N,) in 0..1.
         penalties: (P,) above 0: the inverse variances of the prior.
     """
+    from scipy.optimize import minimize  # takes a second to import: faults of the input are reported without it
+
     if not (np.isfinite(design).all() and np.isfinite(offset).all()):
         raise ValueError("design and offset must be finite numbers")
     if not (penalties > 0).all():

@@ -69,6 +69,14 @@ def test_a_photo_is_found_by_path_base_name_stem_joined_folders_or_id_as_text(na
     assert images_of(PhotoKey(name)) == [image_id]
 
 
+def test_a_name_that_fits_only_loosely_is_shown_with_the_option_that_matches_by_ids():
+    loose = match(rows((PhotoKey("THREE.PNG"), PhotoKey("a/1.jpg"))), IMAGES, PETS)
+    assert loose.detections.image_ids.tolist() == [20, 40]
+    for part in ("1 of them", "'THREE.PNG'", "'c/three.png'", "`image_ids`"):
+        assert part in loose.outcome
+    assert "of them" not in match(rows((PhotoKey("three.jpg"), PhotoKey("b_1"))), IMAGES, PETS).outcome
+
+
 def test_a_name_beats_an_id_unless_ids_are_asked_for():
     key = PhotoKey("three.png", 40)
     assert images_of(key) == [20]
