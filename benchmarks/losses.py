@@ -43,7 +43,7 @@ from risf_core.training.saving import FINAL
 BNRL, CROSS_ENTROPY = LOSS_PRESETS["paper"], LOSS_PRESETS["cross-entropy"]
 BASE_SCENES, VALIDATION_SCENES, TEST_SCENES = 101, 102, 103  # seeds; the demo's scenes are of 100
 SHOTS = 5
-RATES, ITERATIONS = (0.05, 0.1, 0.2, 0.4), (60, 120)
+RATES, ITERATIONS = (0.05, 0.1, 0.2, 0.4), (60, 120, 240)
 CHOICE_SEEDS, TEST_SEEDS = (100, 101, 102), (0, 1, 2, 3, 4)  # of shots, fresh weights and order
 ABLATION_SEEDS = TEST_SEEDS[:3]
 FINALISTS = 2  # settings of a loss that are tried on all of CHOICE_SEEDS
@@ -139,10 +139,10 @@ def losses() -> dict[str, BnrlSettings]:
 def choose(results: Results, loss: BnrlSettings, *, wanted: bool) -> Run:
     """The rate and iterations with the best novel AP on the validation scenes, as a run of the test scenes.
 
-    Rates are doubled until the largest is not the best; the best ones are tried in the longer schedule, too; the best
-    of all are tried on more shots.
+    Rates are doubled until the largest is not the best; the best ones of each schedule are tried in the next longer
+    one; the best of all are tried on more shots.
     """
-    short, long = ITERATIONS
+    short, *longer = ITERATIONS
     tried: dict[Run, float] = {}
 
     def attempt(rate: float, iterations: int) -> None:
@@ -157,8 +157,9 @@ def choose(results: Results, loss: BnrlSettings, *, wanted: bool) -> Run:
         attempt(rate, short)
     while wanted and best(1)[0].rate == max(run.rate for run in tried):
         attempt(2 * best(1)[0].rate, short)
-    for run in best(FINALISTS):
-        attempt(run.rate, long)
+    for iterations in longer:
+        for rate in {run.rate for run in best(FINALISTS)}:
+            attempt(rate, iterations)
     means = {}
     for run in best(FINALISTS):
         of_seeds = several(results, run, CHOICE_SEEDS, wanted=wanted)

@@ -88,6 +88,7 @@ class SolverConfig:
     warmup_iterations: _Index = 0
     momentum: Annotated[float, Meta(ge=0, le=0.999999)] = 0.9  # AdamW's first beta
     weight_decay: _Positive = 5e-5
+    layer_decay: _Share = 1.0  # each block of the network has its successor's rate times this; the heads the whole rate
     clip_gradients: _Positive = 0.0  # to this norm of all of them together; 0: not at all
     batch: _Count = 16  # images an optimiser step; below 16 rate and iterations are scaled
     scale_schedule: bool = True  # False: rate and iterations are taken as they stand, whatever the batch

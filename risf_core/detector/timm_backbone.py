@@ -46,7 +46,8 @@ def timm_architecture(name: str) -> TimmC4:
         model,
         name=name,
         channels=cut.channels,
-        pooler_resolution=14,  # even, so that Swin's patch merging makes it one window of 7x7
+        # Swin's patch merging makes it one window, of the size that the last stage has in the weights' own input
+        pooler_resolution=2 * stated.pool_size[0] if is_model_in_modules(base, _WINDOWED) else 14,
         inputs=InputSettings(mean=_in_255(stated.mean), std=_in_255(stated.std), order="rgb"),
     )
 

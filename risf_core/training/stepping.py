@@ -17,6 +17,7 @@ from risf_core.detector.inputs import batch_of
 from risf_core.detector.matching import RandomSampler, Sampler
 from risf_core.errors import RisfError
 from risf_core.training.examples import Example
+from risf_core.training.optimizer import RATE_SHARE
 from risf_core.training.order import box_seed
 
 SamplerOf: TypeAlias = Callable[[Example], Sampler]
@@ -72,7 +73,7 @@ class Stepper:
         `seed` is of the dropout. Raises LossNotFinite before any weight has changed.
         """
         for parameters in self.optimizer.param_groups:
-            parameters["lr"] = rate
+            parameters["lr"] = rate * parameters.get(RATE_SHARE, 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros(len(LOSS_NAMES), device=self.device)
         with _seeded(self.device, seed):

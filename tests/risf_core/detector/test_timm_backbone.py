@@ -73,6 +73,14 @@ def test_stages_are_timms(parts) -> None:
     assert roi_stage(pooled[:0]).mean(dim=(2, 3)).shape == (0, roi_stage.channels)
 
 
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [("swin_base_patch4_window12_384", 24), ("swinv2_tiny_window8_256", 16), ("convnext_tiny", 14)],
+)
+def test_rois_are_pooled_to_one_window_of_the_last_stage(name: str, side: int) -> None:
+    assert architecture_named(f"timm/{name}").pooler_resolution == side
+
+
 def test_colours_and_channels_are_those_of_the_weights() -> None:
     swin = architecture_named("timm/swin_large_patch4_window7_224.ms_in22k")
     assert (swin.channels, swin.pooler_resolution, swin.inputs.order) == ((768, 1536), 14, "rgb")

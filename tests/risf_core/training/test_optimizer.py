@@ -11,6 +11,7 @@ from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.freezing import freeze_for_few_shot
 from risf_core.detector.model import build_detector
 from risf_core.engines.train import train
+from risf_core.errors import ConfigError
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.optimizer import optimizer_of
 from tests.risf_core.training.runs import final_weights
@@ -30,6 +31,53 @@ def test_adamw_decays_matrices_and_kernels_alone() -> None:
     trained = [name for name, each in model.named_parameters() if each.requires_grad]
     assert len(trained) == len(decayed["params"]) + len(plain["params"])
     assert not any(name.startswith("roi_heads.res5.") for name in trained)
+
+
+def test_layer_decay_counts_blocks_from_the_heads() -> None:
+    model = build_detector(ARCHITECTURES["small-swin"], class_count=3)
+    optimizer = optimizer_of(model, SolverConfig(optimizer="adamw", weight_decay=0.05, layer_decay=0.5))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    share = {names[id(each)]: group["rate_share"] for group in optimizer.param_groups for each in group["params"]}
+    assert share.keys() == dict(model.named_parameters()).keys()
+    # two blocks in each of four stages; the patch embedding is below the first, a patch merging below its stage
+    for name, power in (
+        ("backbone.patch_embed.proj.weight", 9),
+        ("backbone.layers.0.blocks.0.attn.qkv.weight", 8),
+        ("backbone.layers.0.blocks.1.mlp.fc1.bias", 7),
+        ("backbone.layers.1.downsample.reduction.weight", 7),
+        ("backbone.layers.2.blocks.1.norm1.weight", 3),
+        ("roi_heads.res5.layers.3.blocks.1.norm1.weight", 1),
+        ("roi_heads.res5.norm.weight", 1),
+        ("roi_heads.box_predictor.cls_score.weight", 0),
+        ("proposal_generator.rpn_head.conv.weight", 0),
+        ("affine_rpn.weight", 0),
+    ):
+        assert share[name] == 0.5**power, name
+    for group in optimizer.param_groups:
+        assert (
+            len({names[id(each)].endswith("bias_table") for each in group["params"]} - {group["weight_decay"] == 0})
+            <= 1
+        )
+
+
+def test_layer_decay_shrinks_the_steps_of_deeper_blocks(small, tmp_path) -> None:
+    model = nn.Sequential()
+    with pytest.raises(ConfigError, match=r"solver\.layer_decay"):
+        optimizer_of(model, SolverConfig(layer_decay=0.5))
+    steps = ("solver.iterations=1", "solver.steps=[]", "solver.weight_decay=0", "solver.momentum=0")
+    rates = {"none": 0.0, "whole": 1e-3, "decayed": 1e-3}
+    for name, rate in rates.items():
+        decay = "solver.layer_decay=0.5" if name == "decayed" else "solver.layer_decay=1"
+        train(small(*steps, f"solver.learning_rate={rate}", decay), tmp_path / name)
+    before, whole, decayed = (final_weights(tmp_path / name) for name in rates)
+    for name, power in (  # one block in each of four stages
+        ("backbone.res4.0.conv1.weight", 2),
+        ("roi_heads.res5.0.conv1.weight", 1),
+        ("roi_heads.box_predictor.cls_score.weight", 0),
+    ):
+        moved = decayed[name] - before[name]
+        torch.testing.assert_close(moved, (whole[name] - before[name]) * 0.5**power, atol=1e-7, rtol=1e-2)
+        assert moved.abs().max() > 1e-6
 
 
 def test_a_step_of_adamw_is_that_of_its_paper() -> None:
