@@ -149,6 +149,14 @@ Fusion = Annotated[
         panel=_FORMULA,
     ),
 ]
+ApplyThresholds = Annotated[
+    bool,
+    typer.Option(
+        "--apply-thresholds",
+        help="Drop rows below their class's threshold, which risf tune wrote into the file of --fusion.",
+        rich_help_panel=_FORMULA,
+    ),
+]
 EvidenceChoice = Annotated[
     choices.EvidenceKind | None,
     _option(

@@ -34,6 +34,7 @@ RecordForm = Literal["image", "box"]
 # Evaluation
 Protocol = Literal["coco", "voc"]
 EvaluatorName = Literal["ultrafast", "pycocotools"]
+Best = Literal["f1", "lrp"]  # what a threshold is to make best
 DEFAULT_BOOTSTRAP = 1000  # resamples of the images
 
 # A detector's weights

@@ -25,6 +25,7 @@ from risf_cli.options import (
     Alias,
     AllowOutside,
     Alpha,
+    ApplyThresholds,
     Background,
     BatchSize,
     Boxes,
@@ -130,6 +131,7 @@ def rescore(
     preset: Preset = "cm-clip",
     alpha: Alpha = DEFAULT_ALPHA,
     fusion: Fusion = "linear",
+    apply_thresholds: ApplyThresholds = False,
     evidence: EvidenceChoice = None,
     support_score: SupportScore = "softmax",
     temperature: Temperature = "auto",
@@ -202,6 +204,7 @@ def rescore(
             encoder=encoder,
             settings=settings,
             fusion=file,
+            apply_thresholds=apply_thresholds,
             cache=cache_folder(cache),
             processes=processes,
             talk=None if quiet else say,
@@ -224,6 +227,8 @@ def _after(written: RescoredFile) -> Iterator[str]:
     counts, record = written.result.counts, written.record
     moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
     over_thresholds = f"rows over common thresholds: {', '.join(moved)}"
+    if record["counts"]["below_threshold"] is not None:
+        yield f"dropped {record['counts']['below_threshold']} rows below the threshold of their class"
     if record["encoder"] is None:
         yield f"calibrated {counts.by_score_alone} of {counted(counts.read, 'row')}"
         yield over_thresholds

@@ -61,6 +61,7 @@ from risf_core.choices import (
     DEFAULT_CLIP,
     DEFAULT_MAX_SCORE,
     DEFAULT_MIN_SCORE,
+    Best,
 )
 from risf_core.errors import counted
 
@@ -113,6 +114,15 @@ def tune(
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Resamples of the images for the intervals; 0: none.")
     ] = 1000,
+    precision_at: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P", help="Also choose a threshold per class, from which precision is at least P (0.9, say)."
+        ),
+    ] = None,
+    best: Annotated[
+        Best | None, typer.Option(metavar="f1|lrp", help="Also choose the threshold per class of the best F1 or LRP.")
+    ] = None,
     clip: Clip = DEFAULT_CLIP,
     clip_weights: ClipWeights = None,
     clip_config: ClipConfig = None,
@@ -153,7 +163,8 @@ def tune(
 
       risf tune detections.json --annotations labelled.json --evidence none
     """
-    from risf_cli.render import phases_of, print_json, print_warnings, say
+    from risf_cli.render import phases_of, print_json, print_line, print_table, print_warnings, say
+    from risf_cli.threshold_table import threshold_table
     from risf_core.encoder import EncoderChoice
     from risf_core.rescore import RescoreSettings, SupportChoice
     from risf_core.tuning import TuneSettings, tune_file
@@ -166,6 +177,7 @@ def tune(
         min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
     )  # fmt: skip
     encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
+    tuning = TuneSettings(sparse, seed, bootstrap, precision_at, best)
     with phases_of(quiet=quiet) as progress:
         written = tune_file(
             detections,
@@ -178,27 +190,21 @@ def tune(
             support=SupportChoice(support, shots, split_seed, support_encoder, support_weights),
             encoder=encoder,
             settings=settings,
-            tuning=TuneSettings(sparse, seed, bootstrap),
+            tuning=tuning,
             cache=cache_folder(cache),
             talk=None if quiet else say,
             progress=progress,
         )
     if json_:
         print_json(written.content)
-    elif isinstance(written.tuned, Calibrated):
-        _print_calibrated(written.tuned, out)
+        return
+    if isinstance(written.tuned, Calibrated):
+        _print_calibrated(written.tuned)
     else:
-        _print_tuned(written.tuned, out, quiet=quiet)
-
-
-def _print_tuned(tuned: Tuned, out: Path, *, quiet: bool) -> None:
-    from risf_cli.render import print_line, say
-
-    _print_table(tuned)
-    for line in _weights(tuned):
-        print_line(line)
-    print_line(f"verdict: {tuned.verdict}")
-    if tuned.fusion.terms and not quiet:
+        _print_tuned(written.tuned)
+    if written.tuned.thresholds is not None and tuning.wish is not None:
+        print_table(*threshold_table(written.tuned.thresholds, tuning.wish), title="thresholds, figures in percent")
+    if not quiet and (isinstance(written.tuned, Calibrated) or written.tuned.fusion.terms):
         say(
             f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
             "fitted to, only the table above is fair"
@@ -206,7 +212,16 @@ def _print_tuned(tuned: Tuned, out: Path, *, quiet: bool) -> None:
     print_line(str(out))
 
 
-def _print_calibrated(calibrated: Calibrated, out: Path) -> None:
+def _print_tuned(tuned: Tuned) -> None:
+    from risf_cli.render import print_line
+
+    _print_table(tuned)
+    for line in _weights(tuned):
+        print_line(line)
+    print_line(f"verdict: {tuned.verdict}")
+
+
+def _print_calibrated(calibrated: Calibrated) -> None:
     from risf_cli.render import Column, print_line, print_table
 
     rows = [
@@ -217,7 +232,6 @@ def _print_calibrated(calibrated: Calibrated, out: Path) -> None:
     title = f"cross-validation over {over}, in percent"
     print_table([Column("", text=True), Column("LaECE0"), Column("squared error")], [rows], title=title)
     print_line(f"verdict: {calibrated.verdict}")
-    print_line(str(out))
 
 
 # The terms of a fusion (risf_core.rescore.fitted) as a person reads them

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,66 @@ BINS = 25  # of LaECE0's scores
 PARTS = ("oLRP", "oLRP box", "oLRP false positives", "oLRP misses")
 
 
+@dataclass(frozen=True, eq=False)
+class RankedRows:
+    """The N rows of a class that count, best score first, and the boxes that they are to find."""
+
+    scores: NDArray[np.float64]  # (N,)
+    images: NDArray[np.int64]  # (N,) image ranks
+    right: NDArray[np.bool_]  # (N,) whether it found a box at IoU 0.5
+    errors: NDArray[np.float64]  # (N,) 1 - IoU with that box, 0 where it found none
+    box_images: NDArray[np.int64]  # (M,) image ranks of the boxes
+
+    def curves(self) -> tuple[NDArray[np.float64], ...]:
+        """By threshold (E,), highest first: the threshold, right rows, false positives, and the sum of the errors.
+
+        A threshold keeps all rows of one score; the first is above all and keeps none.
+        """
+        ends = np.flatnonzero(np.diff(self.scores, append=-1.0))
+        true, error = np.cumsum(self.right)[ends], np.cumsum(self.errors)[ends]
+        columns = (self.scores[ends], true, ends + 1 - true, error)
+        return tuple(
+            np.concatenate([[first], column]) for first, column in zip((np.inf, 0, 0, 0), columns, strict=True)
+        )
+
+
+def lrp_of(
+    true: NDArray[np.float64],
+    false: NDArray[np.float64],
+    error: NDArray[np.float64],
+    boxes: float | NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """LRP from right rows, false positives, the sum of 1 - IoU, and boxes, of one shape; 0 where there is nothing."""
+    misses = boxes - true
+    total = true + false + misses
+    return np.asarray((error / (1 - LEAST_OVERLAP) + false + misses) / np.maximum(total, 1))
+
+
+def ranked_rows(detections: Detections, ground_truth: AnnotatedDataset, *, cap: int = 100) -> list[RankedRows]:
+    """The rows of each class (C) as COCO's matching at IoU 0.5 has them; those on crowds do not count."""
+    known = detections[detections.labels >= 0]
+    matches = match_coco(known, ground_truth, caps=[cap])
+    assert matches.found_boxes is not None
+    found = matches.found_boxes
+    right = found >= 0
+    errors = np.zeros(len(found))
+    overlaps = overlaps_of_pairs(
+        known.boxes_xywh[matches.order.rows[right]],
+        ground_truth.boxes_xywh[found[right]],
+        np.zeros(int(right.sum()), dtype=bool),
+    )
+    errors[right] = 1 - np.minimum(overlaps, 1.0)
+    scores, counted = known.scores[matches.order.rows], ~matches.ignored[0, 0]
+    result = []
+    for label in range(matches.class_count):
+        rows = np.arange(matches.order.bounds[label], matches.order.bounds[label + 1])
+        rows = rows[counted[rows]]
+        boxes = slice(matches.truth_bounds[label], matches.truth_bounds[label + 1])
+        box_images = matches.truth_images[boxes][matches.truth_counted[0, boxes]]
+        result.append(RankedRows(scores[rows], matches.order.images[rows], right[rows], errors[rows], box_images))
+    return result
+
+
 def optimal_lrp(
     detections: Detections, ground_truth: AnnotatedDataset, *, cap: int = 100
 ) -> Mapping[str, NDArray[np.float64]]:
@@ -26,37 +87,20 @@ def optimal_lrp(
     that score s or more; oLRP is its minimum over s. The parts: the mean 1 - IoU of right detections, the share of
     false positives among detections, of misses among boxes (Oksuz et al., TPAMI 2021, section 4). Lower is better.
     """
-    known = detections[detections.labels >= 0]
-    matches = match_coco(known, ground_truth, caps=[cap])
-    assert matches.found_boxes is not None
-    found = matches.found_boxes
-    result = {name: np.full(matches.class_count, np.nan) for name in PARTS}
-    scores = known.scores[matches.order.rows]
-    counted = ~matches.ignored[0, 0]
-    errors = np.zeros(len(found))
-    right = found >= 0
-    overlaps = overlaps_of_pairs(
-        known.boxes_xywh[matches.order.rows[right]],
-        ground_truth.boxes_xywh[found[right]],
-        np.zeros(int(right.sum()), dtype=bool),
-    )
-    errors[right] = 1 - np.minimum(overlaps, 1.0)
-    boxes = np.bincount(ground_truth.labels[~ground_truth.crowd], minlength=matches.class_count)
-    for label in np.flatnonzero(boxes).tolist():
-        rows = np.arange(matches.order.bounds[label], matches.order.bounds[label + 1])
-        rows = rows[counted[rows]]
-        true, error = np.cumsum(right[rows]), np.cumsum(errors[rows])
-        false = np.arange(1, len(rows) + 1) - true
-        ends = np.flatnonzero(np.diff(scores[rows], append=-1.0))  # a threshold keeps all rows of one score
-        true, error, false = (np.concatenate([[0], column[ends]]) for column in (true, error, false))
-        misses = boxes[label] - true
-        lrp = (error / (1 - LEAST_OVERLAP) + false + misses) / (true + false + misses)
+    classes = ranked_rows(detections, ground_truth, cap=cap)
+    result = {name: np.full(len(classes), np.nan) for name in PARTS}
+    for label, rows in enumerate(classes):
+        boxes = len(rows.box_images)
+        if not boxes:
+            continue
+        _, true, false, error = rows.curves()
+        lrp = lrp_of(true, false, error, boxes)
         best = int(np.argmin(lrp))
         values = (
             lrp[best],
             error[best] / true[best] if true[best] else np.nan,
             false[best] / (true[best] + false[best]) if true[best] + false[best] else np.nan,
-            misses[best] / boxes[label],
+            (boxes - true[best]) / boxes,
         )
         for name, value in zip(PARTS, values, strict=True):
             result[name][label] = value

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from risf_core.detections import Detections
 from risf_core.documents import typed
 from risf_core.errors import ConfigError, DataError, excerpt
 from risf_core.files import read_json
@@ -51,6 +55,7 @@ class SavedFusion:
     fusion: FittedFusion | Calibration
     conditions: Content
     content: Content  # the whole file
+    thresholds: Mapping[str, float] | None = None  # class name -> score from which rows are kept
 
 
 def conditions_of(
@@ -99,15 +104,22 @@ def _without_precision(key: str) -> dict[str, Any]:  # Any: JSON
 
 
 @dataclass(frozen=True)
+class _StatedThreshold:
+    score: float
+
+
+@dataclass(frozen=True)
 class _Stated:
     fusion: FittedFusion
     conditions: dict[str, Any]  # Any: JSON
+    thresholds: dict[str, _StatedThreshold] | None = None
 
 
 @dataclass(frozen=True)
 class _StatedCalibration:
     calibration: Calibration
     conditions: dict[str, Any]  # Any: JSON
+    thresholds: dict[str, _StatedThreshold] | None = None
 
 
 def read_fusion(path: Path) -> SavedFusion:
@@ -119,14 +131,20 @@ def read_fusion(path: Path) -> SavedFusion:
         raise DataError(
             f"{path}: has version {content.get('version')!r}, this risf reads {VERSION}; run risf tune again"
         )
-    if "calibration" in content:
-        own = typed(content, _StatedCalibration, source=path, way_out="run risf tune again")
-        return SavedFusion(path, own.calibration, own.conditions, content)
-    stated = typed(content, _Stated, source=path, way_out="run risf tune again")
-    unknown = [term.name for term in stated.fusion.terms if term.name not in TERMS]
+    kind: type[_Stated | _StatedCalibration] = _StatedCalibration if "calibration" in content else _Stated
+    stated = typed(content, kind, source=path, way_out="run risf tune again")
+    fusion = stated.fusion if isinstance(stated, _Stated) else stated.calibration
+    terms = fusion.terms if isinstance(fusion, FittedFusion) else ()
+    unknown = [term.name for term in terms if term.name not in TERMS]
     if unknown:
         raise DataError(f"{path}: has a term {unknown[0]!r}, which this risf does not know; run risf tune again")
-    return SavedFusion(path, stated.fusion, stated.conditions, content)
+    thresholds = None
+    if stated.thresholds is not None:
+        thresholds = {name: threshold.score for name, threshold in stated.thresholds.items()}
+        lacking = [name for name in stated.conditions.get("classes", ()) if name not in thresholds]
+        if lacking:
+            raise DataError(f"{path}: has no threshold of the class {lacking[0]!r}; run risf tune again")
+    return SavedFusion(path, fusion, stated.conditions, content, thresholds)
 
 
 def check_fusion(saved: SavedFusion, conditions: Content) -> None:
@@ -139,6 +157,14 @@ def check_fusion(saved: SavedFusion, conditions: Content) -> None:
         if fitted != here:
             difference = _difference(name, fitted, here)
             raise ConfigError(f"`fusion` {saved.path}: was fitted with {difference}; {way_out}, or run risf tune again")
+
+
+def below_thresholds(
+    detections: Detections, names: Sequence[str], thresholds: Mapping[str, float]
+) -> NDArray[np.bool_]:
+    """Which rows (N,) score below the threshold of their class; labels are positions in `names`, -1 has none."""
+    least = np.array([*(thresholds[name] for name in names), -np.inf])  # label -1 is the last
+    return np.asarray(detections.scores < least[detections.labels])
 
 
 def _difference(name: str, fitted: Any, here: Any) -> str:  # Any: JSON

@@ -42,6 +42,7 @@ def make_record(
     matching: Mapping[str, Any],
     prototypes: Prototypes | None = None,
     fitted: FittedFusion | Calibration | None = None,
+    below_threshold: int | None = None,
     cache_hits: int = 0,
     processes: int = 1,
     seconds: float,
@@ -54,6 +55,7 @@ def make_record(
         matching: how images were found, and which were not.
         prototypes: the shots that spoke beside the names.
         fitted: the fusion that was applied in place of the formula.
+        below_threshold: rows dropped for scoring below their class's threshold; None: none was applied.
         cache_hits: embeddings of crops that the cache knew.
         seconds: wall-clock time of the whole, reading and model loading included.
     """
@@ -77,7 +79,12 @@ def make_record(
         **encoders.descriptions(),
         "inputs": {name: identified(path) for name, path in inputs.items() if path is not None},
         "matching": dict(matching),
-        "counts": {**counts, "eligible": result.counts.eligible, "from_cache": cache_hits},
+        "counts": {
+            **counts,
+            "eligible": result.counts.eligible,
+            "from_cache": cache_hits,
+            "below_threshold": below_threshold,
+        },
         "processes": processes,
         "seconds": round(seconds, 3),
         "encoded_crops_per_second": round((encodings - cache_hits) / max(seconds, 1e-9), 2),

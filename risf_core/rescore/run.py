@@ -20,7 +20,7 @@ from risf_core.processes import Processes, gather_to_first
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.encoders import Encoders, encoder_lines, open_encoders
-from risf_core.rescore.fusion_file import check_fusion, conditions_of, read_fusion
+from risf_core.rescore.fusion_file import below_thresholds, check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.pipeline import RescoreResult, rescore
 from risf_core.rescore.prompts import readable_name
@@ -55,6 +55,7 @@ def rescore_file(
     encoder: EncoderChoice | None = None,
     settings: RescoreSettings | None = None,
     fusion: Path | None = None,
+    apply_thresholds: bool = False,
     cache: Path | None = None,
     processes: Processes | None = None,
     talk: Callable[[str], None] | None = None,
@@ -67,6 +68,7 @@ def rescore_file(
         annotations, classes, first_id, images, novel, conventions, on_unmatched: as `read_inputs` has them.
         support: a few boxes of each class, where `settings.evidence` asks for them.
         fusion: a file that `risf tune` wrote, used in place of the formula and its alpha.
+        apply_thresholds: drop the rows that score below their class's threshold in that file.
         cache: a folder in which embeddings are kept for the next run.
         processes: this process among those that share the images; all but the first return None.
         talk: called with lines on what was read, before the work.
@@ -90,6 +92,7 @@ def rescore_file(
         **asdict(support or SupportChoice()),
         **asdict(encoder),
         "fusion": fusion,
+        "apply_thresholds": apply_thresholds,
         "cache": cache,
     }
     files = {
@@ -106,6 +109,11 @@ def rescore_file(
     weights = [encoder.clip_weights, support.support_weights if support is not None else None]
     check_outputs(outputs, inputs=[*files.values(), *weights, novel, *images, cache])
     saved = None if fusion is None else read_fusion(fusion)
+    if apply_thresholds and (saved is None or saved.thresholds is None):
+        raise ConfigError(
+            "`apply_thresholds` needs `fusion`, a file with thresholds: `risf tune` writes them for `precision_at` or "
+            "`best`"
+        )
     if saved is not None and isinstance(saved.fusion, Calibration):
         settings = replace(settings, evidence="none")
     elif settings.evidence == "none":
@@ -180,6 +188,10 @@ def rescore_file(
     if shares is None:
         return None  # the first process writes for all
     result = merge_shares(inputs.file.detections, [(rows, done) for rows, done, _ in shares])
+    below = None
+    if apply_thresholds and saved is not None and saved.thresholds is not None:
+        below = below_thresholds(result.detections, vocabulary.names, saved.thresholds)
+        result = replace(result, detections=result.detections[~below])
     record = make_record(
         result,
         settings=settings,
@@ -189,6 +201,7 @@ def rescore_file(
         inputs=files,
         prototypes=prototypes,
         fitted=fitted,
+        below_threshold=None if below is None else int(below.sum()),
         matching=inputs.matching(),
         cache_hits=sum(hits for _, _, hits in shares),
         processes=processes.count,

@@ -14,9 +14,10 @@ from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.metrics import class_means
 from risf_core.evaluation.scores import calibration_error
+from risf_core.evaluation.thresholds import Threshold, Wish, choose_thresholds
 from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.fitted import Line, log_odds_of
-from risf_core.tuning.cross_validation import FOLDS, stream
+from risf_core.tuning.cross_validation import FOLDS, folds_of_images, stream
 from risf_core.tuning.fitting import INTERCEPT_PENALTY, LEAST_SLOPE
 from risf_core.tuning.labels import image_positions, judge, refuse_too_little
 from risf_core.tuning.regression import fit_offset_logistic
@@ -24,7 +25,7 @@ from risf_core.tuning.regression import fit_offset_logistic
 # Inverse variances of intercept and slope: of the line of all classes around the detector's score, of a class's around
 # that of all
 PENALTIES = (INTERCEPT_PENALTY, 1.0)
-CLASS_PENALTIES = (3.0, 3.0)
+CLASS_PENALTIES = (10.0, 10.0)
 KEPT = "detector"  # the scores as they are
 CURVES = ("logistic", "line per class", "isotonic")
 _LEAST, _MOST = 1e-6, 1 - 1e-6  # of an isotonic curve, so that it rises everywhere
@@ -42,6 +43,7 @@ class Calibrated:
     squared_errors: Mapping[str, float]  # curve -> mean of (score - right)^2 over held-out rows: decides
     calibration_errors: Mapping[str, float]  # curve -> LaECE0, the mean over classes, in 0..1
     labels: Mapping[str, int]  # what there was to learn from
+    thresholds: Mapping[str, Threshold] | None = None  # by class name, where they were wished for
 
     @property
     def verdict(self) -> str:
@@ -69,8 +71,12 @@ class Calibrated:
         }
 
 
-def calibrate(detections: Detections, ground_truth: AnnotatedDataset, *, seed: int = 0) -> Calibrated:
+def calibrate(
+    detections: Detections, ground_truth: AnnotatedDataset, *, seed: int = 0, wish: Wish | None = None
+) -> Calibrated:
     """The calibration of a detector to images whose objects are all labelled; ids and labels are the ground truth's.
+
+    With a wish also a threshold for each class, on the held-out scores.
 
     Raises DataError where there is too little to learn from.
     """
@@ -81,12 +87,11 @@ def calibrate(detections: Detections, ground_truth: AnnotatedDataset, *, seed: i
     refuse_too_little(right, judged, images)
     names = ground_truth.vocabulary.names
     count = len(ground_truth.images)
+    fold_of_row = folds_of_images(count, seed)[1][images]
     folds = min(FOLDS, count)
-    dealt = np.empty(count, dtype=np.int64)
-    dealt[stream(seed, "folds").permutation(count)] = np.arange(count) % folds
     held_out: dict[str, Scores] = {KEPT: table.scores, **{curve: table.scores.copy() for curve in CURVES}}
     for fold in range(folds):
-        test = dealt[images] == fold
+        test = fold_of_row == fold
         train = ~test & judged
         for curve in CURVES:
             fit = fit_calibration(curve, table.scores[train], table.labels[train], right[train], names=names)
@@ -112,6 +117,11 @@ def calibrate(detections: Detections, ground_truth: AnnotatedDataset, *, seed: i
             "rows_judged": int(judged.sum()),
             "rows_right": int((right[judged] > 0).sum()),
         },
+        None
+        if wish is None
+        else choose_thresholds(
+            table.with_scores(held_out[chosen]), ground_truth, wish, generator=stream(seed, "thresholds")
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from risf_core.progress import Progress
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import fuse
 from risf_core.rescore.settings import RescoreSettings
-from risf_core.tuning.fitting import fit_fusion
+from risf_core.tuning.fitting import fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows
 
 FOLDS = 5  # of the outer cross-validation
@@ -29,7 +29,7 @@ ALPHA_IMAGES = 500  # that the best alpha is chosen by at most: eleven evaluatio
 FIGURES = ("AP", "AP50", "nAP")
 
 Scores = NDArray[np.float64]  # (N,)
-Purpose = Literal["folds", "fits", "resamples"]
+Purpose = Literal["folds", "fits", "resamples", "thresholds"]
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,8 @@ def cross_validate(
     Args:
         alphas: those that the best single one is chosen from; trying them is most of the work.
     """
-    order = stream(seed, "folds").permutation(len(ground_truth.images))
-    folds = min(FOLDS, len(order))
-    fold_of_image = np.empty(len(order), dtype=np.int64)
-    fold_of_image[order] = np.arange(len(order)) % folds
+    order, fold_of_image = folds_of_images(len(ground_truth.images), seed)
+    folds = int(fold_of_image.max()) + 1
     fold_of_row = fold_of_image[rows.images]
     best, fitted = rows.scores.copy(), rows.scores.copy()
     best_alphas, fold_gains = [], []
@@ -131,6 +129,24 @@ def cross_validate(
     }
     methods = _compare(detections, rows, ground_truth, tables, resamples=resamples, seed=seed)
     return CrossValidation(folds, methods, tuple(best_alphas), tuple(fold_gains))
+
+
+def folds_of_images(count: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An order of the images (count,), and the fold of each (count,): dealt out in turn by that order."""
+    order = stream(seed, "folds").permutation(count)
+    fold_of_image = np.empty(count, dtype=np.int64)
+    fold_of_image[order] = np.arange(count) % min(FOLDS, count)
+    return order, fold_of_image
+
+
+def held_out_scores(rows: LabelledRows, terms: Sequence[str], *, images: int, seed: int) -> Scores:
+    """The scores of rows of N images by fusions of these terms, each image by one that was not fitted to it."""
+    fold_of_row = folds_of_images(images, seed)[1][rows.images]
+    scores: Scores = rows.scores.copy()
+    for fold in np.unique(fold_of_row).tolist():
+        test = fold_of_row == fold
+        scores[test] = apply(fit_terms(rows[~test], terms), rows[test])
+    return scores
 
 
 def stream(seed: int, what: Purpose, number: int = 0) -> np.random.Generator:

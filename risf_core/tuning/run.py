@@ -7,11 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from risf_core.choices import DEFAULT_BOOTSTRAP, OnUnmatched
+from risf_core.choices import DEFAULT_BOOTSTRAP, Best, OnUnmatched
 from risf_core.datasets import DatasetIndex
 from risf_core.encoder.choice import EncoderChoice
 from risf_core.errors import ConfigError, DataError, counted
 from risf_core.evaluation.inputs import warn_of_images_without_detections
+from risf_core.evaluation.thresholds import Wish
 from risf_core.files import display_name, is_stream, write_json
 from risf_core.formats.conventions import Conventions
 from risf_core.outputs import check_outputs
@@ -32,6 +33,13 @@ class TuneSettings:
     sparse: bool | None = None  # only some objects of the images are labelled; None: where the labels are a split
     seed: int = 0  # deals the images to folds, and draws the resamples
     bootstrap: int = DEFAULT_BOOTSTRAP  # resamples of the images for the intervals; 0: none
+    precision_at: float | None = None  # that a threshold of each class is to reach
+    best: Best | None = None  # what it is to make best instead
+
+    @property
+    def wish(self) -> Wish | None:
+        """What thresholds are for; None: there are to be none."""
+        return None if self.precision_at is None and self.best is None else Wish(self.precision_at, self.best)
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,18 @@ def tune_file(
     files = {"detections": Path(detections), "annotations": annotations, "support": choice.support}
     weights = [encoder.clip_config, encoder.clip_weights, choice.support_weights]
     check_outputs({"out": out}, inputs=[*files.values(), *weights, novel, *images, cache])
+    wish = tuning.wish
     check_evidence(settings.evidence, choice)
     check_encoders(encoder, settings.evidence, choice)
     labels = read_labels(annotations, shots=choice.shots, seed=choice.split_seed, novel=novel, sparse=tuning.sparse)
     if settings.evidence == "none" and labels.sparse:
         raise ConfigError(
             "`evidence=none` needs images whose objects are all labelled: sparse labels do not say how often "
+            "detections are right; pass `sparse=false` if all are"
+        )
+    if wish is not None and labels.sparse:
+        raise ConfigError(
+            "`precision_at` and `best` need images whose objects are all labelled: sparse labels do not say how often "
             "detections are right; pass `sparse=false` if all are"
         )
     inputs = read_inputs(
@@ -114,7 +128,7 @@ def tune_file(
     main, second = encoders.asked()
     tuned: Tuned | Calibrated
     if main is None:
-        tuned = calibrate(inputs.file.detections, truth, seed=tuning.seed)
+        tuned = calibrate(inputs.file.detections, truth, seed=tuning.seed, wish=wish)
     else:
         tuned = tune(
             inputs.file.detections,
@@ -127,6 +141,7 @@ def tune_file(
             sparse=labels.sparse,
             seed=tuning.seed,
             resamples=tuning.bootstrap,
+            wish=wish,
             progress=progress,
         )
     arguments = {

@@ -59,6 +59,9 @@ def fusion_content(
         "format": FORMAT,
         "version": VERSION,
         **tuned.to_json(),
+        "thresholds": None
+        if tuned.thresholds is None
+        else {name: asdict(threshold) for name, threshold in tuned.thresholds.items()},
         "conditions": conditions_of(
             encoder_key=encoders.key,
             support_encoder_key=encoders.second_key,

@@ -12,13 +12,14 @@ from risf_core.datasets import AnnotatedDataset
 from risf_core.detections import Detections, ImageId
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.evaluation.compare import Interval
+from risf_core.evaluation.thresholds import Threshold, Wish, choose_thresholds
 from risf_core.photos import Photo
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import Gathered, gather_evidence
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
-from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Method, cross_validate, stream
+from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Method, cross_validate, held_out_scores, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, image_positions, judge, refuse_too_little
 
@@ -35,6 +36,7 @@ class Tuned:
     cross_validation: CrossValidation
     verdict: str
     labels: Mapping[str, int | bool]  # what there was to learn from
+    thresholds: Mapping[str, Threshold] | None = None  # by class name, where they were wished for
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Coefficients, admissions, table and verdict as plain JSON values."""
@@ -59,6 +61,7 @@ def tune(
     sparse: bool = False,
     seed: int = 0,
     resamples: int = 1000,
+    wish: Wish | None = None,
     progress: PhaseProgress | None = None,
 ) -> Tuned:
     """The fusion of a detector's scores with an encoder's evidence, fitted to labelled images.
@@ -70,6 +73,7 @@ def tune(
         support_encoder: what the prototypes are of, where it is not `encoder`.
         sparse: only some objects of the images are labelled, as in K-shot splits.
         resamples: of the images, for the intervals; 0: none.
+        wish: what a threshold of each class is to reach; None: no thresholds.
 
     Raises DataError where there is too little to learn from.
     """
@@ -86,7 +90,9 @@ def tune(
         progress=None if progress is None else lambda done, total: progress("encoding", "crops", done, total),
     )
     rows = labelled_rows(table, ground_truth, gathered, settings=settings, sparse=sparse)
-    return fit_labelled(table, rows, ground_truth, settings=settings, seed=seed, resamples=resamples, progress=progress)
+    return fit_labelled(
+        table, rows, ground_truth, settings=settings, seed=seed, resamples=resamples, wish=wish, progress=progress
+    )
 
 
 def labelled_rows(
@@ -121,6 +127,7 @@ def fit_labelled(
     settings: RescoreSettings,
     seed: int = 0,
     resamples: int = 1000,
+    wish: Wish | None = None,
     alphas: Sequence[float] = ALPHAS,
     progress: PhaseProgress | None = None,
 ) -> Tuned:
@@ -140,6 +147,12 @@ def fit_labelled(
     fit = fit_fusion(rows, evidence=settings.evidence, generator=stream(seed, "fits"))
     # held-out AP has the last word: a fusion that lowers it is not used, however much better its log-loss
     fusion = fit_terms(rows, ()) if validation.speaks_against else fit.fusion
+    thresholds = None
+    if wish is not None:
+        terms = [term.name for term in fusion.terms]
+        held_out = held_out_scores(rows, terms, images=len(ground_truth.images), seed=seed)
+        generator = stream(seed, "thresholds")
+        thresholds = choose_thresholds(detections.with_scores(held_out), ground_truth, wish, generator=generator)
     labels = {
         "images": len(ground_truth.images),
         "boxes": int(ground_truth.boxes_per_class().sum()),
@@ -149,9 +162,8 @@ def fit_labelled(
         "rows_right": int((rows.judged & known & (rows.right > 0)).sum()),
         "sparse": rows.sparse,
     }
-    return Tuned(
-        fusion, fit.admissions, validation, verdict_of(fusion, validation, images=len(np.unique(rows.images))), labels
-    )
+    verdict = verdict_of(fusion, validation, images=len(np.unique(rows.images)))
+    return Tuned(fusion, fit.admissions, validation, verdict, labels, thresholds)
 
 
 def verdict_of(fusion: FittedFusion, validation: CrossValidation, *, images: int) -> str:

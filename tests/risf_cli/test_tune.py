@@ -345,3 +345,38 @@ def test_a_calibration_is_refused_where_it_cannot_be_right(risf: Run, folder: Pa
         risf("rescore", "dets.json", "--classes", "names.txt", "--fusion", "fusion.json", "--out", "a.json")
     )
     assert "fusion.json" in line or "category_id" in line
+
+
+@pytest.mark.parametrize("evidence", ["none", "text"])
+def test_thresholds_are_written_shown_and_applied(risf: Run, run, folder: Path, evidence: str) -> None:
+    done = run("tune", "dets.json", "--evidence", evidence, "--precision-at", 0.7, "--bootstrap", 0)
+    assert done.exit_code == 0, done.output
+    assert "precision (95 %)" in done.stdout
+    stated = json.loads((folder / "fusion.json").read_text())["thresholds"]
+    assert set(stated) == {"cat", "dog"}
+    done = run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "all.json")
+    assert done.exit_code == 0, done.output
+    done = run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "kept.json", "--apply-thresholds")
+    assert done.exit_code == 0, done.output
+    every, kept = (json.loads((folder / name).read_text()) for name in ("all.json", "kept.json"))
+    least = {2: stated["cat"]["score"], 7: stated["dog"]["score"]}
+    assert kept == [row for row in every if row["score"] >= least[row["category_id"]]]
+    assert 0 < len(kept) < len(every)
+    assert f"dropped {len(every) - len(kept)} rows below the threshold of their class" in done.stderr
+    record = json.loads((folder / "kept.json.record.json").read_text())
+    assert record["counts"]["below_threshold"] == len(every) - len(kept)
+
+
+def test_thresholds_that_cannot_be_had_are_refused(risf: Run, folder: Path) -> None:
+    tune = ["tune", "dets.json", "--annotations", "gt.json", "--evidence", "none"]
+    assert "leave one out" in one_line(risf(*tune, "--precision-at", 0.9, "--best", "f1"))
+    assert one_line(risf(*tune, "--precision-at", 90)) == "--precision-at must be between 0 and 1, got 90"
+    sparse = ["tune", "dets.json", "--annotations", "gt.json", "--images", "photos", "--sparse", "--best", "f1"]
+    assert "--best need images whose objects are all labelled" in one_line(risf(*sparse, "--clip-weights", "gt.json"))
+    assert risf(*tune, "-q").exit_code == 0
+    rescore = ["rescore", "dets.json", "--annotations", "gt.json", "--out", "a.json", "--apply-thresholds"]
+    for more in (["--fusion", "fusion.json"], ["--images", "photos"]):
+        assert one_line(risf(*rescore, *more)).startswith("--apply-thresholds needs --fusion, a file with thresholds")
+    content = json.loads((folder / "fusion.json").read_text())
+    (folder / "fusion.json").write_text(json.dumps({**content, "thresholds": {"cat": {"score": 0.5}}}))
+    assert "no threshold of the class 'dog'" in one_line(risf(*rescore, "--fusion", "fusion.json"))
