@@ -1,4 +1,4 @@
-"""What is said where an evaluation can tell nothing: no box to measure against, or not one detection that is right."""
+"""What is said where an evaluation can tell nothing: no box to measure against, or hardly a detection that is right."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from risf_core.detections import Detections
 from risf_core.errors import DataError, listing
 from risf_core.evaluation.metrics import Metrics
 from risf_core.evaluation.protocols import match
+from risf_core.evaluation.readings import better_reading
 from risf_core.vocabulary import ClassVocabulary
 
 _log = logging.getLogger(__name__)
+
+_MANY = 20  # detections whose scores should differ
 
 
 def require_boxes(ground_truth: AnnotatedDataset, *, protocol: Protocol, name: str) -> None:
@@ -30,13 +33,26 @@ def require_boxes(ground_truth: AnnotatedDataset, *, protocol: Protocol, name: s
     raise DataError(f"{name}: no box to measure against: {why}; nothing can be evaluated")
 
 
-def warn_if_nothing_is_right(
+def warn_if_hardly_right(
     metrics: Metrics, detections: Detections, ground_truth: AnnotatedDataset, *, name: str
 ) -> None:
-    """Log a warning with the likely cause where there are detections and not one found a box."""
-    if len(detections) and not metrics.overall["AP50"]:
+    """Log a warning with the likely cause where hardly a detection is right, or all have one or two scores."""
+    if not len(detections):
+        return
+    other = better_reading(detections, ground_truth)
+    if other:
+        _log.warning("%s: %s", name, other)
+    elif not metrics.overall["AP50"]:
         cause = _likely_cause(detections, ground_truth)
         _log.warning("%s: not one of %d detections is right: %s", name, len(detections), cause)
+    scores = np.unique(detections.scores).tolist()
+    if len(scores) <= 2 and len(detections) >= _MANY:
+        _log.warning(
+            "%s: all %d scores are %s, so AP depends on the order of the rows; write the detector's own scores",
+            name,
+            len(detections),
+            " or ".join(map(str, scores)),
+        )
 
 
 def _likely_cause(detections: Detections, ground_truth: AnnotatedDataset) -> str:

@@ -18,7 +18,7 @@ from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps
 from risf_core.evaluation.compare import LEVEL, bootstrap
 from risf_core.evaluation.errors import ErrorAnalysis, analyse_errors
 from risf_core.evaluation.inputs import read_detections_for
-from risf_core.evaluation.plausible import require_boxes, warn_if_nothing_is_right
+from risf_core.evaluation.plausible import require_boxes, warn_if_hardly_right
 from risf_core.evaluation.protocols import evaluate, match
 from risf_core.evaluation.results import EvaluatedFile, comparison_json, write_aggregate_csv, write_class_csv
 from risf_core.files import STANDARD_STREAM, display_name, write_json
@@ -128,7 +128,7 @@ def evaluate_files(
             max_detections=settings.caps,
             evaluator=settings.evaluator,
         )
-        warn_if_nothing_is_right(metrics, table, truth, name=display_name(file))
+        warn_if_hardly_right(metrics, table, truth, name=display_name(file))
         evaluated = EvaluatedFile(display_name(file), len(table), metrics, recognised=read.outcome)
         if settings.errors:
             evaluated = replace(evaluated, errors=_errors(table, truth, settings))

@@ -16,7 +16,7 @@ from risf_core.evaluation import EvaluatedFile, bootstrap, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, metrics_of
 from risf_core.evaluation.coco_evaluators import accumulate
 from risf_core.evaluation.matches import Matches
-from risf_core.evaluation.plausible import warn_if_nothing_is_right
+from risf_core.evaluation.plausible import warn_if_hardly_right
 from risf_core.evaluation.results import comparison_json
 from risf_core.progress import Progress
 from risf_core.report.calibration import Reliability, reliability
@@ -105,7 +105,7 @@ def compare_files(
     for name, table in zip(names, tables, strict=True):
         accumulated = accumulate(table, truth, max_detections=COCO_MAX_DETECTIONS, evaluator=evaluator)
         metrics = metrics_of(accumulated, truth.vocabulary, caps=COCO_MAX_DETECTIONS)
-        warn_if_nothing_is_right(metrics, table, truth, name=name)
+        warn_if_hardly_right(metrics, table, truth, name=name)
         evaluated.append(EvaluatedFile(name, len(table), metrics))
         curves.append(PrecisionRecall.of(accumulated))
         matches.append(match(table, truth, max_detections=COCO_MAX_DETECTIONS))
