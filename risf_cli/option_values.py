@@ -132,14 +132,21 @@ def temperature_choice(text: str) -> float | None:
 
 def aliases(pairs: Sequence[str] | None) -> dict[str, str]:
     """The NAME=TEXT pairs of --alias."""
-    found: dict[str, str] = {}
+    found = alternatives(pairs)
+    twice = [name for name, texts in found.items() if len(texts) > 1]
+    if twice:
+        raise ConfigError(f"--alias names the class {twice[0]!r} twice; keep one")
+    return {name: texts[0] for name, texts in found.items()}
+
+
+def alternatives(pairs: Sequence[str] | None) -> dict[str, tuple[str, ...]]:
+    """The NAME=TEXT pairs of --alias where a class may have several."""
+    found: dict[str, tuple[str, ...]] = {}
     for pair in pairs or ():
         name, equals, text = (part.strip() for part in pair.partition("="))
         if not (equals and name and text):
             raise ConfigError(f"--alias {pair!r} is not NAME=TEXT, as in tvmonitor='tv screen'")
-        if name in found:
-            raise ConfigError(f"--alias names the class {name!r} twice; keep one")
-        found[name] = text
+        found[name] = (*found.get(name, ()), text)
     return found
 
 

@@ -18,7 +18,7 @@ PACKAGES = {
         "with_preset",
     },
     "risf_core.encoder": {"CropEncoder", "EncoderChoice", "ImageCrops"},
-    "risf_core.tuning": {"TuneSettings", "Tuned", "TunedFile", "tune_file"},
+    "risf_core.tuning": {"TextChoices", "TuneSettings", "Tuned", "TunedFile", "tune_file"},
     "risf_core.evaluation": {
         "Aggregate", "Bootstrapped", "EvaluatedFile", "Evaluation", "EvaluationSettings", "Intervals", "Metrics",
         "Spread", "UNDEFINED", "aggregate", "bootstrap", "differences", "evaluate", "evaluate_files", "match",

@@ -10,6 +10,7 @@ import typer
 
 from risf_cli.option_values import (
     aliases,
+    alternatives,
     cache_folder,
     class_choice,
     conventions_of,
@@ -133,6 +134,15 @@ def tune(
     evidence: EvidenceChoice = None,
     temperature: Temperature = "auto",
     template: Template = None,
+    templates: Annotated[
+        Literal["given", "auto"],
+        typer.Option(
+            metavar="WAY",
+            help="auto: also try common templates, and each --alias (repeatable for one class) beside the class's own "
+            "name; keep what cross-validation prefers. It costs no pass over the crops.",
+            rich_help_panel="Formula",
+        ),
+    ] = "given",
     background: Background = DEFAULT_BACKGROUND,
     alias: Alias = None,
     rescore_classes: RescoreClasses = "all",
@@ -167,17 +177,20 @@ def tune(
     from risf_cli.threshold_table import threshold_table
     from risf_core.encoder import EncoderChoice
     from risf_core.rescore import RescoreSettings, SupportChoice
-    from risf_core.tuning import TuneSettings, tune_file
+    from risf_core.tuning import TextChoices, TuneSettings, tune_file
     from risf_core.tuning.calibrating import Calibrated
+    from risf_core.tuning.texts import TEMPLATES
 
     print_warnings(quiet=quiet)
+    auto = templates == "auto"
+    texts = TextChoices((*(template or ()), *TEMPLATES), alternatives(alias)) if auto else None
     settings = RescoreSettings(
         DEFAULT_ALPHA, "linear", temperature_choice(temperature), tuple(template or RescoreSettings.templates),
-        None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
-        min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
+        None if background == "none" else background, {} if auto else aliases(alias), class_choice(rescore_classes),
+        softmax_over, min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
     )  # fmt: skip
     encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
-    tuning = TuneSettings(sparse, seed, bootstrap, precision_at, best)
+    tuning = TuneSettings(sparse, seed, bootstrap, texts, precision_at, best)
     with phases_of(quiet=quiet) as progress:
         written = tune_file(
             detections,
@@ -279,6 +292,9 @@ def _print_table(tuned: Tuned) -> None:
 
 def _weights(tuned: Tuned) -> Iterator[str]:
     """What the fit found, in a few lines."""
+    if tuned.texts is not None:
+        aliases = [f"{name} is called {text!r}" for name, text in tuned.texts.aliases.items()]
+        yield f"texts: {', '.join([*map(repr, tuned.texts.templates), *aliases])}"
     if tuned.fusion.terms:
         weights = ", ".join(f"{_TERM_NAMES[term.name]} x {term.weight:.2f}" for term in tuned.fusion.terms)
         yield f"fitted: log-odds of the score x {tuned.fusion.fused.slope:.2f}, {weights}"

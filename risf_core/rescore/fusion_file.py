@@ -17,6 +17,7 @@ from risf_core.errors import ConfigError, DataError, excerpt
 from risf_core.files import read_json
 from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.fitted import TERMS, FittedFusion
+from risf_core.rescore.prompts import Texts
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, prompts_of
 from risf_core.vocabulary import ClassVocabulary
@@ -56,6 +57,14 @@ class SavedFusion:
     conditions: Content
     content: Content  # the whole file
     thresholds: Mapping[str, float] | None = None  # class name -> score from which rows are kept
+    texts: Texts | None = None  # that were chosen by the labels
+
+    def completed(self, settings: RescoreSettings) -> RescoreSettings:
+        """The settings with the texts that were chosen by the labels, where no others are asked for."""
+        asked = Texts(settings.templates, settings.aliases)
+        if self.texts is None or asked != Texts(RescoreSettings.templates, {}):
+            return settings
+        return settings.saying(self.texts)
 
 
 def conditions_of(
@@ -113,6 +122,7 @@ class _Stated:
     fusion: FittedFusion
     conditions: dict[str, Any]  # Any: JSON
     thresholds: dict[str, _StatedThreshold] | None = None
+    texts: Texts | None = None
 
 
 @dataclass(frozen=True)
@@ -144,7 +154,8 @@ def read_fusion(path: Path) -> SavedFusion:
         lacking = [name for name in stated.conditions.get("classes", ()) if name not in thresholds]
         if lacking:
             raise DataError(f"{path}: has no threshold of the class {lacking[0]!r}; run risf tune again")
-    return SavedFusion(path, fusion, stated.conditions, content, thresholds)
+    texts = stated.texts if isinstance(stated, _Stated) else None
+    return SavedFusion(path, fusion, stated.conditions, content, thresholds, texts)
 
 
 def check_fusion(saved: SavedFusion, conditions: Content) -> None:

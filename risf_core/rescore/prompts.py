@@ -18,6 +18,14 @@ READABLE: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
+class Texts:
+    """What prompts are made of."""
+
+    templates: tuple[str, ...]
+    aliases: Mapping[str, str]  # class name -> what the prompt says
+
+
+@dataclass(frozen=True)
 class Prompts:
     """The prompts of C names: one list of T prompts (one a template) for each name, the background's last."""
 

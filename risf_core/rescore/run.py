@@ -122,6 +122,7 @@ def rescore_file(
     check_encoders(encoder, settings.evidence, support)
     if saved is not None:
         settings.check_for_fit()
+        settings = saved.completed(settings)
     inputs = read_inputs(
         detections,
         annotations=annotations,

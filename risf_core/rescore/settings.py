@@ -26,7 +26,7 @@ from risf_core.choices import (
     SupportScore,
 )
 from risf_core.errors import ConfigError, counted, did_you_mean, listing
-from risf_core.rescore.prompts import Prompts, make_prompts
+from risf_core.rescore.prompts import Prompts, Texts, make_prompts
 from risf_core.vocabulary import ClassVocabulary
 
 PHOTO_TERMS = ("photo", "quarters")  # of a fitted fusion, that need no crop
@@ -109,6 +109,10 @@ class RescoreSettings:
         if voices <= set(PHOTO_TERMS):
             return replace(self, evidence="photo")
         return self if voices & set(PHOTO_TERMS) else replace(self, evidence="text")
+
+    def saying(self, texts: Texts) -> RescoreSettings:
+        """The settings with other texts."""
+        return replace(self, templates=texts.templates, aliases=texts.aliases)
 
     def with_scale(self, scale: float, bias: float | None) -> RescoreSettings:
         """The settings with what an encoder states of itself where nothing was chosen."""

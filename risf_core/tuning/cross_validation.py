@@ -115,7 +115,7 @@ def cross_validate(
         best_alphas.append(_best_alpha(detections[tried], rows[tried], others, evidence, alphas))
         best[test] = formula(rows[test], best_alphas[-1], evidence)
         fit = fit_fusion(rows[train], evidence=evidence, generator=stream(seed, "fits", fold + 1))
-        fitted[test] = apply(fit.fusion, rows[test])
+        fitted[test] = apply(fit.fusion, rows[test].saying(fit.texts))
         own = images_of(ground_truth, np.flatnonzero(fold_of_image == fold))
         before, after = (_ap(detections[test], rows[test], scores[test], own) for scores in (rows.scores, fitted))
         fold_gains.append(after - before)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from risf_core.choices import EvidenceKind
 from risf_core.rescore.fitted import FittedFusion, Line, Term, log_odds_of, term_columns
+from risf_core.rescore.prompts import Texts
 from risf_core.tuning.labels import LabelledRows
 from risf_core.tuning.regression import fit_offset_logistic
 
@@ -60,6 +61,7 @@ class Fit:
 
     fusion: FittedFusion
     admissions: tuple[Admission, ...]
+    texts: Texts | None = None  # that were chosen in the place of the settings' own
 
 
 def fit_fusion(
@@ -74,8 +76,11 @@ def fit_fusion(
     errors (half a one on less than ten images); further terms one by one, the best first, if they lower it by more than
     two. With sparse labels a voice must lower it by more than one, and no further terms come in. Where nothing comes
     in, the fusion keeps the detector's order.
+    Where texts can be chosen, the rows are first those by the texts that cross-validation lets in.
     Deterministic: `generator` alone deals the images to folds.
     """
+    texts = _chosen_texts(rows, evidence, generator)
+    rows = rows.saying(texts)
     judged = rows[rows.judged]
     asked = _some_images(judged[_asked(judged)], generator)
     images = np.unique(asked.images)
@@ -83,7 +88,7 @@ def fit_fusion(
     admitted: tuple[str, ...] = ()
     admissions = []
     losses = _held_out_losses(asked, (), folds, images)
-    errors = SPARSE_ERRORS if rows.sparse else FEW_ERRORS if len(images) < FEW_IMAGES else MAIN_ERRORS
+    errors = _main_errors(rows.sparse, len(images))
     for terms in MAIN_TERMS[evidence]:
         candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=errors)
         if candidate.admitted and all(weight > 0 for weight in _weights(asked, (*admitted, *terms), terms)):
@@ -100,7 +105,26 @@ def fit_fusion(
             break
         admitted, losses = (*admitted, *candidate.terms), own
         waiting.remove(candidate.terms[0])
-    return Fit(fit_terms(rows, admitted), tuple(admissions))
+    return Fit(fit_terms(rows, admitted), tuple(admissions), texts)
+
+
+def _chosen_texts(rows: LabelledRows, evidence: EvidenceKind, generator: np.random.Generator) -> Texts | None:
+    """The texts that labelled crops choose, if those that other images choose lower the held-out log-loss."""
+    if rows.texts is None or (texts := rows.texts.choose()) is None:
+        return None
+    terms = tuple(name for names in MAIN_TERMS[evidence] for name in names)
+    asked = rows[rows.judged & _asked(rows)]
+    asked = _some_images(asked, generator)
+    images = np.unique(asked.images)
+    folds = _folds(asked.images, images, generator)
+    before = _held_out_losses(asked, terms, folds, images)
+    after = before.copy()
+    for fold in np.unique(folds).tolist():
+        others = asked.texts[folds != fold] if asked.texts is not None else None
+        own = np.isin(images, asked.images[folds == fold])
+        said = asked.saying(None if others is None else others.choose())
+        after[own] = _held_out_losses(said, terms, folds, images)[own]
+    return texts if _gain(before - after, errors=_main_errors(rows.sparse, len(images)), terms=()).admitted else None
 
 
 def fit_terms(rows: LabelledRows, terms: Sequence[str]) -> FittedFusion:
@@ -208,11 +232,19 @@ def _candidate(
 ) -> tuple[Admission, NDArray[np.float64]]:
     """What some more terms are worth, and the held-out losses (images,) with them."""
     own = _held_out_losses(asked, (*admitted, *terms), folds, images)
-    gains = losses - own
+    return _gain(losses - own, errors=errors, terms=terms), own
+
+
+def _gain(gains: NDArray[np.float64], *, errors: float, terms: tuple[str, ...]) -> Admission:
+    """Whether the gains (images,) are beyond their error."""
     gain = float(gains.mean()) if len(gains) else 0.0
     error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else float("inf")
     # images of one fold share a fit, so a gain of exactly nothing is no gain
-    return Admission(terms, gain, error, admitted=gain > errors * error and gain > 1e-9), own
+    return Admission(terms, gain, error, admitted=gain > errors * error and gain > 1e-9)
+
+
+def _main_errors(sparse: bool, images: int) -> float:
+    return SPARSE_ERRORS if sparse else FEW_ERRORS if images < FEW_IMAGES else MAIN_ERRORS
 
 
 def _held_out_losses(

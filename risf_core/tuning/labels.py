@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from risf_core.evaluation import match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS
 from risf_core.evaluation.coco_matching import overlaps_of_pairs
 from risf_core.rescore.evidence import Evidence
+from risf_core.rescore.prompts import Texts
+from risf_core.tuning.texts import TextTrial
 
 LEAST_OVERLAP = 0.5  # intersection over union of a detection that is right
 LEAST_IMAGES = 2  # with detections that can be judged: one to fit to, one to see whether that helped
@@ -33,6 +35,7 @@ class LabelledRows:
     judged: NDArray[np.bool_]  # (N,) whether the labels say anything of it
     score_range: tuple[float, float] = (0.05, 1.0)  # rows above the first and up to the second are re-scored
     sparse: bool = False  # only some objects of the images are labelled
+    texts: TextTrial | None = None  # where the labels choose what is said to the encoder
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -50,7 +53,14 @@ class LabelledRows:
             self.judged[rows],
             self.score_range,
             self.sparse,
+            None if self.texts is None else self.texts[rows],
         )
+
+    def saying(self, texts: Texts | None) -> LabelledRows:
+        """The rows with what the encoder says by other texts; None: by those of the settings."""
+        if texts is None or self.texts is None:
+            return self
+        return replace(self, evidence=self.texts.evidence(texts))
 
 
 def judge(

@@ -23,6 +23,7 @@ from risf_core.rescore.settings import RescoreSettings, prompts_of
 from risf_core.rescore.support import SupportChoice, build_prototypes, check_encoders, check_evidence, read_support
 from risf_core.tuning.calibrating import Calibrated, calibrate
 from risf_core.tuning.sources import Labels, fusion_content, read_labels
+from risf_core.tuning.texts import TextChoices, check_texts
 from risf_core.tuning.tune import Tuned, tune
 
 
@@ -33,6 +34,7 @@ class TuneSettings:
     sparse: bool | None = None  # only some objects of the images are labelled; None: where the labels are a split
     seed: int = 0  # deals the images to folds, and draws the resamples
     bootstrap: int = DEFAULT_BOOTSTRAP  # resamples of the images for the intervals; 0: none
+    texts: TextChoices | None = None  # templates and names that are tried; None: those of the settings alone
     precision_at: float | None = None  # that a threshold of each class is to reach
     best: Best | None = None  # what it is to make best instead
 
@@ -113,6 +115,8 @@ def tune_file(
     truth = labels.ground_truth.with_vocabulary(inputs.vocabulary)
     warn_of_images_without_detections(inputs.file.detections, truth, name=display_name(detections))
     prompts_of(inputs.vocabulary, settings)
+    if tuning.texts is not None:
+        check_texts(tuning.texts, inputs.vocabulary, settings)
     shots = read_support(choice, inputs.vocabulary, novel=novel)
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
@@ -138,12 +142,14 @@ def tune_file(
             photos=inputs.photos,
             settings=settings,
             prototypes=prototypes,
+            texts=tuning.texts,
             sparse=labels.sparse,
             seed=tuning.seed,
             resamples=tuning.bootstrap,
             wish=wish,
             progress=progress,
         )
+        settings = settings if tuned.texts is None else settings.saying(tuned.texts)
     arguments = {
         "detections": detections,
         "out": out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,13 @@ from risf_core.photos import Photo
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.pipeline import Gathered, gather_evidence
+from risf_core.rescore.prompts import Texts
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Method, cross_validate, held_out_scores, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, image_positions, judge, refuse_too_little
+from risf_core.tuning.texts import Remembering, TextChoices, try_texts
 
 HARDLY = 0.01  # AP that is next to nothing
 ENOUGH_IMAGES = 10  # for a narrow interval to mean something: of fewer, most resamples are alike
@@ -37,12 +39,14 @@ class Tuned:
     verdict: str
     labels: Mapping[str, int | bool]  # what there was to learn from
     thresholds: Mapping[str, Threshold] | None = None  # by class name, where they were wished for
+    texts: Texts | None = None  # that the labels chose in the place of the settings' own
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Coefficients, admissions, table and verdict as plain JSON values."""
         return {
             "verdict": self.verdict,
             "fusion": asdict(self.fusion),
+            "texts": None if self.texts is None else asdict(self.texts),
             "admissions": [asdict(admission) for admission in self.admissions],
             "labels": dict(self.labels),
             "cross_validation": self.cross_validation.to_json(),
@@ -58,6 +62,7 @@ def tune(
     settings: RescoreSettings,
     prototypes: Prototypes | None = None,
     support_encoder: CropEncoder | None = None,
+    texts: TextChoices | None = None,
     sparse: bool = False,
     seed: int = 0,
     resamples: int = 1000,
@@ -71,6 +76,7 @@ def tune(
         ground_truth: its vocabulary is that of the settings; all its images count as labelled.
         photos: of the labelled images.
         support_encoder: what the prototypes are of, where it is not `encoder`.
+        texts: that are tried beside those of the settings.
         sparse: only some objects of the images are labelled, as in K-shot splits.
         resamples: of the images, for the intervals; 0: none.
         wish: what a threshold of each class is to reach; None: no thresholds.
@@ -79,6 +85,8 @@ def tune(
     """
     known = np.array([image_id in ground_truth.images_by_id for image_id in detections.image_ids.tolist()], dtype=bool)
     table = detections[known & (detections.labels >= 0)]
+    if texts is not None:
+        encoder = Remembering(encoder)
     gathered = gather_evidence(
         table,
         vocabulary=ground_truth.vocabulary,
@@ -90,6 +98,19 @@ def tune(
         progress=None if progress is None else lambda done, total: progress("encoding", "crops", done, total),
     )
     rows = labelled_rows(table, ground_truth, gathered, settings=settings, sparse=sparse)
+    if texts is not None:
+        trial = try_texts(
+            table,
+            rows.right,
+            rows.images,
+            texts,
+            evidence=rows.evidence,
+            vocabulary=ground_truth.vocabulary,
+            encoder=encoder,
+            photos=photos,
+            settings=settings,
+        )
+        rows = replace(rows, texts=trial)
     return fit_labelled(
         table, rows, ground_truth, settings=settings, seed=seed, resamples=resamples, wish=wish, progress=progress
     )
@@ -147,10 +168,11 @@ def fit_labelled(
     fit = fit_fusion(rows, evidence=settings.evidence, generator=stream(seed, "fits"))
     # held-out AP has the last word: a fusion that lowers it is not used, however much better its log-loss
     fusion = fit_terms(rows, ()) if validation.speaks_against else fit.fusion
+    texts = fit.texts if fusion.terms else None
     thresholds = None
     if wish is not None:
         terms = [term.name for term in fusion.terms]
-        held_out = held_out_scores(rows, terms, images=len(ground_truth.images), seed=seed)
+        held_out = held_out_scores(rows.saying(texts), terms, images=len(ground_truth.images), seed=seed)
         generator = stream(seed, "thresholds")
         thresholds = choose_thresholds(detections.with_scores(held_out), ground_truth, wish, generator=generator)
     labels = {
@@ -163,7 +185,7 @@ def fit_labelled(
         "sparse": rows.sparse,
     }
     verdict = verdict_of(fusion, validation, images=len(np.unique(rows.images)))
-    return Tuned(fusion, fit.admissions, validation, verdict, labels, thresholds)
+    return Tuned(fusion, fit.admissions, validation, verdict, labels, thresholds, texts)
 
 
 def verdict_of(fusion: FittedFusion, validation: CrossValidation, *, images: int) -> str:
