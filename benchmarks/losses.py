@@ -43,7 +43,7 @@ from risf_core.training.saving import FINAL
 BNRL, CROSS_ENTROPY = LOSS_PRESETS["paper"], LOSS_PRESETS["cross-entropy"]
 BASE_SCENES, VALIDATION_SCENES, TEST_SCENES = 101, 102, 103  # seeds; the demo's scenes are of 100
 SHOTS = 5
-RATES, ITERATIONS = (0.05, 0.1, 0.2, 0.4), (60, 120, 240)
+RATES, ITERATIONS = (0.05, 0.1, 0.2, 0.4), (60, 120)
 CHOICE_SEEDS, TEST_SEEDS = (100, 101, 102), (0, 1, 2, 3, 4)  # of shots, fresh weights and order
 ABLATION_SEEDS = TEST_SEEDS[:3]
 FINALISTS = 2  # settings of a loss that are tried on all of CHOICE_SEEDS
