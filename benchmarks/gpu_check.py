@@ -253,7 +253,8 @@ def check_memory(place: Place) -> Iterator[Row]:
     settings = small_training(place)
     total = torch.cuda.get_device_properties(place.device).total_memory
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(0.4e9 / total, torch.device(place.device))
+    most = torch.cuda.memory_reserved(place.device) + 0.4e9  # the weights of r50 are half of that
+    torch.cuda.set_per_process_memory_fraction(most / total, torch.device(place.device))
     said = "nothing: it fits"
     try:
         train_without_chance(place.folder / "run", [*settings, "data.short_sides=[1200]", "data.long_side=2000"])
