@@ -10,7 +10,11 @@ DETECTRON2_STAMP := $(DETECTRON2_VENV)/.ready
 FORMATS_VENV := .venv-formats
 FORMATS_STAMP := $(FORMATS_VENV)/.ready
 
-.PHONY: setup test lint types docs package demo lock clean test-detectron2 setup-detectron2 test-formats setup-formats
+OPENVINO_VENV := .venv-openvino
+OPENVINO_STAMP := $(OPENVINO_VENV)/.ready
+
+.PHONY: setup test lint types docs package demo lock clean test-detectron2 setup-detectron2 test-formats setup-formats \
+	test-openvino setup-openvino
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements/dev.txt
@@ -53,6 +57,19 @@ $(FORMATS_STAMP): pyproject.toml requirements/formats.txt | setup
 	$(BIN)/uv pip install --quiet --python $(FORMATS_VENV)/bin/python --no-deps --editable .
 	touch $@
 
+# The encoder in OpenVINO, in an environment of its own: nncf pins some of what the rest takes newer.
+test-openvino: setup-openvino
+	$(OPENVINO_VENV)/bin/python -m pytest tests/risf_core/encoder/test_openvino.py
+
+setup-openvino: $(OPENVINO_STAMP)
+
+$(OPENVINO_STAMP): pyproject.toml requirements/openvino.txt | setup
+	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "test-openvino needs Python 3.11 or newer")'
+	test -x $(OPENVINO_VENV)/bin/python || $(BIN)/uv venv --quiet --python $(BIN)/python $(OPENVINO_VENV)
+	$(BIN)/uv pip install --quiet --python $(OPENVINO_VENV)/bin/python --requirement requirements/openvino.txt
+	$(BIN)/uv pip install --quiet --python $(OPENVINO_VENV)/bin/python --no-deps --editable .
+	touch $@
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --diff .
@@ -85,6 +102,8 @@ lock: setup
 		requirements/detectron2.in --output-file requirements/detectron2.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
 		requirements/formats.in --output-file requirements/formats.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		pyproject.toml requirements/openvino.in --output-file requirements/openvino.txt
 
 clean:
-	rm -rf $(VENV) $(DETECTRON2_VENV) $(FORMATS_VENV) build dist
+	rm -rf $(VENV) $(DETECTRON2_VENV) $(FORMATS_VENV) $(OPENVINO_VENV) build dist

@@ -279,6 +279,15 @@ Device = Annotated[
         autocompletion=_suggesting("auto", "cpu", "cuda", "mps"),
     ),
 ]
+Backend = Annotated[
+    choices.BackendChoice,
+    _option(
+        help="On a CPU: torch; openvino (int8, or --precision fp32; needs risf[openvino]); auto: what is clearly "
+        "faster, measured in long runs.",
+        metavar="NAME",
+        panel=_RUN,
+    ),
+]
 PrecisionChoice = Annotated[
     choices.PrecisionChoice,
     _option(help="auto (the hardware's best), fp32, bf16 or fp16.", metavar="NAME", panel=_RUN),

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 # What computes
 Precision = Literal["fp32", "bf16", "fp16"]
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]  # auto: the hardware's best
+BackendChoice = Literal["auto", "torch", "openvino"]  # who runs an encoder on a CPU; auto: what is clearly faster
 PRECISIONS: tuple[str, ...] = get_args(PrecisionChoice)
 Engine = Literal["torchvision", "detectron2"]  # who runs the network: the same weights and boxes
 

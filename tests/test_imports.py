@@ -25,6 +25,7 @@ OWNERS = {
     "risf_core.encoder.batches": {"torch"},
     "risf_core.encoder.preprocessing": {"torch", "torchvision"},
     "risf_core.encoder.open_clip": {"torch", "open_clip", "torchvision", "safetensors"},
+    "risf_core.encoder.openvino": {"torch"},
     "risf_core.encoder.open_clip_model": {"torch", "open_clip", "torchvision", "safetensors"},
     "risf_core.encoder.damaged": {"safetensors"},
     "risf_core.encoder.image_weights": {"torch", "timm", "safetensors"},

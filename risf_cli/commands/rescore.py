@@ -26,6 +26,7 @@ from risf_cli.options import (
     AllowOutside,
     Alpha,
     ApplyThresholds,
+    Backend,
     Background,
     BatchSize,
     Boxes,
@@ -144,6 +145,7 @@ def rescore(
     max_score: MaxScore = DEFAULT_MAX_SCORE,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
+    backend: Backend = "auto",
     batch_size: BatchSize = None,
     workers: Workers = None,
     cache: Cache = None,
@@ -180,7 +182,9 @@ def rescore(
     print_warnings(quiet=quiet)
     check_stdout_free(out, json_=json_, what="record")
     rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed_options(context))
-    encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
+    encoder = EncoderChoice(
+        clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers, backend
+    )
     settings = RescoreSettings(
         alpha, rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,

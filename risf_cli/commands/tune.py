@@ -22,6 +22,7 @@ from risf_cli.option_values import (
 from risf_cli.options import (
     Alias,
     AllowOutside,
+    Backend,
     Background,
     BatchSize,
     Boxes,
@@ -151,6 +152,7 @@ def tune(
     max_score: MaxScore = DEFAULT_MAX_SCORE,
     device: Device = "auto",
     precision: PrecisionChoice = "auto",
+    backend: Backend = "auto",
     batch_size: BatchSize = None,
     workers: Workers = None,
     cache: Cache = None,
@@ -189,7 +191,9 @@ def tune(
         None if background == "none" else background, {} if auto else aliases(alias), class_choice(rescore_classes),
         softmax_over, min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
     )  # fmt: skip
-    encoder = EncoderChoice(clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers)
+    encoder = EncoderChoice(
+        clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers, backend
+    )
     tuning = TuneSettings(sparse, seed, bootstrap, texts, precision_at, best)
     with phases_of(quiet=quiet) as progress:
         written = tune_file(

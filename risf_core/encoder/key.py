@@ -17,8 +17,9 @@ def encoder_key(
     weights_sha256: str,
     precision: str,
     preprocessing: Mapping[str, Any],  # Any: JSON
+    **backend: Any,  # Any: JSON; what computes in the place of torch
 ) -> str:
-    """Model, weights, precision and preprocessing as one line of JSON."""
+    """Model, weights, precision, preprocessing and backend as one line of JSON."""
     return json.dumps(
         {
             "model": model,
@@ -27,6 +28,7 @@ def encoder_key(
             "precision": precision,
             "preprocessing": preprocessing,
             "cropping": CROPPING_VERSION,
+            **backend,
         },
         sort_keys=True,
     )

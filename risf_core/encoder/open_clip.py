@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,9 @@ from risf_core.errors import ConfigError
 from risf_core.files import sha256_of
 from risf_core.images import decode_rgb
 
+if TYPE_CHECKING:
+    from risf_core.encoder.openvino import OpenVinoTower
+
 
 class OpenClipEncoder:
     """Embeddings of crops and texts by a model of open_clip, built when the first one is asked for.
@@ -50,21 +53,25 @@ class OpenClipEncoder:
         batch_size: int | None = None,
         workers: int | None = None,
         compat_released: bool = False,
+        tower: OpenVinoTower | None = None,
     ) -> None:
         """
         Args:
             batch_size: crops a forward pass; None: 256 on a GPU, 32 on a CPU.
             workers: threads that decode and cut; 0: the one that runs the model; None: one per core, up to 8.
             compat_released: crops as the authors' public code makes them, one image a batch.
+            tower: what computes image features in the place of torch, for batches of this size on the CPU.
         """
         if compat_released and crop != "squash":
             raise ConfigError(f"`compat=released` cuts crops in its own way; leave out `crop={crop}`")
         self.source = source
         self.device = device
-        self.precision = precision
+        self._dtype: Precision = precision  # of torch's tower
+        self._tower = tower
+        self.precision: str = precision if tower is None else tower.stated.precision
         self.batch_size, self.workers = batch_plan(batch_size, workers, device)
         self.compat_released = compat_released
-        self.measured: Mapping[str, float] = {}  # number format -> crops a second, where the format was chosen by that
+        self.measured: Mapping[Any, float] = {}  # number format -> crops a second, where the format was chosen by that
         self.preprocessing = preprocessing_of(source, "released" if compat_released else crop)
 
     @cached_property
@@ -83,6 +90,7 @@ class OpenClipEncoder:
             "weights_sha256": self.weights_sha256,
             "device": self.device,
             "precision": self.precision,
+            "backend": "torch" if self._tower is None else {"openvino": asdict(self._tower.stated)},
             "crops_per_second": dict(self.measured),
             "batch_size": self.batch_size,
             "workers": self.workers,
@@ -96,13 +104,15 @@ class OpenClipEncoder:
 
     @cached_property
     def key(self) -> str:
-        """Model, weights, precision and preprocessing as one line of JSON; needs no model to be built."""
+        """Model, weights, precision, backend and preprocessing as one line of JSON; needs no model to be built."""
+        tower = {} if self._tower is None else {"openvino": self._tower.stated.calibration}
         return encoder_key(
             model=self.source.name,
             config=self.source.model_config,
             weights_sha256=self.weights_sha256,
             precision=self.precision,
             preprocessing=vars(self.preprocessing),
+            **tower,
         )
 
     def encode_crops(self, images: Iterable[ImageCrops]) -> Iterator[NDArray[np.float32]]:
@@ -134,7 +144,9 @@ class OpenClipEncoder:
 
     def crops_per_second(self, precision: Precision, count: int) -> float:
         """How fast `count` crops pass the image tower in a number format: the better of two passes after a first."""
-        formatted = copy.deepcopy(self._model.visual).to(DTYPES[precision], memory_format=torch.channels_last)
+        formatted = self._tower
+        if formatted is None:
+            formatted = copy.deepcopy(self._model.visual).to(DTYPES[precision], memory_format=torch.channels_last)
         side = self.preprocessing.side
         pixels = torch.zeros(count, 3, side, side, dtype=DTYPES[precision], device=self.device)
         pixels = pixels.to(memory_format=torch.channels_last)
@@ -146,6 +158,17 @@ class OpenClipEncoder:
                 seconds.append(time.perf_counter() - start)
         return count / min(seconds[1:])
 
+    def model_input(self, crops: torch.Tensor) -> torch.Tensor:
+        """Normalised crops on the device (batch size, 3, side, side), of uint8 ones (n, 3, side, side)."""
+        return self.preprocessing.model_input(
+            crops, batch_size=self.batch_size, device=self.device, precision=self._dtype
+        )
+
+    def torch_tower(self, memory_format: torch.memory_format = torch.channels_last) -> Any:  # Any: open_clip's
+        """The image tower; in another memory format a copy."""
+        tower = self._model.visual
+        return tower if memory_format == torch.channels_last else copy.deepcopy(tower).to(memory_format=memory_format)
+
     def _cut(self, job: ImageCrops) -> NDArray[Any]:
         if self.compat_released:
             photo = decode_rgb(job.photo.path, job.photo.size)
@@ -156,19 +179,18 @@ class OpenClipEncoder:
     def _forward(self, crops: torch.Tensor) -> torch.Tensor:
         """Embeddings (n, D) of crops (n, 3, side, side): uint8 RGB, or float as the released code feeds them."""
         if self.compat_released:
-            pixels = on_device(crops, self.device).to(DTYPES[self.precision], memory_format=torch.channels_last)
+            pixels = on_device(crops, self.device).to(DTYPES[self._dtype], memory_format=torch.channels_last)
         else:
-            pixels = self.preprocessing.model_input(
-                crops, batch_size=self.batch_size, device=self.device, precision=self.precision
-            )
-        features: torch.Tensor = self._model.encode_image(pixels)[: len(crops)]
+            pixels = self.model_input(crops)
+        encode = self._model.encode_image if self._tower is None else self._tower
+        features: torch.Tensor = encode(pixels)[: len(crops)]
         return functional.normalize(features.float(), dim=-1)
 
     @cached_property
     def _model(self) -> Any:  # Any: open_clip is not typed
         model = build_model(self.source)
         # channels last: half as long again for convolutional towers, no difference for transformers
-        model.visual.to(DTYPES[self.precision], memory_format=torch.channels_last)
+        model.visual.to(DTYPES[self._dtype], memory_format=torch.channels_last)
         # the text tower stays in float32: it is run once
         return model.to(self.device).eval()
 

@@ -16,7 +16,9 @@ from risf_core.errors import EncoderError, ImageError
 from risf_core.images import decode_rgb, upright_size
 from risf_core.photos import Photo
 from risf_core.progress import Progress
+from risf_core.rescore.settings import RescoreSettings
 
+_SAMPLE = 128  # rows
 _OR_KEEP = "; or pass `on_unreadable=keep` to leave the rows of such photos as they are"
 
 
@@ -89,6 +91,15 @@ def plan_crops(
         boxes, crop_of_row = np.unique(clipped[sound], axis=0, return_inverse=True)
         jobs.append(CropJob(eligible[positions[sound]], crop_of_row.reshape(-1), ImageCrops(photo, boxes), size))
     return CropPlan(jobs, without_photo, degenerate, keep_unreadable, unreadable)
+
+
+def some_crops(detections: Detections, photos: Mapping[ImageId, Photo], settings: RescoreSettings) -> list[ImageCrops]:
+    """The crops of some rows that are re-scored, or their photos: what a run is going to encode, in a small sample."""
+    scores = detections.scores
+    rows = np.flatnonzero((scores > settings.min_score) & (scores <= settings.max_score))
+    drawn = np.sort(np.random.default_rng(0).permutation(rows)[:_SAMPLE])
+    plan = plan_crops(detections, drawn, photos, keep_unreadable=True)
+    return [job.crops for job in (plan if settings.asks_crops else plan.of_photos()).jobs]
 
 
 def embedded_crops(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from risf_core.choices import EvidenceKind
 from risf_core.encoder.cached import CachedEncoder
 from risf_core.encoder.choice import EncoderChoice, with_cache
 from risf_core.encoder.image_only import ImageEncoder, open_image_encoder
-from risf_core.encoder.protocol import CropEncoder
+from risf_core.encoder.protocol import CropEncoder, ImageCrops
 from risf_core.rescore.settings import RescoreSettings
 from risf_core.rescore.support import SupportChoice
 
@@ -83,6 +83,7 @@ def open_encoders(
     *,
     crops: int,
     cache: Path | None,
+    some_crops: Callable[[], Sequence[ImageCrops]] = lambda: (),
     span_machines: bool = False,
 ) -> Encoders:
     """The chosen encoders. Imports torch, so call it when the input has been checked; arguments as `open` has them."""
@@ -91,7 +92,9 @@ def open_encoders(
     of_shots = None
     if support is not None and support.support_encoder is not None:
         of_shots = open_image_encoder(support.support_encoder, weights=support.support_weights, run=choice)
-    of_names = None if evidence == "support" and of_shots is not None else choice.open(crops=crops, cache=cache)
+    of_names = None
+    if evidence != "support" or of_shots is None:
+        of_names = choice.open(crops=crops, cache=cache, some_crops=some_crops)
     caches = {}
     for encoder in (of_names, of_shots):
         cached = None if encoder is None else with_cache(encoder, cache, span_machines=span_machines)

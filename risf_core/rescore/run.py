@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from risf_core.outputs import check_outputs
 from risf_core.processes import Processes, gather_to_first
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.calibration import Calibration
+from risf_core.rescore.crop_jobs import some_crops
 from risf_core.rescore.encoders import Encoders, encoder_lines, open_encoders
 from risf_core.rescore.fusion_file import below_thresholds, check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
@@ -149,6 +151,7 @@ def rescore_file(
         settings.evidence,
         crops=len(inputs.file.detections),
         cache=cache,
+        some_crops=partial(some_crops, inputs.file.detections, inputs.photos, settings),
         span_machines=processes.span_machines,
     )
     settings = encoders.completed(settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from risf_core.files import display_name, is_stream, write_json
 from risf_core.formats.conventions import Conventions
 from risf_core.outputs import check_outputs
 from risf_core.progress import PhaseProgress
+from risf_core.rescore.crop_jobs import some_crops
 from risf_core.rescore.encoders import open_encoders
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.settings import RescoreSettings, prompts_of
@@ -120,7 +122,14 @@ def tune_file(
     shots = read_support(choice, inputs.vocabulary, novel=novel)
 
     # torch and open_clip take seconds to import: faults of the input above are reported without them
-    encoders = open_encoders(encoder, choice, settings.evidence, crops=len(inputs.file.detections), cache=cache)
+    encoders = open_encoders(
+        encoder,
+        choice,
+        settings.evidence,
+        crops=len(inputs.file.detections),
+        cache=cache,
+        some_crops=partial(some_crops, inputs.file.detections, inputs.photos, settings),
+    )
     settings = encoders.completed(settings)
     if talk is not None:
         for line in _lines(inputs, labels):
