@@ -14,6 +14,7 @@ from risf_core.vocabulary import (
     read_class_names,
     read_classes,
 )
+from tests.messages import assert_names
 
 PETS = ClassVocabulary(("cat", "dog", "horse"), (17, 18, 3), frozenset({"dog"}))
 
@@ -117,7 +118,7 @@ def test_another_first_id_than_the_maps_is_refused(tmp_path):
     path.write_text("names: {0: cat, 1: dog}")
     with pytest.raises(ConfigError) as caught:
         read_classes(path, first_id=1)
-    assert str(caught.value) == (f"`first_id=1`: {path} states its own ids, from 0 on; leave `first_id` out")
+    assert_names(str(caught.value), "`first_id=1`", path, "0", "`first_id`")
 
 
 def test_ids_that_are_text_are_ordered_as_numbers(tmp_path):

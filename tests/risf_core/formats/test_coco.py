@@ -20,6 +20,7 @@ from risf_core.formats.coco import result_rows
 from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import RecognisedDetections, read_detections_file, write_detections_file
 from risf_core.vocabulary import ClassVocabulary
+from tests.messages import assert_names
 
 PETS = ClassVocabulary(("cat", "dog", "horse"), (17, 18, 3))
 ROW = {"image_id": 1, "category_id": 17, "bbox": [1.5, 2, 30, 40], "score": 0.5}
@@ -211,9 +212,7 @@ def test_an_output_whose_folder_is_a_file_is_named(folder):
     file = read([ROW])
     with pytest.raises(OutputError) as caught:
         write("d.json/out.json", file)
-    assert str(caught.value) == (
-        "d.json/out.json: cannot be written, because d.json is a file and not a folder; choose another path"
-    )
+    assert_names(str(caught.value), "d.json/out.json", "d.json", "written")
 
 
 FORM = "each row needs image_id, category_id, bbox [x, y, width, height] and score"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from risf_core.errors import DataError
 from risf_core.formats.conventions import check_boxes, labels_of, to_xywh
 from risf_core.vocabulary import ClassVocabulary
+from tests.messages import assert_names
 
 PETS = ClassVocabulary(("cat", "dog", "horse"), (17, 18, 3))
 SIZES = {1: (100, 200), 2: (50, 50)}  # (height, width)
@@ -166,10 +167,7 @@ def test_x_y_width_height_comes_back_digit_for_digit(boxes):
 def test_relative_boxes_of_an_image_of_unknown_size_are_refused():
     with pytest.raises(DataError) as caught:
         converted([[0.1, 0.1, 0.2, 0.2]] * 2, "xywh-relative", (1, 8))
-    assert str(caught.value) == (
-        "d.json: relative boxes need the size of each image, and none is known for 8; pass `annotations` with height "
-        "and width"
-    )
+    assert_names(str(caught.value), "d.json", "8", "`annotations`")
 
 
 def test_corners_are_told_where_only_some_images_have_a_size_and_ids_are_strings():

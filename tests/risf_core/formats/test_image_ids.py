@@ -7,6 +7,7 @@ import pytest
 from risf_core.errors import DataError
 from risf_core.formats.image_ids import own_image_ids
 from risf_core.photos import ImageInfo
+from tests.messages import assert_names
 
 NAMES = {40: "val/0012.jpg", 10: "val/0007.jpg", 30: "val/cat.png"}
 IMAGES = {image_id: ImageInfo(image_id, name) for image_id, name in NAMES.items()}
@@ -63,19 +64,15 @@ def test_text_ids_of_a_dataset_are_found_by_number():
 def test_ids_of_another_dataset_are_named_with_those_of_the_annotations():
     with pytest.raises(DataError) as caught:
         own(10, 990, 991, name="dets.json")
-    assert str(caught.value) == (
-        "dets.json: image_id 990, 991 not among the 3 images of the annotations (40, 10, 30); 1 of the 3 ids fit: "
-        "pass the annotations the detector ran on, or decide about such rows with `on_unmatched`"
-    )
+    assert_names(str(caught.value), "dets.json", "990, 991", "3 images", "40, 10, 30", "1 of the 3", "`on_unmatched`")
 
 
 def test_ids_of_which_most_fit_are_not_taken_for_positions():
     images = {image_id: ImageInfo(image_id, f"{image_id}.jpg") for image_id in (0, 2, 3, 5, 7, 9, *range(20, 40))}
     with pytest.raises(DataError) as caught:
         own(*range(10), images=images, name="dets.json")
-    assert str(caught.value) == (
-        "dets.json: image_id 1, 4, 6, 8 not among the 26 images of the annotations (0, 2, 3, 5, 7 and 21 more); 6 of "
-        "the 10 ids fit: pass the annotations the detector ran on, or decide about such rows with `on_unmatched`"
+    assert_names(
+        str(caught.value), "dets.json", "1, 4, 6, 8", "26", "0, 2, 3, 5, 7", "21", "6 of the 10", "`on_unmatched`"
     )
 
 
@@ -111,10 +108,7 @@ def test_ids_of_another_convention_are_named_though_rows_of_other_images_pass(im
 def test_a_row_that_fits_no_image_does_not_become_one_of_another():
     with pytest.raises(DataError) as caught:
         own(0, 10, convention="positions", on_unmatched="keep", name="d.json")
-    assert str(caught.value) == (
-        "d.json: image_id 10 is not among the positions of the annotations' images but is the id of "
-        "another image; remove these rows, or pass `on_unmatched=drop`"
-    )
+    assert_names(str(caught.value), "d.json", "10", "`on_unmatched=drop`")
     assert own(0, 10, convention="positions", on_unmatched="drop") == [40, None]
 
 

@@ -7,6 +7,7 @@ import pytest
 from risf_core.errors import ConfigError
 from risf_core.rescore.prompts import make_prompts, readable_name
 from risf_core.vocabulary import VOC_CLASSES
+from tests.messages import assert_names
 
 
 def test_prompts_hold_every_template_of_every_name_and_the_background_last():
@@ -60,4 +61,4 @@ def test_a_name_with_braces_is_not_a_template():
 def test_a_template_without_a_place_for_the_name_is_refused():
     with pytest.raises(ConfigError) as caught:
         make_prompts(["cat"], aliases={}, templates=["a photo"], background=None)
-    assert str(caught.value) == "`template` 'a photo' has no {} where the class name goes, as in 'a photo of {}'"
+    assert_names(str(caught.value), "`template`", "'a photo'", "'a photo of {}'")

@@ -14,6 +14,7 @@ from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.splits.tfa_reading import stems_of_list, tfa_files, tfa_seeds
 from risf_core.vocabulary import VOC_CLASSES
+from tests.messages import assert_names
 
 WriteCoco = Callable[..., Path]
 PAIRS = {i: ["cat"] for i in range(1, 5)} | {i: ["dog"] for i in range(5, 9)}
@@ -56,7 +57,7 @@ def test_files_of_novel_classes_alone_are_read(tfa_only: Path, tmp_path: Path) -
 def test_seeds_and_folders_that_are_not_there_are_named(tfa_only: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         open_split(tfa_only).read(seed=9)
-    assert str(caught.value) == f"{tfa_only}: holds the seeds 0, 4; got seed 9"
+    assert_names(str(caught.value), tfa_only, "0", "4", "9")
     with pytest.raises(DataError) as caught:
         open_split(tmp_path / "nothing").read()
     assert str(caught.value).startswith(f"{tmp_path / 'nothing'}: holds no split: neither split.json")
@@ -174,10 +175,7 @@ class TestTheRealVocLists:
     def test_without_voc_they_fail_with_the_way_out(self, lists: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError) as caught:
             open_split(lists).read(seed=1, novel="voc1")
-        assert str(caught.value) == (
-            f"{lists / 'seed1'}: lists images alone; name the folder that holds VOC2007 and VOC2012 with `voc`, for "
-            "their boxes"
-        )
+        assert_names(str(caught.value), lists / "seed1", "`voc`", "images")
         with pytest.raises(DataError) as caught:
             open_split(lists).read(seed=1, novel="voc1", voc_root=tmp_path)
         assert "listed images have no annotation below" in str(caught.value)
@@ -205,10 +203,7 @@ class TestTheRealVocLists:
             path.write_text(path.read_text().replace("<name>cow</name>", "<name>dog</name>"))
         with pytest.raises(DataError) as caught:
             open_split(lists).read(seed=1, novel="voc2", voc_root=made_voc)
-        assert str(caught.value) == (
-            f"{lists / 'seed1'}/box_1shot_cow_train.txt: its images hold fewer than 1 box of 'cow' below the VOC "
-            "folder; is it the data of this split?"
-        )
+        assert_names(str(caught.value), f"{lists / 'seed1'}/box_1shot_cow_train.txt", "1", "'cow'")
 
 
 def test_a_list_that_names_an_image_twice_lets_its_box_stand_twice(
@@ -248,10 +243,7 @@ def test_novel_classes_that_are_not_the_splits_own_are_refused(cat_split: Path) 
     for other in ("dog", "cat,dog", "all", "voc2"):
         with pytest.raises(ConfigError) as caught:
             open_split(cat_split).check_novel(other)
-        assert str(caught.value) == (
-            f"{cat_split}: its novel classes are cat, but `novel` (or novel: in risf.yaml) says {other}; leave that "
-            f"out, or name a split of {other} (risf prepare-splits --novel {other} draws one)"
-        )
+        assert_names(str(caught.value), cat_split, "`novel`", "risf.yaml", other, other, f"--novel {other}")
 
 
 def test_a_published_set_is_the_same_by_its_name_and_by_its_classes(voc: AnnotatedDataset, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dat
 from risf_core.errors import DataError, OutputError, RisfError
 from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.vocabulary import COCO_NOVEL, VOC_CLASSES
+from tests.messages import assert_names
 
 WriteCoco = Callable[..., Path]
 PETS = (
@@ -201,7 +202,7 @@ def test_holding_out_every_image_is_refused(write_coco: WriteCoco, tmp_path: Pat
     path = write_coco(PETS)
     with pytest.raises(DataError) as caught:
         prepare(path, tmp_path / "s", held_out=path)
-    assert str(caught.value) == (f"{path}: holds out every training image; give `held_out` the list of the test images")
+    assert_names(str(caught.value), path, "`held_out`", "training")
 
 
 def test_shots_outside_the_ladder_are_nested_in_both_directions_and_marked(
@@ -322,11 +323,7 @@ def test_a_shot_count_that_is_impossible_ends_with_every_class_that_lacks_boxes(
 ) -> None:
     with pytest.raises(DataError) as caught:
         prepare(write_coco(PETS), tmp_path / "s", shots=(5, 10, 30))
-    assert str(caught.value) == (
-        "cannot draw 10 shots of 'cat' (8 boxes in 8 images); 30 shots of 'cat' (8 boxes in 8 images), "
-        "'dog' (18 boxes in 13 images): let `at_least` take more boxes where no images make exactly that many, "
-        "or ask for other `shots`, or leave classes out with `only`"
-    )
+    assert_names(str(caught.value), "10", "'cat'", "8", "30", "'dog'", "18", "13", "`at_least`", "`shots`", "`only`")
     assert not (tmp_path / "s").exists()
 
 
@@ -409,9 +406,7 @@ def test_a_class_name_that_is_no_file_name_is_refused_in_tfas_layout_alone(
     path = write_coco({i: ["cup/mug"] for i in range(5)})
     with pytest.raises(DataError) as caught:
         prepare(path, tmp_path / "s", layouts=("tfa",))
-    assert str(caught.value) == (
-        "class 'cup/mug' cannot be part of a file name, as `layout=tfa` needs; use `layout=risf`"
-    )
+    assert_names(str(caught.value), "'cup/mug'", "`layout=tfa`", "`layout=risf`")
     assert list(tmp_path.iterdir()) == [path]  # nothing half-written stays
     assert prepare(path, tmp_path / "s").manifest.drawn_classes == ("cup/mug",)
 
@@ -468,10 +463,7 @@ class TestTheFolder:
         before = files_of(folder)
         with pytest.raises(OutputError) as caught:
             prepare(path, folder, seeds=(0, 1))
-        assert str(caught.value) == (
-            f"{folder}: holds another split (seeds 0-2, here 0,1, layout risf+tfa, here risf); choose another `out`, "
-            "or replace it whole with `force`"
-        )
+        assert_names(str(caught.value), folder, "0", "0,1", "`out`", "`force`")
         assert files_of(folder) == before
         prepare(path, folder, seeds=(0, 1), force=True)
         assert sorted(files_of(folder)) == [
@@ -493,9 +485,7 @@ class TestTheFolder:
         with pytest.raises(OutputError) as caught:
             prepare(write_coco(PETS), tmp_path / "s", force=force)
         folder = tmp_path / "s"
-        assert str(caught.value) == (
-            f"{folder}: is not empty and was not created by `risf prepare-splits` (thesis.tex); choose another `out`"
-        )
+        assert_names(str(caught.value), folder, "`risf prepare-splits`", "thesis.tex", "`out`")
         assert (tmp_path / "s/thesis.tex").read_text() == "years of work"
 
     @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
@@ -513,9 +503,7 @@ class TestTheFolder:
         with pytest.raises((OutputError, KeyboardInterrupt)) as caught:
             prepare(path, folder, seeds=(7,), force=True)
         if isinstance(error, OSError):
-            assert str(caught.value) == (
-                f"{folder}: cannot be written: no space left on the disk; choose another `out`"
-            )
+            assert_names(str(caught.value), folder, "`out`", "written")
         assert files_of(folder) == before
         assert sorted(entry.name for entry in tmp_path.iterdir()) == ["own.json", "s"]
 
@@ -525,9 +513,7 @@ class TestTheFolder:
         (folder / "notes.txt").write_text("mine")
         with pytest.raises(OutputError) as caught:
             prepare(path, folder, seeds=(5,), force=True)
-        assert str(caught.value) == (
-            f"{folder}: also holds notes.txt, not of this split; move that away or choose another `out`"
-        )
+        assert_names(str(caught.value), folder, "notes.txt", "`out`")
 
     def test_names_that_cannot_be_written_are_one_line(self, write_coco: WriteCoco, tmp_path: Path) -> None:
         path = write_coco(PETS, categories=[{"id": 3, "name": "cat"}, {"id": 13, "name": "d\ud800g"}])

@@ -11,6 +11,7 @@ import pytest
 from risf_core.datasets import AnnotatedDataset
 from risf_core.errors import DataError
 from risf_core.splits import SplitSettings, open_split, prepare_splits
+from tests.messages import assert_names
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +73,7 @@ def test_published_files_of_other_data_are_refused(coco: AnnotatedDataset, cocos
     settings = SplitSettings(shots=(1,), seeds=(0,), published=tmp_path / "cocosplit")
     with pytest.raises(DataError) as caught:
         prepare_splits(coco, tmp_path / "s", settings=settings)
-    assert str(caught.value) == (
-        f"{path}: annotation {content['annotations'][0]['id']} is not in the training data as it is there; "
-        "is it of other data? (`published=none` draws seed 0 instead)"
-    )
+    assert_names(str(caught.value), path, content["annotations"][0]["id"], "`published=none`", "0")
 
 
 def test_published_voc_lists_are_read_and_frozen(voc: AnnotatedDataset, tmp_path: Path) -> None:

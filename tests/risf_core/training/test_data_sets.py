@@ -17,6 +17,7 @@ from risf_core.splits import SplitSettings, prepare_splits
 from risf_core.splits.manifest import Manifest, read_manifest
 from risf_core.training.data_sets import read_training_data
 from risf_core.training.plan import TrainingChoice, plan_finetuning, read_plan
+from tests.messages import assert_names
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.shapes import NOVEL, write_shapes
 from tests.risf_core.training.test_resume import Stop, stop_at
@@ -114,10 +115,7 @@ def test_a_base_set_without_a_file_of_its_own_is_known_by_what_it_was_drawn_from
 def test_vocs_lists_without_annotations_name_the_option_that_brings_them(tfa_voc: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read_training_data(DataConfig("few-shot", split=tfa_voc.split, novel="cow,sofa", shots=2))
-    assert str(caught.value) == (
-        f"{tmp_path}/split: lists images alone; name the folder that holds VOC2007 and VOC2012 in `images`, for "
-        "their boxes"
-    )
+    assert_names(str(caught.value), f"{tmp_path}/split", "`images`", "images")
 
 
 def config_of(data: DataConfig, *overrides: str) -> ConfigInForce:

@@ -22,6 +22,7 @@ from risf_core.training.loop import Hooks
 from risf_core.training.metrics_log import read_metrics
 from risf_core.training.saving import FINAL, LAST, load_state
 from tests import together
+from tests.messages import assert_names
 from tests.risf_core.training.conftest import SMALL
 from tests.risf_core.training.runs import assert_same_weights, final_weights
 
@@ -126,9 +127,7 @@ def test_a_folder_that_holds_a_run_is_refused(small, tmp_path: Path) -> None:
     train(config, tmp_path / "run")
     with pytest.raises(ConfigError) as caught:
         train(config, tmp_path / "run")
-    assert str(caught.value) == (
-        f"{tmp_path}/run: already holds a run; continue it (`resume`), replace it (`force`), or name another folder"
-    )
+    assert_names(str(caught.value), f"{tmp_path}/run", "`resume`", "`force`")
     train(small("solver.iterations=2", "solver.steps=[]"), tmp_path / "run", force=True)
     assert len(read_metrics(tmp_path / "run")) == 2
 
@@ -224,10 +223,7 @@ def test_resuming_with_other_settings_names_the_keys_that_differ(small, scenes: 
         train(small(), tmp_path / "run", hooks=stop_at(3))
     with pytest.raises(ConfigError) as caught:
         train(small("solver.momentum=0.5", "data.flip=0", "solver.log_every=5"), tmp_path / "run", resume=True)
-    assert str(caught.value) == (
-        f"{tmp_path}/run: the run was begun with other settings: data.flip (was 0.5, now 0.0), "
-        "solver.momentum (was 0.9, now 0.5); resume it with those, or replace it with `force`"
-    )
+    assert_names(str(caught.value), f"{tmp_path}/run", "data.flip", "0.5", "0.0", "solver.momentum", "0.9", "`force`")
     train(small("solver.log_every=2", "data.workers=1"), tmp_path / "run", resume=True)  # not of the result
 
 

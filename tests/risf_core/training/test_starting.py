@@ -16,6 +16,7 @@ from risf_core.errors import CheckpointError, ConfigError
 from risf_core.losses import LOSS_PRESETS, BnrlSettings
 from risf_core.training.starting import Start, loss_settings, starting_model
 from risf_core.vocabulary import ClassVocabulary
+from tests.messages import assert_names
 
 WHOLE = ClassVocabulary.from_names(["ant", "bee", "cat", "dog", "elk"], novel=["bee", "elk"])
 CLASS_ROWS = "roi_heads.box_predictor.cls_score.weight"
@@ -77,10 +78,7 @@ def test_a_detector_of_other_classes_keeps_those_that_a_list_names(weights, tmp_
     path, state = weights(None, count=4)
     with pytest.raises(CheckpointError) as caught:
         started(path)
-    assert str(caught.value) == (
-        f"{path}: does not state what its 4 classes are, and the split has 3 base classes of 5; "
-        "name them with `model.weights_classes=FILE`"
-    )
+    assert_names(str(caught.value), path, "4", "3", "5", "`model.weights_classes=FILE`")
     (tmp_path / "names.txt").write_text("fox\ncat\nowl\nant\n")
     rows = rows_of(started(path, f"model.weights_classes={tmp_path}/names.txt"))
     assert rows[2].equal(state[CLASS_ROWS][1])
@@ -128,9 +126,7 @@ def test_another_architecture_than_the_weights_is_refused(weights) -> None:
     path, _ = weights(["ant"])
     with pytest.raises(CheckpointError) as caught:
         started(path, "model.architecture=r50")
-    assert str(caught.value) == (
-        f"{path}: is small, but model.architecture is r50; give `model.architecture=auto`, or name other weights"
-    )
+    assert_names(str(caught.value), path, "model.architecture", "`model.architecture=auto`")
     with pytest.raises(ConfigError, match=r"model\.architecture is auto, which is that of the weights"):
         started(None)
 
