@@ -386,14 +386,14 @@ def test_thresholds_are_written_shown_and_applied(risf: Run, run, folder: Path, 
 
 def test_thresholds_that_cannot_be_had_are_refused(risf: Run, folder: Path) -> None:
     tune = ["tune", "dets.json", "--annotations", "gt.json", "--evidence", "none"]
-    assert "leave one out" in one_line(risf(*tune, "--precision-at", 0.9, "--best", "f1"))
-    assert one_line(risf(*tune, "--precision-at", 90)) == "--precision-at must be between 0 and 1, got 90"
+    assert "leave one out" in error_of(risf(*tune, "--precision-at", 0.9, "--best", "f1"))
+    assert error_of(risf(*tune, "--precision-at", 90)) == "--precision-at must be between 0 and 1, got 90"
     sparse = ["tune", "dets.json", "--annotations", "gt.json", "--images", "photos", "--sparse", "--best", "f1"]
-    assert "--best need images whose objects are all labelled" in one_line(risf(*sparse, "--clip-weights", "gt.json"))
+    assert "--best need images whose objects are all labelled" in error_of(risf(*sparse, "--clip-weights", "gt.json"))
     assert risf(*tune, "-q").exit_code == 0
     rescore = ["rescore", "dets.json", "--annotations", "gt.json", "--out", "a.json", "--apply-thresholds"]
     for more in (["--fusion", "fusion.json"], ["--images", "photos"]):
-        assert one_line(risf(*rescore, *more)).startswith("--apply-thresholds needs --fusion, a file with thresholds")
+        assert error_of(risf(*rescore, *more)).startswith("--apply-thresholds needs --fusion, a file with thresholds")
     content = json.loads((folder / "fusion.json").read_text())
     (folder / "fusion.json").write_text(json.dumps({**content, "thresholds": {"cat": {"score": 0.5}}}))
-    assert "no threshold of the class 'dog'" in one_line(risf(*rescore, "--fusion", "fusion.json"))
+    assert "no threshold of the class 'dog'" in error_of(risf(*rescore, "--fusion", "fusion.json"))
