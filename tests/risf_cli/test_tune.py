@@ -134,18 +134,18 @@ def test_texts_that_the_labels_chose_are_those_of_rescore(run, folder: Path) -> 
     record = json.loads((folder / "after.json.record.json").read_text())
     assert record["prompts"]["texts"][0] == ["a drawing of kitten"]
     other = ["--template", "a photo of one {}"]
-    line = one_line(run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "after.json", *other, "-q"))
+    line = error_of(run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "after.json", *other, "-q"))
     assert "other prompts" in line
 
 
 def test_several_names_of_a_class_are_tried_where_labels_choose(run, folder: Path) -> None:
     names = ["--alias", "cat=kitten", "--alias", "cat=tabby"]
-    assert "--alias names the class 'cat' twice" in one_line(run("tune", "dets.json", *names))
+    assert "--alias names the class 'cat' twice" in error_of(run("tune", "dets.json", *names))
     assert run("tune", "dets.json", *names, "--templates", "auto", "--bootstrap", 0, "-q").exit_code == 0
     content = json.loads((folder / "fusion.json").read_text())
     assert content["arguments"]["texts"]["names"] == {"cat": ["kitten", "tabby"]}
     assert run("rescore", "dets.json", "--fusion", "fusion.json", "--out", "after.json", "-q").exit_code == 0
-    line = one_line(run("tune", "dets.json", "--templates", "auto", "--evidence", "none"))
+    line = error_of(run("tune", "dets.json", "--templates", "auto", "--evidence", "none"))
     assert line.startswith("--templates auto compares crops with names, --evidence none does not")
 
 
