@@ -44,7 +44,7 @@ def main() -> None:
 
 def measure(truth_path: Path, detections: Path) -> dict[str, float | str]:
     """Seconds and the process's peak memory in megabytes; the images and classes are read besides."""
-    from risf_core.datasets import read_dataset_index
+    from risf_core.datasets.reading import read_dataset_index
     from risf_core.formats.detections_file import read_detections_file
 
     index = read_dataset_index(truth_path)

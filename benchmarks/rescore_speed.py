@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from risf_core.datasets import read_coco_index
+from risf_core.datasets.index import read_coco_index
 from risf_core.detections import Detections
 from risf_core.devices import choose_device, choose_precision
 from risf_core.encoder.cache import EmbeddingCache

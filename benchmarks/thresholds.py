@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import binomtest
 
-from risf_core.datasets import read_ground_truth
+from risf_core.datasets.reading import read_ground_truth
 from risf_core.evaluation import read_detections_for
 from risf_core.evaluation.thresholds import Wish
 from risf_core.rescore.fusion_file import below_thresholds

@@ -21,7 +21,9 @@ import numpy as np
 import torch
 
 from risf_core.choices import DEFAULT_CLIP
-from risf_core.datasets import AnnotatedDataset, DatasetIndex, read_coco_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
+from risf_core.datasets.index import DatasetIndex
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
 from risf_core.encoder.cache import EmbeddingCache

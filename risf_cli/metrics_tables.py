@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import PurePath
 
 from risf_cli.render import GAP, Column
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.evaluation import (
     UNDEFINED,
     Aggregate,

@@ -15,9 +15,6 @@ Engine = Literal["torchvision", "detectron2"]  # who runs the network: the same 
 BoxConvention = Literal["xywh", "xyxy", "xywh-relative", "xyxy-relative"]
 CategoryConvention = Literal["dataset", "positions", "positions-from-1"]
 ImageIdConvention = Literal["dataset", "text", "file-names", "stems", "positions", "positions-from-1"]
-BOX_CONVENTIONS: tuple[str, ...] = get_args(BoxConvention)
-CATEGORY_CONVENTIONS: tuple[str, ...] = get_args(CategoryConvention)
-IMAGE_ID_CONVENTIONS: tuple[str, ...] = get_args(ImageIdConvention)
 OnUnreadable = Literal["error", "keep"]  # photos that cannot be read; keep: continue without them
 OnUnmatched = Literal["error", "keep", "drop"]  # rows whose image or category is unknown; keep: left as they are
 
@@ -52,7 +49,6 @@ SupportScore = Literal["softmax", "cosine"]  # how a crop is compared with shots
 Preset = Literal["cm-clip", "pcb"]
 FusionRule = Literal["linear", "geometric", "log-odds"]
 SoftmaxOver = Literal["rescored", "all"]
-CROP_RULES: tuple[str, ...] = get_args(CropRule)
 SUPPORT_SCORES: tuple[str, ...] = get_args(SupportScore)
 EVIDENCE_KINDS: tuple[str, ...] = get_args(EvidenceKind)
 FUSION_RULES: tuple[FusionRule, ...] = get_args(FusionRule)
@@ -63,5 +59,3 @@ DEFAULT_BACKGROUND = "background"
 DEFAULT_ALPHA = 0.7  # the detector's share
 DEFAULT_TEMPERATURE = 100.0
 DEFAULT_MIN_SCORE, DEFAULT_MAX_SCORE = 0.05, 1.0  # rows above the one, up to the other, are re-scored
-
-DEFAULT_SEED = 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import RecordForm
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import ImageId
 from risf_core.photos import ImageInfo, find_photos
 from risf_core.vocabulary import ClassVocabulary

@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.detector.architecture import ARCHITECTURES
 from risf_core.detector.runs import RunDescription, write_run
 from risf_core.encoder.cache import EmbeddingCache

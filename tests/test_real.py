@@ -11,7 +11,8 @@ import platformdirs
 import pytest
 
 from risf_core.choices import DEFAULT_CLIP
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.devices import choose_precision
 from risf_core.encoder.cache import EmbeddingCache

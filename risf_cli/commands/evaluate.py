@@ -25,7 +25,7 @@ from risf_core.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from risf_core.choices import Group
-    from risf_core.datasets import AnnotatedDataset
+    from risf_core.datasets.annotated import AnnotatedDataset
     from risf_core.evaluation import EvaluatedFile, Evaluation
 
 

@@ -114,11 +114,6 @@ class AnnotatedDataset:
         return image_id_array([self.images[position].image_id for position in self.image_positions.tolist()])
 
     @cached_property
-    def image_sizes(self) -> Mapping[ImageId, tuple[int, int]]:
-        """(height, width) by image id, where stated."""
-        return {info.image_id: info.size for info in self.images if info.size is not None}
-
-    @cached_property
     def image_ranks(self) -> Mapping[ImageId, int]:
         """Image id -> its place among all ids in ascending order (numbers before strings), from 0.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,6 @@ class DatasetIndex:
 
     vocabulary: ClassVocabulary
     images: Mapping[ImageId, ImageInfo]
-
-    @cached_property
-    def image_sizes(self) -> dict[ImageId, tuple[int, int]]:
-        """(height, width) by image id, where stated."""
-        return {image_id: info.size for image_id, info in self.images.items() if info.size is not None}
 
 
 def read_coco_document(

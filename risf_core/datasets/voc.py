@@ -41,7 +41,7 @@ def read_voc_dataset(
     Args:
         image_sets: which lists of ImageSets/Main are read, in this order; default the trainval lists of both years,
             as far as they are there, and for a single folder its trainval or train list, or without lists every XML.
-        stems: reads just these images instead, the year told by "_" in the stem.
+        stems: reads just these images instead, the year shown by "_" in the stem.
         on_progress: is called with the number of files read and of all.
 
     Raises DataError, in one line, where a folder, a list or an XML file is missing, broken or lacks an image size.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from risf_core.choices import OnUnreadable
-from risf_core.datasets import read_dataset_index
+from risf_core.datasets.reading import read_dataset_index
 from risf_core.detections import ImageId
 from risf_core.errors import ConfigError, DataError
 from risf_core.photos import Photo, find_photos, list_photos

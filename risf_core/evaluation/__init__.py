@@ -1,6 +1,6 @@
 """AP of detections against ground truth."""
 
-from risf_core.datasets import read_ground_truth
+from risf_core.datasets.reading import read_ground_truth
 from risf_core.evaluation.aggregate import Aggregate, Spread, aggregate
 from risf_core.evaluation.compare import Bootstrapped, Intervals, bootstrap
 from risf_core.evaluation.inputs import read_detections_for

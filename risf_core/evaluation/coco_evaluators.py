@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import EvaluatorName
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections, factorize
 
 # pycocotools' own grids, made by its own expressions: arithmetic of another kind differs in the last bit

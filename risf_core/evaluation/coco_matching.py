@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.coco_evaluators import AREAS, IOU_THRESHOLDS, RECALL_THRESHOLDS
 from risf_core.evaluation.matches import Matches, Order, candidate_pairs, ranges, truth_by_class

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.ceilings import ceilings_of
 from risf_core.evaluation.coco_matching import match_coco, overlaps_of_pairs

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections, factorize
 from risf_core.files import display_name
 from risf_core.formats.conventions import Conventions

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from risf_core.choices import Protocol
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import DataError, listing
 from risf_core.evaluation.metrics import Metrics

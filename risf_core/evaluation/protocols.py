@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from risf_core.choices import EvaluatorName, Protocol
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections, factorize
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps, evaluate_coco
 from risf_core.evaluation.coco_matching import match_coco

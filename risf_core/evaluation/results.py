@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.evaluation.aggregate import Aggregate
 from risf_core.evaluation.compare import Bootstrapped
 from risf_core.evaluation.errors import ErrorAnalysis

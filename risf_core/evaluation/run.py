@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from risf_core.choices import DEFAULT_BOOTSTRAP, EvaluatorName, Protocol
-from risf_core.datasets import AnnotatedDataset, read_ground_truth
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.reading import read_ground_truth
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
 from risf_core.evaluation.aggregate import Aggregate, aggregate

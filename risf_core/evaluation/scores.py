@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.coco_matching import match_coco, overlaps_of_pairs
 from risf_core.evaluation.matches import Order, candidate_pairs

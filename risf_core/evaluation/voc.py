@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.matches import Matches, Order, candidate_pairs, truth_by_class
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, group_labels

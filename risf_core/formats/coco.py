@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import check_categories, check_images
 from risf_core.datasets.coco_values import as_float
+from risf_core.datasets.index import check_categories, check_images
 from risf_core.detections import Detections, Extras, ImageId
 from risf_core.errors import DataError, counted, excerpt
 from risf_core.files import open_output

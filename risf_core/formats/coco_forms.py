@@ -142,8 +142,8 @@ def _sniff_list(source: Source) -> int:
 
 def _sniff_dataset(source: Source) -> int:
     keys = json_keys(source.head)
-    told = {"annotations", "images", "categories", "info", "licenses"} & keys
-    return LIKELY if told and not is_json_list(source.head) and not keys & {"predictions", "result"} else NO
+    typical = {"annotations", "images", "categories", "info", "licenses"} & keys
+    return LIKELY if typical and not is_json_list(source.head) and not keys & {"predictions", "result"} else NO
 
 
 def _sniff_nested(source: Source) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import read_dataset_index
+from risf_core.datasets.reading import read_dataset_index
 from risf_core.detections import Detections, factorize
 from risf_core.errors import ConfigError, DataError, counted, listing
 from risf_core.files import STANDARD_STREAM, display_name

@@ -13,8 +13,6 @@ from risf_core.formats.rows import PhotoKey
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 
-ByPhoto = Mapping[ImageId, object]  # image id -> the package's result
-
 
 def detections_of(
     entries: Mapping[ImageId, Mapping[str, object]],

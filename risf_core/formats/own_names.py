@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from risf_core.datasets import images_by_id
+from risf_core.datasets.index import images_by_id
 from risf_core.detections import ImageId
 from risf_core.errors import DataError
 from risf_core.formats.rows import PhotoKey, Rows

@@ -33,7 +33,7 @@ def rows_of_photos(
     photos_by_position: bool = False,
     notes: tuple[str, ...] = (),
 ) -> Rows:
-    """The rows of one entry a photo; labels are whole numbers or names, `box_convention` None is told by the values."""
+    """The rows of one entry a photo; labels are whole numbers or names, without `box_convention` the values decide."""
     check_photos_once(photos, source)
     classes: Codes[ClassKey] = Codes()
     boxes, scores, counts, codes = [], [], [], []

@@ -90,8 +90,8 @@ def _sniff_voc(source: Source) -> int:
 
 def _sniff_cartucho(source: Source) -> int:
     words = _first_line(source)
-    told = source.is_folder and len(words) == 6 and not _are_numbers(words[:1]) and _are_numbers(words[1:])
-    return LIKELY if told and _sniff_voc(source) == NO else NO
+    fits = source.is_folder and len(words) == 6 and not _are_numbers(words[:1]) and _are_numbers(words[1:])
+    return LIKELY if fits and _sniff_voc(source) == NO else NO
 
 
 def _sniff_kitti(source: Source) -> int:

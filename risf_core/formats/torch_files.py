@@ -65,8 +65,8 @@ def _read_eval(source: Source) -> Rows:
 def _sniff_eval(source: Source) -> int:
     """A file of that name, or one that begins with COCOeval's keys."""
     head = source.head
-    told = is_torch_file(head) and b"precision" in head and b"recall" in head
-    return SURE if told else NO
+    fits = is_torch_file(head) and b"precision" in head and b"recall" in head
+    return SURE if fits else NO
 
 
 def _sniff_detectron2(source: Source) -> int:

@@ -22,8 +22,8 @@ def _read(source: Source) -> Rows:
 
 def _sniff(source: Source) -> int:
     keys = json_keys(source.head)
-    told = {"image_id", "file_name", "category_id", "bbox", "score"}
-    return SURE if is_json_list(source.head) and keys >= told and "instances" not in keys else NO
+    typical = {"image_id", "file_name", "category_id", "bbox", "score"}
+    return SURE if is_json_list(source.head) and keys >= typical and "instances" not in keys else NO
 
 
 def _write(target: Path | str, output: Output) -> None:

@@ -110,7 +110,7 @@ def _table(path: Path) -> NDArray[np.float64]:
 def _columns(
     numbers: NDArray[np.float64], name: str, *, sixth_is_score: bool
 ) -> tuple[int, int | None, tuple[str, ...]]:
-    """The columns of confidence and track id, told by their values, with what was taken where it could be either."""
+    """The columns of confidence and track id, known by their values, with what was taken where it could be either."""
     width = numbers.shape[1]
     if width == 7:
         return 5, 6, ()

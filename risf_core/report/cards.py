@@ -131,8 +131,8 @@ def _card(row: MovedRow, comparison: Comparison, gallery: Gallery, *, name: str,
 
 def _shares(row: MovedRow) -> str:
     parts = {"encoder": row.score_clip, "shots": row.score_support}
-    told = ", ".join(f"{name} {value:.3f}" for name, value in parts.items() if value is not None)
-    return f"({told})" if told else ""
+    shown = ", ".join(f"{name} {value:.3f}" for name, value in parts.items() if value is not None)
+    return f"({shown})" if shown else ""
 
 
 def _absent(row: MovedRow, gallery: Gallery) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import DEFAULT_BOOTSTRAP, EvaluatorName
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
 from risf_core.evaluation import EvaluatedFile, bootstrap, match

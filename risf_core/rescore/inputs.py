@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from risf_core.choices import OnUnmatched
-from risf_core.datasets import DatasetIndex, read_dataset_index
+from risf_core.datasets.index import DatasetIndex
+from risf_core.datasets.reading import read_dataset_index
 from risf_core.detections import Detections, ImageId, factorize
 from risf_core.errors import ConfigError, DataError, ImageError, counted, listing
 from risf_core.files import display_name

@@ -64,7 +64,7 @@ class RescoreResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Gathered:
+class GatheredEvidence:
     """What the encoder says of a table's rows, and why of others it says nothing."""
 
     evidence: Evidence
@@ -180,7 +180,7 @@ def gather_evidence(
     support_encoder: CropEncoder | None = None,
     progress: Progress | None = None,
     ask: bool = True,
-) -> Gathered:
+) -> GatheredEvidence:
     """What the encoder says of each row that the settings have re-scored; the arguments are those of `rescore`.
 
     Without `ask` the encoder is left in peace and nothing is known of any row.
@@ -235,7 +235,7 @@ def gather_evidence(
                     best = _best_names(voice, said)
                     for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):
                         best_names[row] = best[crop]
-    return Gathered(
+    return GatheredEvidence(
         evidence,
         prompts,
         in_range,

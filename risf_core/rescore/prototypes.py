@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.boxes import clip_boxes, has_area
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import ImageId
 from risf_core.encoder.protocol import CropEncoder, ImageCrops
 from risf_core.errors import DataError

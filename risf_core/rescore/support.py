@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.choices import EvidenceKind
-from risf_core.datasets import AnnotatedDataset, read_ground_truth
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.reading import read_ground_truth
 from risf_core.detections import ImageId
 from risf_core.encoder.choice import EncoderChoice
 from risf_core.encoder.image_only import check_image_encoder

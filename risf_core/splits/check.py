@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.held_out import HeldOut, read_held_out
 from risf_core.errors import DataError, RisfError, counted, listing
 from risf_core.progress import PhaseProgress
 from risf_core.splits.classes import NovelChoice

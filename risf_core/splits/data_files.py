@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from risf_core.choices import DatasetKind
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset, read_yolo_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.datasets.reading import coco_file
-from risf_core.datasets.voc import voc_test_list
-from risf_core.datasets.yolo import yolo_root
+from risf_core.datasets.voc import read_voc_dataset, voc_test_list
+from risf_core.datasets.yolo import read_yolo_dataset, yolo_root
 from risf_core.errors import ConfigError, DataError
 from risf_core.progress import Progress
 from risf_core.project import DATA_ROOT, SPLIT_ROOT

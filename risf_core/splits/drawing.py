@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.splits.classes import benchmark_of
 from risf_core.splits.pools import ClassPool, PoolPair, freeze_lists, own_generator, repeated_mark
 from risf_core.splits.sampling import (

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from risf_core.choices import Benchmark, DatasetKind
-from risf_core.datasets import VOC_TEST, AnnotatedDataset, read_coco_dataset, read_held_out, read_voc_dataset
-from risf_core.datasets.voc import voc_test_list
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
+from risf_core.datasets.held_out import read_held_out
+from risf_core.datasets.voc import VOC_TEST, read_voc_dataset, voc_test_list
 from risf_core.datasets.yolo import yolo_root
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.files import sha256_of

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from risf_core.choices import Layout
-from risf_core.datasets import AnnotatedDataset, HeldOut, read_held_out
-from risf_core.datasets.annotated import require_classes
+from risf_core.datasets.annotated import AnnotatedDataset, require_classes
+from risf_core.datasets.held_out import HeldOut, read_held_out
 from risf_core.errors import ConfigError, DataError, counted, listing
 from risf_core.files import write_text
 from risf_core.outputs import check_not_read

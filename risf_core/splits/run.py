@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from risf_core.datasets import read_held_out
+from risf_core.datasets.held_out import read_held_out
 from risf_core.errors import listing
 from risf_core.progress import PhaseProgress
 from risf_core.splits.check import CheckReport, check_split

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import Benchmark, DatasetKind, Group
-from risf_core.datasets import AnnotatedDataset, Source
+from risf_core.datasets.annotated import AnnotatedDataset, Source
 from risf_core.documents import typed
 from risf_core.errors import DataError
 from risf_core.files import read_json, write_json, write_text

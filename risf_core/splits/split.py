@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import Benchmark
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.errors import DataError, listing
 
 MarkKind = Literal[

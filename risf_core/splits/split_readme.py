@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.errors import counted, listing
 from risf_core.splits.manifest import Manifest
 from risf_core.splits.split import SeedShots, marks_in_words, number_ranges

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.datasets import AnnotatedDataset, read_coco_document, read_voc_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.datasets.coco import coco_dataset_of
+from risf_core.datasets.index import read_coco_document
+from risf_core.datasets.voc import read_voc_dataset
 from risf_core.errors import DataError, counted, did_you_mean, listing
 from risf_core.files import read_text
 from risf_core.splits.classes import NovelChoice, benchmark_of, novel_vocabulary

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.datasets import AnnotatedDataset, read_coco_rows
-from risf_core.datasets.coco import CocoRows
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import CocoRows, read_coco_rows
 from risf_core.errors import DataError
 from risf_core.splits.split import ClassShots
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.choices import Group, RecordForm
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.errors import DataError, counted, listing
 from risf_core.records import RecordSet, dataset_records
 from risf_core.splits.split import SeedShots

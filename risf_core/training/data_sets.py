@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from risf_core.config import DataConfig
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.errors import ConfigError, DataError, listing
 from risf_core.processes import started_processes
 from risf_core.records import RecordSet, dataset_records

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from risf_core.boxes import clip_boxes, has_area
 from risf_core.config import DataConfig
 from risf_core.detector.inputs import network_pixels, resized_size
 from risf_core.detector.matching import Target
@@ -43,8 +44,8 @@ def make_example(record: ImageRecord, data: DataConfig, *, place: int, generator
     height, width = rgb.shape[:2]
     size = resized_size((height, width), short_side=short_side, long_side=data.long_side)
     pixels = network_pixels(rgb, size)
-    boxes = np.clip(record.boxes, 0, [width, height, width, height])  # (M, 4)
-    kept = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    boxes = clip_boxes(record.boxes, (height, width))  # (M, 4)
+    kept = has_area(boxes)
     boxes = boxes[kept] * np.array([size[1] / width, size[0] / height] * 2)
     if mirrored:
         pixels = pixels.flip(2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from risf_core.config import Config, LossConfig, ModelConfig
-from risf_core.datasets import read_coco_index
+from risf_core.datasets.index import read_coco_index
 from risf_core.detector.architecture import Architecture, TimmC4, architecture_named
 from risf_core.detector.backbone import recompute_activations
 from risf_core.detector.checkpoint import Checkpoint, read_checkpoint

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.metrics import class_means
 from risf_core.evaluation.scores import calibration_error

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from risf_core.choices import EvidenceKind
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation import UNDEFINED, bootstrap, evaluate, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS

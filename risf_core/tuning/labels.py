@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import DataError, counted
 from risf_core.evaluation import match

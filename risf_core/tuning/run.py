@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from risf_core.choices import DEFAULT_BOOTSTRAP, Best, OnUnmatched
-from risf_core.datasets import DatasetIndex
+from risf_core.datasets.index import DatasetIndex
 from risf_core.encoder.choice import EncoderChoice
 from risf_core.errors import ConfigError, DataError, counted
 from risf_core.evaluation.inputs import warn_of_images_without_detections

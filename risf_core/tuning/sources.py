@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.evaluation import read_ground_truth
 from risf_core.rescore.encoders import Encoders
 from risf_core.rescore.fusion_file import FORMAT, VERSION, conditions_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections, ImageId
 from risf_core.encoder.protocol import CropEncoder
 from risf_core.evaluation.compare import Interval
@@ -16,7 +16,7 @@ from risf_core.evaluation.thresholds import Threshold, Wish, choose_thresholds
 from risf_core.photos import Photo
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.fitted import FittedFusion
-from risf_core.rescore.pipeline import Gathered, gather_evidence
+from risf_core.rescore.pipeline import GatheredEvidence, gather_evidence
 from risf_core.rescore.prompts import Texts
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
@@ -119,7 +119,7 @@ def tune(
 def labelled_rows(
     detections: Detections,
     ground_truth: AnnotatedDataset,
-    gathered: Gathered,
+    gathered: GatheredEvidence,
     *,
     settings: RescoreSettings,
     sparse: bool = False,

@@ -285,7 +285,7 @@ def test_a_script_of_ones_own_trains_with_the_parts_as_the_package_shows(world, 
     from detectron2.engine import SimpleTrainer
 
     import risf_core.engines.detectron2 as parts
-    from risf_core.datasets import read_coco_dataset
+    from risf_core.datasets.coco import read_coco_dataset
     from risf_core.losses import LOSS_PRESETS, bnrl_loss
     from risf_core.splits.prepare import SplitSettings, prepare_splits
     from tests.parity.upstream import upstream_config

@@ -8,7 +8,7 @@ import pytest
 
 from risf_cli.metrics_tables import class_tables, overall_tables, short_names
 from risf_cli.render import print_table
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.evaluation import Bootstrapped, EvaluatedFile, Intervals, Metrics, read_ground_truth
 from risf_core.files import write_json
 

@@ -467,41 +467,6 @@ def test_a_progress_line_comes_every_tenth_away_from_a_terminal(capsys, monkeypa
     assert lines[4] == "re-scoring: 50/100 crops, 1.0 crops/s, 50 s left"
 
 
-def test_choices_of_the_command_line_are_those_of_the_core():
-    from typing import get_args
-
-    from risf_cli import options
-    from risf_core.choices import (
-        BOX_CONVENTIONS,
-        CATEGORY_CONVENTIONS,
-        CROP_RULES,
-        DEFAULT_CLIP,
-        EVIDENCE_KINDS,
-        IMAGE_ID_CONVENTIONS,
-        PRECISIONS,
-        SOFTMAX_OVER,
-    )
-
-    def without_none(kind: object) -> object:
-        return get_args(kind)[0] if type(None) in get_args(kind) else kind
-
-    def choices(annotated: object) -> tuple[str, ...]:
-        return get_args(without_none(get_args(annotated)[0]))
-
-    assert choices(options.Boxes) == BOX_CONVENTIONS
-    assert choices(options.CategoryIds) == CATEGORY_CONVENTIONS
-    assert choices(options.ImageIds) == IMAGE_ID_CONVENTIONS
-    assert choices(options.Crop) == CROP_RULES
-    assert choices(options.EvidenceChoice) == EVIDENCE_KINDS
-    assert choices(options.SoftmaxOver) == SOFTMAX_OVER
-    assert choices(options.PrecisionChoice) == PRECISIONS
-    from inspect import signature
-
-    from risf_cli.commands.rescore import rescore
-
-    assert signature(rescore).parameters["clip"].default == DEFAULT_CLIP
-
-
 def test_an_output_that_cannot_be_written_is_named_before_the_work(run):
     Path("file").touch()
     done = run("dets.json", "--out", "file/out.json", "--clip-weights", "gone.pt")

@@ -15,7 +15,7 @@ import yaml
 
 from risf_core.choices import Layout
 from risf_core.config import published_config
-from risf_core.datasets import read_voc_dataset
+from risf_core.datasets.voc import read_voc_dataset
 from risf_core.splits import SplitSettings, prepare_splits
 from risf_core.splits.folder import find_split
 from risf_core.splits.manifest import Manifest, write_manifest

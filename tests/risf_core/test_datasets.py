@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import images_by_id, read_coco_index
+from risf_core.datasets.index import images_by_id, read_coco_index
 from risf_core.errors import DataError
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
@@ -26,7 +26,7 @@ def test_images_are_indexed_by_their_own_ids_in_the_order_of_the_file(write):
     index = read_coco_index("gt.json")
     assert list(index.images) == ["b", 1]
     assert index.images["b"] == ImageInfo("b", "b.png", 3, 4)
-    assert index.image_sizes == {"b": (3, 4)}
+    assert index.images["b"].size == (3, 4)
     assert index.images[1].size is None
     assert index.vocabulary.names == ("cat",)
 

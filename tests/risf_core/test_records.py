@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.errors import ImageError
 from risf_core.photos import ImageInfo
 from risf_core.records import dataset_records

@@ -71,7 +71,7 @@ def test_published_novel_sets_have_the_sizes_of_the_literature():
 
 
 def test_novel_classes_of_coco_are_those_of_its_annotations(real_data):
-    from risf_core.datasets import read_coco_index
+    from risf_core.datasets.index import read_coco_index
 
     vocabulary = read_coco_index(real_data / "instances.json").vocabulary
     marked = vocabulary.with_novel(novel_names("coco20", vocabulary))

@@ -23,7 +23,7 @@ def run_trainer(model: Detector, job: Job, *, resume: bool) -> None:
     run = RunInProgress(detectron2_model(model), job, resume=resume)
     trainer = FewShotTrainer(run)
     trainer.register_hooks([hooks.IterationTimer(), RunHook(run), *job.hooks.detectron2])
-    with _faults_told_once():
+    with _faults_logged_once():
         trainer.train(run.iteration, job.schedule.iterations)
 
 
@@ -56,7 +56,7 @@ class RunHook(HookBase):  # type: ignore[misc]  # likewise
 
 
 @contextmanager
-def _faults_told_once() -> Iterator[None]:
+def _faults_logged_once() -> Iterator[None]:
     """Upstream logs the traceback of whatever ends a training; our errors are shown by the caller."""
 
     def is_news(record: logging.LogRecord) -> bool:

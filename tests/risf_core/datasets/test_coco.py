@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import read_coco_dataset, read_coco_rows
+from risf_core.datasets.coco import read_coco_dataset, read_coco_rows
 from risf_core.errors import DataError
 from risf_core.vocabulary import ClassVocabulary
 from tests.messages import assert_names

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import read_held_out
+from risf_core.datasets.held_out import read_held_out
 from risf_core.errors import DataError
 from risf_core.photos import ImageInfo
 

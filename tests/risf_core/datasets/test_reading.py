@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from risf_core.datasets import read_dataset_index, read_ground_truth
+from risf_core.datasets.reading import read_dataset_index, read_ground_truth
 from risf_core.errors import DataError
 from risf_core.rescore.support import read_shots
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from risf_core.datasets import VOC_TEST, read_voc_dataset, read_voc_test
+from risf_core.datasets.voc import VOC_TEST, read_voc_dataset, read_voc_test
 from risf_core.errors import DataError
 from risf_core.vocabulary import VOC_CLASSES
 from tests.messages import assert_names

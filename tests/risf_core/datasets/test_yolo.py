@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from risf_core.datasets import read_yolo_dataset
+from risf_core.datasets.yolo import read_yolo_dataset
 from risf_core.errors import DataError, ImageError
 
 

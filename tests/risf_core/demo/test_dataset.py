@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.demo.dataset import CLASSES, MadeDataset, make_dataset
 from risf_core.demo.things import BASE, NOVEL
 from risf_core.splits import open_split

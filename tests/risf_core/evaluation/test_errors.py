@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation import evaluate
 from risf_core.evaluation.errors import KINDS, analyse_errors

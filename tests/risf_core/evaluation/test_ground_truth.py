@@ -11,7 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.evaluation import evaluate, match, read_detections_for, read_ground_truth
 from risf_core.formats.conventions import Conventions
 
@@ -35,7 +35,7 @@ def test_missing_info_area_iscrowd_and_ids_are_filled(write):
     truth = read_ground_truth(write(images=IMAGES, categories=CATEGORIES, annotations=[BOX, {**BOX, "area": None}]))
     assert truth.areas.tolist() == [200, 200]
     assert truth.crowd.tolist() == [False, False]
-    assert truth.image_sizes == {7: (60, 80)}
+    assert [(image.image_id, image.size) for image in truth.images] == [(7, (60, 80))]
 
 
 def test_area_and_crowd_are_taken_from_the_file_where_it_states_them(write):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.encoder.cache import EmbeddingCache
 from risf_core.encoder.cached import CachedEncoder

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
+from risf_core.datasets.voc import read_voc_dataset
 
 EXPECTED = Path(__file__).parents[2] / "data" / "expected_splits"
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_held_out
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
+from risf_core.datasets.held_out import read_held_out
 from risf_core.errors import ConfigError, DataError
 from risf_core.splits import CheckReport, SplitSettings, open_split, prepare_splits
 from risf_core.splits.check import check_split

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.splits.tfa_reading import stems_of_list, tfa_files, tfa_seeds

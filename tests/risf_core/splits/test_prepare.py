@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
+from risf_core.datasets.voc import read_voc_dataset
 from risf_core.errors import DataError, OutputError, RisfError
 from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.vocabulary import COCO_NOVEL, VOC_CLASSES

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.errors import DataError, ImageError
 from risf_core.photos import ImageInfo
 from risf_core.splits import SplitSettings, prepare_splits

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.splits.tfa_reading import read_tfa_split
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset, read_voc_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
+from risf_core.datasets.voc import read_voc_dataset
 from risf_core.errors import DataError
 from risf_core.splits import SplitSettings, open_split, prepare_splits
 from risf_core.splits.training_sets import base_records, few_shot_records, generalised_records

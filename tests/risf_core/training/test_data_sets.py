@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from risf_core.config import ConfigInForce, DataConfig, read_config
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.engines.train import train
 from risf_core.errors import ConfigError, DataError
 from risf_core.splits import SplitSettings, prepare_splits

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from risf_core.datasets import read_coco_index
+from risf_core.datasets.index import read_coco_index
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.engines.train import train
 from risf_core.errors import DataError

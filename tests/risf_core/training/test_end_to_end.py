@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from risf_core.config import published_config, read_config
-from risf_core.datasets import AnnotatedDataset, read_coco_dataset
+from risf_core.datasets.annotated import AnnotatedDataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.detections import Detections
 from risf_core.detector.checkpoint import read_checkpoint
 from risf_core.detector.prediction import predict

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from risf_core.config import DataConfig
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.errors import ImageError
 from risf_core.processes import Processes
 from risf_core.records import ImageRecord, dataset_records

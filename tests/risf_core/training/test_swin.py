@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from risf_core.datasets import read_coco_dataset
+from risf_core.datasets.coco import read_coco_dataset
 from risf_core.engines.train import train
 from risf_core.splits.prepare import SplitSettings, prepare_splits
 from tests import together

@@ -8,7 +8,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from risf_core.datasets import AnnotatedDataset
+from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import DataError
 from risf_core.evaluation import evaluate
