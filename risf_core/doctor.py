@@ -62,6 +62,7 @@ def examine(
     yield from _devices(device, precision)
     yield _libraries()  # open_clip takes longest, so that what needs it comes last
     yield _encoder(clip, clip_weights, clip_config)
+    yield _support_encoders()
 
 
 def _python() -> Finding:
@@ -197,6 +198,20 @@ def _encoder(clip: str, weights: Path | None, config: Path | None) -> Finding:
     except Exception as error:  # open_clip or a library below it is broken
         return Finding("encoder", name, "fault", f"it cannot be looked for ({_first_line(error)})")
     return Finding("encoder", name, "ok", f"{source.weights} ({size:,.0f} MB)")
+
+
+def _support_encoders() -> Finding:
+    """Which of the recommended image-only encoders are on this machine."""
+    try:
+        from risf_core.encoder.catalogue import known_image_encoders
+
+        here = [each.name for each in known_image_encoders() if each.weights is not None]
+    except Exception as error:  # timm or a library below it is broken
+        return Finding("support encoders", "unknown", "note", f"they cannot be looked for ({_first_line(error)})")
+    if not here:
+        verdict = "image-only encoders for example boxes, none needed; risf encoders lists some"
+        return Finding("support encoders", "none here", "note", verdict)
+    return Finding("support encoders", f"{len(here)} here", "ok", ", ".join(here))
 
 
 def _cache(folder: Path | None) -> Finding:

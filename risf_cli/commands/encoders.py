@@ -1,4 +1,4 @@
-"""`risf encoders`: which image-text encoders can be used, and which are on this machine."""
+"""`risf encoders`: which encoders can be used, and which are on this machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def encoders(
     local: Annotated[bool, typer.Option("--local", help="Only those whose weights are on this machine.")] = False,
     json_: Json = False,
 ) -> None:
-    """List the encoders that --clip takes by name: input size, prompt length, what they need, what is on this machine.
+    """List the encoders that --clip takes by name, and image-only ones for --support-encoder: input, needs, licence.
 
     Nothing is downloaded. Licences are shown where the model's card is on this machine. Other encoders: a repository
-    or folder in open_clip's form (hf-hub:ORG/REPO, local-dir:FOLDER), or --clip-config with --clip-weights.
+    or folder in open_clip's form (hf-hub:ORG/REPO, local-dir:FOLDER), or --clip-config with --clip-weights; for
+    example boxes any model of timm (timm:NAME).
 
     Examples:
 
@@ -32,9 +33,14 @@ def encoders(
       risf encoders --local --json
     """
     from risf_cli.render import Column, print_json, print_table, say
-    from risf_core.encoder.catalogue import RECOMMENDED, known_encoders
+    from risf_core.encoder.catalogue import (
+        RECOMMENDED,
+        RECOMMENDED_FOR_SHOTS,
+        known_encoders,
+        known_image_encoders,
+    )
 
-    every = list(known_encoders())
+    every = [*known_encoders(), *known_image_encoders()]
     found = [each for each in every if (name or "").lower() in each.name.lower() and (each.weights or not local)]
     if name is not None and not found:
         known = sorted({each.name.partition(":")[0] for each in every})
@@ -47,11 +53,13 @@ def encoders(
     columns += [Column(head, text=True) for head in ("needs", "here", "licence")]
     rows = [
         [
-            *(each.name, str(each.side), str(each.context), str(each.width)),
+            each.name,
+            *("" if value is None else str(value) for value in (each.side, each.context, each.width)),
             *(", ".join(each.needs), "yes" if each.weights else "", each.licence or ""),
         ]
         for each in found
     ]
-    print_table(columns, [rows])
-    for recommended, why in RECOMMENDED.items():
+    of_clip = sum(each.option == "clip" for each in found)
+    print_table(columns, [rows[:of_clip], rows[of_clip:]])
+    for recommended, why in {**RECOMMENDED, **RECOMMENDED_FOR_SHOTS}.items():
         say(f"{recommended}: {why}")

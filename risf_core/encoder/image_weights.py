@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,23 @@ def hub_weights(encoder: str, repository: str, names: Sequence[str] = HUB_FILES)
     return from_hub(encoder, repository, names, option="support_weights", fault=EncoderError)
 
 
+@dataclass(frozen=True)
+class Published:
+    """What is known of published weights without opening them."""
+
+    side: int | None  # pixels of the model's input
+    licence: str | None
+    weights: Path | None  # on this machine
+
+
+def place_of_url(url: str) -> Path:
+    """Where torch keeps what it downloads from an address."""
+    return Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[1])
+
+
 def url_weights(encoder: str, url: str) -> Path:
     """The weights at an address, in torch's own folder, downloaded where they are not on this machine."""
-    path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[1])
+    path = place_of_url(url)
     if path.is_file():
         return path
 

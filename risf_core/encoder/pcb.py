@@ -17,7 +17,14 @@ from risf_core.choices import Precision
 from risf_core.encoder.batches import batch_plan
 from risf_core.encoder.crop_feed import cut_ahead
 from risf_core.encoder.image_only import PCB_ENCODER
-from risf_core.encoder.image_weights import ImageOnlyEncoder, given_weights, load_weights, url_weights
+from risf_core.encoder.image_weights import (
+    ImageOnlyEncoder,
+    Published,
+    given_weights,
+    load_weights,
+    place_of_url,
+    url_weights,
+)
 from risf_core.encoder.preprocessing import DTYPES, on_device
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.images import decode_rgb
@@ -26,6 +33,12 @@ _WEIGHTS = torchvision.models.ResNet101_Weights.IMAGENET1K_V1
 _STRIDE = 32  # pixels of the photo per cell of the map
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in 0..1, as torchvision's weights want them
 _AHEAD = 8  # photos decoded before their turn
+
+
+def published_pcb() -> Published:
+    """The published weights of PCB's encoder, whether they are here."""
+    path = place_of_url(_WEIGHTS.url)
+    return Published(None, None, path if path.is_file() else None)
 
 
 class PcbEncoder(ImageOnlyEncoder):

@@ -18,10 +18,19 @@ from torch.nn import functional
 
 from risf_core.choices import CropRule, Precision
 from risf_core.encoder.batches import batch_plan, encode_in_batches
-from risf_core.encoder.image_weights import ImageOnlyEncoder, given_weights, hub_weights, load_weights, url_weights
+from risf_core.encoder.image_weights import (
+    ImageOnlyEncoder,
+    Published,
+    given_weights,
+    hub_weights,
+    load_weights,
+    place_of_url,
+    url_weights,
+)
 from risf_core.encoder.preprocessing import DTYPES, Preprocessing
 from risf_core.encoder.protocol import ImageCrops
 from risf_core.errors import EncoderError, did_you_mean, listing
+from risf_core.hub import HUB_FILES, in_hub_cache
 
 
 class TimmEncoder(ImageOnlyEncoder):
@@ -91,6 +100,16 @@ class TimmEncoder(ImageOnlyEncoder):
             converted=getattr(module, "checkpoint_filter_fn", None),  # where a family's files have other names
         )
         return model.to(self.device, DTYPES[self.precision]).to(memory_format=torch.channels_last).eval()
+
+
+def published(name: str) -> Published:
+    """The published weights of a model, whether they are here. Raises EncoderError where timm has no such model."""
+    stated = _pretrained_of(name)
+    repository, file_name, url = (stated.get(key) for key in ("hf_hub_id", "hf_hub_filename", "url"))
+    here = in_hub_cache(repository, (file_name,) if file_name else HUB_FILES) if repository else None
+    if not repository and url and place_of_url(url).is_file():
+        here = place_of_url(url)
+    return Published(_preprocessing_of(name, stated, "squash").side, stated.get("license"), here)
 
 
 def _pretrained_of(name: str) -> dict[str, Any]:

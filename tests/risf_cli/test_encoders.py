@@ -18,7 +18,9 @@ def test_every_usable_tag_is_listed_once_with_what_it_needs(risf) -> None:
     done = risf("encoders", "--json")
     assert done.exit_code == 0, done.output
     rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert len(rows) == len(open_clip.list_pretrained()) - 27  # weights that are another name's, test_tags counts them
+    assert (
+        sum(row["option"] == "clip" for row in rows.values()) == len(open_clip.list_pretrained()) - 27
+    )  # weights that are another name's, test_tags counts them
     siglip = rows["ViT-B-16-SigLIP2-384:webli"]
     assert (siglip["side"], siglip["context"], siglip["needs"]) == (384, 64, ["risf[transformers]"])
     paper = rows["ViT-L-14-336-quickgelu:openai"]
@@ -49,3 +51,32 @@ def test_a_name_that_nothing_has_is_refused_with_the_nearest(risf) -> None:
     assert done.exit_code == 1
     assert "'ViT-L-14-337'" in done.stderr
     assert "did you mean 'ViT-L-14'" in done.stderr
+
+
+def test_image_only_encoders_are_listed_with_what_of_them_is_here(risf, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    rows = {row["name"]: row for row in json.loads(risf("encoders", "--json").stdout)}
+    dino = rows["timm:vit_small_patch14_dinov2.lvd142m"]
+    assert (dino["option"], dino["side"], dino["context"], dino["licence"]) == (
+        "support_encoder",
+        518,
+        None,
+        "apache-2.0",
+    )
+    assert dino["weights"] is None
+    assert rows["torchvision:resnet101"]["weights"] is None
+    assert "none here" in next(line for line in risf("doctor").stdout.splitlines() if "support encoders" in line)
+
+    snapshot = tmp_path / "hub" / "models--timm--vit_small_patch14_dinov2.lvd142m" / "snapshots" / "1"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"")
+    (snapshot.parent.parent / "refs").mkdir()
+    (snapshot.parent.parent / "refs" / "main").write_text("1")
+    kept = tmp_path / "torch" / "hub" / "checkpoints" / "resnet101-63fe2227.pth"  # torchvision's own name
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(b"")
+    rows = json.loads(risf("encoders", "--json", "--local").stdout)
+    assert [row["name"] for row in rows] == ["timm:vit_small_patch14_dinov2.lvd142m", "torchvision:resnet101"]
+    line = next(line for line in risf("doctor").stdout.splitlines() if "support encoders" in line)
+    assert line.split()[0] == "ok"
+    assert "vit_small_patch14_dinov2" in line
