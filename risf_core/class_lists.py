@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import logging
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +18,18 @@ from risf_core.documents import parse_yaml
 from risf_core.errors import DataError, excerpt, listing
 from risf_core.files import read_text
 
-_BACKGROUND = {"__background__", "_background_", "background", "unlabeled", "???"}
-_GAPS = {"n/a", "__ignore__", "_ignore_", "???"}
-_NUMBERED = re.compile(r"(\d+)(\s*[:;,\t]\s*|\.\s+|\s+)(\S.*)")  # 0: person, 1,person, 2. person
+_log = logging.getLogger(__name__)
+
+_LAST = {"__background__", "_background_", "background", "bg"}
+_BACKGROUND = {"__background__", "_background_", "background", "bg", "unlabeled", "unlabelled", "none", "void", "???"}
+_IGNORED = {"__ignore__", "_ignore_"}
+_GAPS = {"n/a", "???", *_IGNORED}
+_GAPS_IF_REPEATED = {"-", "na", "none", "null", "empty", "unused", "reserved"}
+_NUMBERED = re.compile(r"(\d+)(\s*[:;,\t=)]\s*|\.\s+|\s+)(\S.*)")  # 0: person, 1,person, 2. person
+_CODED = re.compile(r"(/m/\w+|n\d{8})[\s,;:]+\S.*")  # the code of a class before its name: OpenImages, WordNet
+_INVISIBLE = "\u200b\u200c\u200d\u2060\ufeff"
 _NUMBERED_AFTER = re.compile(r"(\S.*?)\s*[:;,\t]\s*(\d+)")  # person,0
-_HEAD = re.compile(r"(?i)(id|name|names|class|class_?name|class_?id|label|index|category|category_?id)")
+_HEAD = re.compile(r"(?i)(id|names?|class(es)?|class_?(name|id)|labels?|index|category(_?id)?|categories):?")
 _ITEM = re.compile(r"item\s*\{([^{}]*)\}")
 _FIELD = re.compile(r"(\w+)\s*:\s*(?:\"([^\"]*)\"|'([^']*)'|(\d+))")
 
@@ -53,17 +62,33 @@ def read_class_list(path: Path, *, known: Collection[str] = ()) -> ClassList:
     for _, name in pairs:
         if type(name) not in (str, int, float):
             raise DataError(f"{path}: class name {excerpt(name)} is not text; put it in quotes")
-    named = [(place, str(name).strip()) for place, name in pairs]
+    named = [(place, str(name).strip().strip(_INVISIBLE).strip()) for place, name in pairs]
+    for _, name in named:
+        if any(unicodedata.category(sign) == "Cc" for sign in name):
+            raise DataError(f"{path}: class name {name!r} has a control character; write one name per line")
     background = None
+    if not has_ids and len(named) > 2 and named[0][1].lower() in _IGNORED and named[1][1].lower() in _BACKGROUND:
+        named = [(place - 1, name) for place, name in named[1:]]  # labelme counts from -1
+    count = Counter(name.lower() for _, name in named)
+    gaps = _GAPS | {name for name in _GAPS_IF_REPEATED if count[name] > 1}
     if named[0][1].lower() in _BACKGROUND and len(named) > 1 and named[0][1] not in known:
         has_ids, background, named = True, named[0][1], named[1:]
-    named = [(place, name) for place, name in named if name.lower() not in _GAPS and name]
+    elif named[-1][1].lower() in _LAST and len(named) > 1 and named[-1][1] not in known:
+        _log.warning("%s: %r at the end is taken for the background, not for a class", path, named.pop()[1])
+    named = [(place, name) for place, name in named if name.lower() not in gaps and name]
     names = tuple(name for _, name in named)
     if not names:
         raise DataError(f"{path}: holds no class name; write one per line")
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise DataError(f"{path}: class {listing([repr(name) for name in twice])} is listed twice; keep one")
+        raise DataError(
+            f"{path}: class {listing([repr(name) for name in twice])} is listed twice; keep one, and write "
+            "N/A where an id has no class"
+        )
+    forms = {unicodedata.normalize("NFC", name): name for name in names}
+    if len(forms) < len(names):
+        alike = next(name for name in names if name not in forms.values())
+        raise DataError(f"{path}: class {alike!r} is listed twice, in two Unicode forms; keep one")
     return ClassList(names, tuple(place for place, _ in named), has_ids, background)
 
 
@@ -80,7 +105,10 @@ def _entries(path: Path, text: str, known: Collection[str]) -> Entries:
     if suffix == ".json" or stripped.startswith(("{", "[", "'", '"')):
         return _of_content(_literal(stripped, path), path)
     lines = [line.strip() for line in text.splitlines()]
-    lines = [line for line in lines if line and (not line.startswith("#") or line in known)]
+    lines = [line for line in lines if line and (not line.startswith(("#", "//")) or line in known)]
+    for mark, end in (("\u201c", "\u201d"), ("\u2018", "\u2019"), ("- ", ""), ("* ", "")):  # curly quotes, bullets
+        if len(lines) > 1 and all(line.startswith(mark) and line.endswith(end) for line in lines):
+            lines = [line[len(mark) : len(line) - len(end)].strip() for line in lines]
     return _of_lines(lines, path, known)
 
 
@@ -111,8 +139,8 @@ def _of_content(content: Any, path: Path) -> Entries:  # Any: YAML or JSON
     if not isinstance(content, Mapping):
         raise DataError(f"{path}: has no list under 'names:'; write names: [first, second, ...]")
     pairs = list(content.items())
-    if len(pairs) > 1 and all(type(name) is int and not _is_id(key) for key, name in pairs):  # label2id
-        pairs = [(number, name) for name, number in pairs]
+    if len(pairs) > 1 and all(_is_id(name) and not _is_id(key) for key, name in pairs):  # label2id
+        pairs = [(int(number), name) for name, number in pairs]
     if not all(_is_id(key) for key, _ in pairs):
         raise DataError(f"{path}: has no list under 'names:', and its keys are not whole numbers, as in 0: person")
     return _by_id([(int(key), name) for key, name in pairs], path)
@@ -146,6 +174,9 @@ def _of_lines(lines: Sequence[str], path: Path, known: Collection[str]) -> Entri
     odd = [line for line in lines if line not in known and set(line) & set("{}<>")]
     if odd:
         raise DataError(f"{path}: {odd[0][:60]!r} is not a class name; write one name per line")
+    is_coded = len(lines) > 1 and not set(lines) & set(known) and all(map(_CODED.fullmatch, lines))
+    if is_coded:
+        raise DataError(f"{path}: {lines[0]!r} is a code and a name; keep the one that the detections have")
     body = lines[1:] if len(lines) > 1 and all(map(_HEAD.fullmatch, re.split(r"[,;\t]", lines[0]))) else lines
     for pattern, number, name in ((_NUMBERED, 1, 3), (_NUMBERED_AFTER, 2, 1)):
         matches = [pattern.fullmatch(line) for line in body]

@@ -23,6 +23,7 @@ from risf_core.locks import part_of
 
 SETTINGS_FILE = "risf.yaml"  # of the working folder
 STANDARD_STREAM = "-"  # the name under which a detections file is stdin or stdout
+_NEVER_IN_TEXT = set(range(9)) | set(range(14, 27))  # control characters
 
 
 @contextlib.contextmanager
@@ -110,14 +111,28 @@ def read_text(path: Path | str, *, what: str, content: bytes | None = None) -> s
     name = display_name(path)
     if content is None:
         content = read_bytes(path, what=what)
+    fault = saved_instead(content[:200])
+    if fault:
+        raise DataError(f"{name}: {fault}")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:2]:
         raise DataError(f"{name}: is UTF-16 text, as Windows writes it; save the {what} as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: is not UTF-8 text (byte {error.start}), so it is not a {what}; is it a pickle or an archive?"
-        ) from None
+        is_text = not set(content[:1000]) & _NEVER_IN_TEXT
+        why = f"save the {what} as UTF-8" if is_text else "is it a pickle or an archive?"
+        of_what = "is text, but not UTF-8" if is_text else f"is not UTF-8 text, so it cannot be the {what}"
+        raise DataError(f"{name}: {of_what} (byte {error.start}); {why}") from None
+
+
+def saved_instead(start: bytes) -> str | None:
+    """What a file's first bytes show that it is in place of the file itself, and what to do; else None."""
+    start = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
+    if start.startswith((b"<!doctype", b"<html", b"<head")):
+        return "is a web page, not the file itself; download the file by its direct link"
+    return None
 
 
 def read_bytes(path: Path | str, *, what: str) -> bytes:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from risf_core.errors import ImageError
+from risf_core.files import saved_instead
 
 MOST_PIXELS = 450_000_000  # decoding takes up to 8 bytes each: 3.6 GB
 
 _log = logging.getLogger(__name__)
 
+_USUAL = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF")
 _NOT_PHOTOS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}  # Pillow knows them, but needs help
 _ORIENTATION_TAG, _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_MOST = 0x0112, 256, 257, 281
 _SIDEWAYS = (5, 6, 7, 8)  # the orientations that swap height and width
@@ -41,8 +43,15 @@ _OPENING = threading.Lock()
 def image_suffixes() -> frozenset[str]:
     """The endings of file names, in lower case, that Pillow reads as images."""
     suffixes = Image.registered_extensions()
-    readable = ({*Image.OPEN} | {"MPO"}) - _NOT_PHOTOS  # MPO is opened as JPEG
+    readable = {*_formats(), "MPO"}  # MPO is opened as JPEG
     return frozenset(suffix for suffix, form in suffixes.items() if form in readable)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The forms that Pillow reads by itself, the usual ones first: PostScript, whatever its name, is a program."""
+    Image.init()
+    return tuple(sorted(Image.OPEN.keys() - _NOT_PHOTOS, key=lambda form: (form not in _USUAL, form)))
 
 
 def decode_rgb(path: Path, expected_size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
@@ -114,7 +123,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except FileNotFoundError:
         raise ImageError(f"{path}: there is no such photo") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path}: is not an image that can be decoded; replace the file") from None
+        with open(path, "rb") as handle:
+            start = handle.read(200)
+        fault = "is not an image that can be decoded" if start else "is empty"
+        fault = saved_instead(start) or f"{fault}; replace the file"
+        raise ImageError(f"{path}: {fault}") from None
     except MemoryError:
         raise ImageError(f"{path}: there is not enough memory to decode it; cut it into tiles") from None
     except Exception as error:  # Pillow's plugins raise what comes for a damaged file
@@ -129,7 +142,7 @@ def _open(path: Path) -> Image.Image:
     with _OPENING:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path)
+            return Image.open(path, formats=_formats())
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from risf_core.files import saved_instead
+
 ZIP_START = b"PK\x03\x04"
 _SLACK = 64 << 20  # bytes that any archive may inflate by: the code and names in it are text
 
@@ -43,12 +45,7 @@ class DataUnpickler(pickle._Unpickler):  # the one in Python: its memo is a dict
 def fault_of_text(path: Path) -> str | None:
     """What a text is that was saved in place of a file of weights, and what to do; None where it is none. OSError."""
     with open(path, "rb") as handle:
-        start = handle.read(200).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if start.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
-    if start.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return "is a web page, not the file itself; download the file by its direct link"
-    return None
+        return saved_instead(handle.read(200).replace(b"<?xml", b"<html", 1))  # servers answer in XML too
 
 
 def fault_of_torch_file(path: Path) -> str | None:

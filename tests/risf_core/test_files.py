@@ -299,7 +299,12 @@ def test_json_cut_anywhere_is_called_cut_short(tmp_path_factory, value, data):
             "one JSON value (JSON lines? put the rows between [ and ], with commas)"),
         (b"[{'a': 1}]", "is not valid JSON at line 1, column 3: Expecting property name enclosed in double quotes; "
             "the detections file must be JSON"),
-        (b"\x80\x04\x95", "is not UTF-8 text (byte 0), so it is not a detections file; is it a pickle or an archive?"),
+        (b"\x80\x04\x95", "is not UTF-8 text, so it cannot be the detections file (byte 0); is it a pickle or an "
+            "archive?"),
+        (b'["caf\xe9"]', "is text, but not UTF-8 (byte 5); save the detections file as UTF-8"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS, not the file itself; "
+            "fetch it with `git lfs pull`"),
+        (b"\n<!DOCTYPE html><html>", "is a web page, not the file itself; download the file by its direct link"),
         ("[]".encode("utf-16"), "is UTF-16 text, as Windows writes it; save the detections file as UTF-8"),
         ("[]".encode("utf-16-be"), "is UTF-16 text, as Windows writes it; save the detections file as UTF-8"),
         ("[]".encode("utf-16-le"), "is UTF-16 text, as Windows writes it; save the detections file as UTF-8"),

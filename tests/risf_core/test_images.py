@@ -83,10 +83,23 @@ def test_corrupt_jpeg_is_named(tmp_path: Path) -> None:
 
 def test_text_under_an_image_name_is_named(tmp_path: Path) -> None:
     path = tmp_path / "page.jpg"
-    path.write_text("<html>404</html>")
-    with pytest.raises(ImageError) as caught:
+    for content, said in {
+        b"GIF 404": "is not an image that can be decoded; replace the file",
+        b"<html>404</html>": "is a web page, not the file itself; download the file by its direct link",
+        b"": "is empty; replace the file",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(ImageError) as caught:
+            decode_rgb(path)
+        assert str(caught.value) == f"{path}: {said}"
+
+
+def test_postscript_under_an_image_name_is_not_run(tmp_path: Path) -> None:
+    """Pillow would hand it to Ghostscript, which runs it as the program that it is."""
+    path = tmp_path / "page.jpg"
+    Image.new("RGB", (8, 8)).save(path, "EPS")
+    with pytest.raises(ImageError, match="is not an image that can be decoded"):
         decode_rgb(path)
-    assert str(caught.value) == f"{path}: is not an image that can be decoded; replace the file"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])

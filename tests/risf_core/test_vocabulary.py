@@ -136,7 +136,13 @@ def test_twenty_thousand_names_are_read_at_once(tmp_path):
     ("file_name", "text", "message"),
     [
         ("n.txt", "", "n.txt: holds no class name; write one per line"),
-        ("n.txt", "cat\ndog\ncat\n", "n.txt: class 'cat' is listed twice; keep one"),
+        ("n.txt", "cat\ndog\ncat\n", "n.txt: class 'cat' is listed twice; keep one, and write N/A where an id "
+            "has no class"),
+        ("n.txt", "caf\u00e9\ncafe\u0301\n", "n.txt: class 'caf\u00e9' is listed twice, in two Unicode forms; "
+            "keep one"),
+        ("n.txt", "cat\nd\0og\n", r"n.txt: class name 'd\x00og' has a control character; write one name per line"),
+        ("n.csv", "/m/01,cat\n/m/02,dog\n", "n.csv: '/m/01,cat' is a code and a name; keep the one that the detections "
+            "have"),
         ("n.yaml", "names: [", "n.yaml: is not valid YAML: while parsing a flow node expected the node content, but "
             "found '<stream end>' in \"<unicode string>\", line 1, column 9: names: [ ^"),
         ("n.yaml", "nc: 3", "n.yaml: has no list under 'names:', and its keys are not whole numbers, as in 0: person"),
@@ -148,7 +154,8 @@ def test_twenty_thousand_names_are_read_at_once(tmp_path):
         ("n.json", "[null]", "n.json: class name null is not text; put it in quotes"),
         ("n.json", "{cat", "n.json: is neither JSON nor a list of quoted names; write one name per line"),
         ("n.txt", "cat,dog,cow", "n.txt: holds one line with commas; write one name per line"),
-        ("n.txt", "<html>\n<b>cat</b>", "n.txt: '<html>' is not a class name; write one name per line"),
+        ("n.txt", "<html>\n<b>cat</b>", "n.txt: is a web page, not the file itself; download the file by its "
+            "direct link"),
         ("n.csv", "id,name\ncat\n", "n.csv: line 1, 'id,name', is a head, but not all lines are of an id and a name"),
         ("n.csv", "1,cat,red\n2,dog,blue\n", "n.csv: has more than two columns ('cat,red'); keep the id and the name"),
         ("n.pbtxt", "item { name: 'cat' }", "n.pbtxt: item {name: 'cat'} needs an id and a name"),
@@ -202,6 +209,15 @@ def test_novel_classes_that_do_not_exist_are_named_with_the_nearest(choice, mess
     ("file_name", "text", "ids"),
     [
         ("n.txt", "__background__\ncat\nN/A\ndog\n", (1, 3)),
+        ("n.txt", "BG\ncat\ndog\n", (1, 2)),
+        ("n.txt", "__ignore__\n_background_\ncat\ndog\n", (1, 2)),
+        ("n.txt", "cat\ndog\nbackground\n", (1, 2)),
+        ("n.txt", "cat\n-\n-\ndog\n", (1, 4)),
+        ("n.txt", "1) cat\n2) dog\n", (1, 2)),
+        ("n.txt", "- cat\n- dog\n", (1, 2)),
+        ("n.txt", "\u201ccat\u201d\n\u201cdog\u201d\n", (1, 2)),
+        ("n.txt", "classes:\n\u200bcat\n// pets\ndog\n", (1, 2)),
+        ("n.yaml", "names: {cat: 4, dog: 6}", (4, 6)),
         ("n.txt", "cat\nN/A\ndog\n", (1, 3)),
         ("n.txt", "???\ncat\n???\ndog\n", (1, 3)),
         ("n.txt", "# my names\ncat\ndog\n", (1, 2)),
