@@ -17,7 +17,14 @@ from risf_core.evaluation.matches import Matches, Order, candidate_pairs, ranges
 _DETECTIONS_AT_ONCE = 1 << 14  # bounds the memory of a turn
 
 
-def match_coco(detections: Detections, ground_truth: AnnotatedDataset, *, caps: Sequence[int]) -> Matches:
+def match_coco(
+    detections: Detections,
+    ground_truth: AnnotatedDataset,
+    *,
+    caps: Sequence[int],
+    order: Order | None = None,
+    only_half: bool = False,
+) -> Matches:
     """The matches of detections whose image ids and labels are the ground truth's; `caps` ascending.
 
     In each image and class the detections take turns, best score first. Each takes the box it overlaps most, of those
@@ -25,17 +32,23 @@ def match_coco(detections: Detections, ground_truth: AnnotatedDataset, *, caps: 
     there is none, it may take a box that does not count (crowd, or of another size) and is then ignored; a crowd can be
     taken by many. Detections that take nothing are ignored where they are themselves of another size (Lin et al.,
     Microsoft COCO, 2014; the rule is that of pycocotools' evaluateImg).
+
+    Args:
+        order: of all detections, by ties of images, where it is known.
+        only_half: the verdicts at IoU 0.5 over boxes of all sizes alone.
     """
-    order = Order.of(detections, ground_truth, cap=caps[-1], ties="image")
+    areas, thresholds = (1, 1) if only_half else (len(AREAS), len(IOU_THRESHOLDS))
+    order = Order.of(detections, ground_truth, ties="image") if order is None else order
+    order = order.capped(caps[-1])
     positions, images, bounds = truth_by_class(ground_truth)
-    counted = ~ground_truth.crowd & _of_size(ground_truth.areas)  # (A, M)
+    counted = ~ground_truth.crowd & _of_size(ground_truth.areas)[:areas]  # (A, M)
     sides = detections.boxes_xywh[order.rows, 2:]
-    shape = (len(AREAS), len(IOU_THRESHOLDS), len(order.rows))
+    shape = (areas, thresholds, len(order.rows))
     true_positive = np.zeros(shape, dtype=bool)
-    ignored = np.broadcast_to(~_of_size(sides[:, 0] * sides[:, 1])[:, None], shape).copy()
+    ignored = np.broadcast_to(~_of_size(sides[:, 0] * sides[:, 1])[:areas, None], shape).copy()
     taken = np.zeros((*shape[:2], len(ground_truth)), dtype=bool)
     found_boxes = np.full(len(order.rows), -1, dtype=np.int64)
-    for turn in _turns(_pairs(detections, ground_truth, order), order):
+    for turn in turns(overlapping_pairs(detections, ground_truth, order), order):
         chosen, counts = turn.choices(counted, taken, ground_truth.crowd)  # (A, T, D) boxes or -1; whether they count
         area, threshold, place = np.nonzero(chosen >= 0)
         taken[area, threshold, chosen[area, threshold, place]] = True
@@ -58,16 +71,20 @@ def match_coco(detections: Detections, ground_truth: AnnotatedDataset, *, caps: 
 
 
 @dataclass(frozen=True, eq=False)
-class _Pairs:
-    """Detections with boxes of their class and image that they overlap by at least the lowest threshold."""
+class Pairs:
+    """Detections with boxes of their class and image that they overlap."""
 
     rows: NDArray[np.int64]  # (P,) places of the detections in the order, ascending
     boxes: NDArray[np.int64]  # (P,) positions in the ground truth, ascending within a detection
     overlaps: NDArray[np.float64]  # (P,)
 
+    def __getitem__(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(self.rows[chosen], self.boxes[chosen], self.overlaps[chosen])
+
 
 @dataclass(frozen=True, eq=False)
-class _Turn(_Pairs):
+class Turn(Pairs):
     """The pairs of D detections, at most one an image and class, whose turn it is."""
 
     starts: NDArray[np.int64]  # (D,) where the pairs of each detection begin
@@ -81,7 +98,7 @@ class _Turn(_Pairs):
         self, counted: NDArray[np.bool_], taken: NDArray[np.bool_], crowd: NDArray[np.bool_]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The box that each detection takes, or -1, and whether that box counts: both (A, T, D)."""
-        enough = self.overlaps >= IOU_THRESHOLDS[:, None]  # (T, P)
+        enough = self.overlaps >= IOU_THRESHOLDS[: taken.shape[1], None]  # (T, P)
         free = enough & (~taken[:, :, self.boxes] | crowd[self.boxes])  # (A, T, P)
         counting = counted[:, None, self.boxes]  # (A, 1, P)
         best_counting = self._largest(free & counting)  # (A, T, D)
@@ -98,14 +115,22 @@ class _Turn(_Pairs):
         return chosen
 
 
-def _pairs(detections: Detections, ground_truth: AnnotatedDataset, order: Order) -> _Pairs:
+def overlapping_pairs(
+    detections: Detections,
+    ground_truth: AnnotatedDataset,
+    order: Order,
+    *,
+    least: float = float(IOU_THRESHOLDS[0]),
+    any_class: bool = False,
+) -> Pairs:
+    """The pairs that overlap by at least `least`, or by anything at all where that is 0."""
     found, truth = detections.boxes_xywh[order.rows], ground_truth.boxes_xywh
     pieces = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64), np.empty(0))]
-    for rows, boxes in candidate_pairs(detections, ground_truth, order):
+    for rows, boxes in candidate_pairs(detections, ground_truth, order, any_class=any_class):
         overlaps = overlaps_of_pairs(found[rows], truth[boxes], ground_truth.crowd[boxes])
-        kept = overlaps >= IOU_THRESHOLDS[0]
+        kept = (overlaps >= least) & (overlaps > 0)
         pieces.append((rows[kept], boxes[kept], overlaps[kept]))
-    return _Pairs(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+    return Pairs(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
 
 
 def overlaps_of_pairs(
@@ -121,7 +146,7 @@ def overlaps_of_pairs(
     return overlaps
 
 
-def _turns(pairs: _Pairs, order: Order) -> Iterator[_Turn]:
+def turns(pairs: Pairs, order: Order) -> Iterator[Turn]:
     """The pairs by turn: the best detections of all images and classes, then the second best, and so on."""
     rows, starts, sizes = np.unique(pairs.rows, return_index=True, return_counts=True)
     labels = np.searchsorted(order.bounds, rows, side="right")
@@ -130,16 +155,16 @@ def _turns(pairs: _Pairs, order: Order) -> Iterator[_Turn]:
         order.images[rows][by_place], prepend=-1
     ).astype(bool)
     groups = np.flatnonzero(changes)
-    turns = np.empty(len(rows), dtype=np.int64)
-    turns[by_place] = np.arange(len(rows)) - np.repeat(groups, np.diff(groups, append=len(rows)))
-    by_turn = np.argsort(turns, kind="stable")
-    ends = np.searchsorted(turns[by_turn], np.arange(turns.max(initial=-1) + 2))
+    number = np.empty(len(rows), dtype=np.int64)
+    number[by_place] = np.arange(len(rows)) - np.repeat(groups, np.diff(groups, append=len(rows)))
+    by_turn = np.argsort(number, kind="stable")
+    ends = np.searchsorted(number[by_turn], np.arange(number.max(initial=-1) + 2))
     for begin, end in pairwise(ends.tolist()):
         for first in range(begin, end, _DETECTIONS_AT_ONCE):
             chosen = by_turn[first : min(first + _DETECTIONS_AT_ONCE, end)]
             at = ranges(starts[chosen], sizes[chosen])
             own_starts = np.cumsum(sizes[chosen]) - sizes[chosen]
-            yield _Turn(pairs.rows[at], pairs.boxes[at], pairs.overlaps[at], own_starts)
+            yield Turn(pairs.rows[at], pairs.boxes[at], pairs.overlaps[at], own_starts)
 
 
 def _of_size(areas: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation.ceilings import ceilings_of
-from risf_core.evaluation.coco_matching import match_coco, overlaps_of_pairs
+from risf_core.evaluation.coco_matching import Pairs, match_coco, overlapping_pairs
 from risf_core.evaluation.compare import Interval, draw_counts, interval_around
-from risf_core.evaluation.matches import Matches, Order, candidate_pairs
+from risf_core.evaluation.matches import Matches, Order
 from risf_core.evaluation.metrics import class_means, labels_by_group
 from risf_core.evaluation.resampling import Resampler
 from risf_core.evaluation.scores import PARTS, calibration_error, optimal_lrp
@@ -99,9 +99,14 @@ def analyse_errors(
     """
     vocabulary = ground_truth.vocabulary
     table = detections[detections.labels >= 0]
-    matches = match_coco(table, ground_truth, caps=[cap])
+    order = Order.of(table, ground_truth, ties="image")
+    matches = match_coco(table, ground_truth, caps=[cap], order=order, only_half=True)
     rows = _Rows.of(matches, table)
-    kinds, about = _kinds(rows, table, ground_truth, matches)
+    near = overlapping_pairs(table, ground_truth, order, least=0.0, any_class=True)
+    near = near[~ground_truth.crowd[near.boxes]]
+    at_rows = order.rows[near.rows]
+    same = table.labels[at_rows] == ground_truth.labels[near.boxes]
+    kinds, about = _kinds(rows, at_rows, near, ground_truth, len(table))
     mended = [_mended(kind, rows, kinds, about, ground_truth, matches) for kind in KINDS]
     resamplers = [Resampler(one) for one in (_reduced(rows, matches), *mended)]
     once = np.ones((1, matches.image_count), dtype=np.int32)
@@ -128,8 +133,8 @@ def analyse_errors(
         intervals=intervals,
         counts={kind: int((kinds == place).sum()) for place, kind in enumerate(KINDS[:-1])}
         | {"missed": int(_missed(kinds, about, rows, ground_truth).sum())},
-        ceilings=ceilings_of(table, ground_truth, cap=cap),
-        scores=_scores(table, ground_truth, cap),
+        ceilings=ceilings_of(table, ground_truth, at_rows, near, cap=cap),
+        scores=_scores(table, ground_truth, matches, order, near[same]),
         confusions=_confusions(rows, kinds, about, ground_truth),
     )
 
@@ -143,33 +148,38 @@ class _Rows:
     labels: NDArray[np.int64]  # (N,)
     scores: NDArray[np.float64]  # (N,)
     found: NDArray[np.int64]  # (N,) position of the box in the ground truth, -1: none
+    ranks: NDArray[np.int64]  # (N,) by score descending, then image, whatever the class
 
     @classmethod
     def of(cls, matches: Matches, table: Detections) -> _Rows:
         kept = ~matches.ignored[0, 0]
         rows = matches.order.rows[kept]
         assert matches.found_boxes is not None
-        return cls(rows, matches.order.images[kept], table.labels[rows], table.scores[rows], matches.found_boxes[kept])
+        images, scores = matches.order.images[kept], table.scores[rows]
+        ranks = np.empty(len(rows), dtype=np.int64)
+        ranks[np.lexsort((images, -scores))] = np.arange(len(rows))
+        return cls(rows, images, table.labels[rows], scores, matches.found_boxes[kept], ranks)
 
 
 def _kinds(
-    rows: _Rows, table: Detections, ground_truth: AnnotatedDataset, matches: Matches
+    rows: _Rows, at_rows: NDArray[np.int64], near: Pairs, ground_truth: AnnotatedDataset, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The kind of each row as its place in KINDS, -1 where it is right (N,), and the box (N,) that it is about."""
+    """The kind of each row as its place in KINDS, -1 where it is right (N,), and the box (N,) that it is about.
+
+    Args:
+        at_rows: (P,) positions in the table, of `count` rows, of the pairs `near` of any class.
+    """
     own, other = (np.zeros(len(rows.rows)) for _ in range(2))  # the largest overlaps with boxes of its class and others
     own_box, other_box = (np.full(len(rows.rows), -1, dtype=np.int64) for _ in range(2))
-    order = Order(rows.rows, rows.images, np.zeros_like(rows.rows), matches.order.bounds)
-    for places, boxes in candidate_pairs(table, ground_truth, order, any_class=True):
-        counted = ~ground_truth.crowd[boxes]
-        places, boxes = places[counted], boxes[counted]
-        overlaps = overlaps_of_pairs(
-            table.boxes_xywh[rows.rows[places]], ground_truth.boxes_xywh[boxes], np.zeros(len(boxes), dtype=bool)
-        )
-        same = rows.labels[places] == ground_truth.labels[boxes]
-        for mask, most, best in ((same, own, own_box), (~same, other, other_box)):
-            ascending = np.argsort(overlaps[mask], kind="stable")  # the last that is written is the largest
-            at = places[mask][ascending]
-            most[at], best[at] = overlaps[mask][ascending], boxes[mask][ascending]
+    place_of = np.full(count, -1, dtype=np.int64)
+    place_of[rows.rows] = np.arange(len(rows.rows))
+    places = place_of[at_rows]
+    ascending = np.argsort(near.overlaps, kind="stable")  # the last that is written is the largest
+    ascending = ascending[places[ascending] >= 0]
+    places, boxes, overlaps = places[ascending], near.boxes[ascending], near.overlaps[ascending]
+    same = rows.labels[places] == ground_truth.labels[boxes]
+    for mask, most, best in ((same, own, own_box), (~same, other, other_box)):
+        most[places[mask]], best[places[mask]] = overlaps[mask], boxes[mask]
     conditions = [
         (own >= BACKGROUND) & (own < FOREGROUND),
         other >= FOREGROUND,
@@ -232,7 +242,7 @@ def _reduced(
     right = rows.found >= 0 if right is None else right
     labels = rows.labels if labels is None else labels
     places = np.arange(len(labels)) if kept is None else np.flatnonzero(kept)
-    places = places[np.lexsort((rows.images[places], -rows.scores[places], labels[places]))]
+    places = places[np.argsort(labels[places] * len(labels) + rows.ranks[places])]
     bounds = np.searchsorted(labels[places], np.arange(matches.class_count + 1)).astype(np.int64)
     counted = matches.truth_counted[:1]
     if without is not None and truth is not None:
@@ -263,9 +273,14 @@ def _costs(
     return result
 
 
-def _scores(table: Detections, ground_truth: AnnotatedDataset, cap: int) -> dict[str, dict[str, float]]:
+def _scores(
+    table: Detections, ground_truth: AnnotatedDataset, matches: Matches, order: Order, own: Pairs
+) -> dict[str, dict[str, float]]:
     """oLRP, its parts and LaECE0, the mean over the classes of each group."""
-    by_class = {**optimal_lrp(table, ground_truth, cap=cap), "LaECE0": calibration_error(table, ground_truth)}
+    by_class = {
+        **optimal_lrp(table, ground_truth, matches=matches),
+        "LaECE0": calibration_error(table, ground_truth, overlapping=(order, own)),
+    }
     return {
         group: {name: float(class_means(by_class[name][None, labels])[0]) for name in (*PARTS, "LaECE0")}
         for group, labels in labels_by_group(ground_truth.vocabulary).items()

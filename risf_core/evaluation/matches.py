@@ -24,14 +24,14 @@ class Order:
     Equal scores follow in the order of the images' ids (COCO) or of the file (VOC), within an image of the file.
     """
 
-    rows: NDArray[np.int64]  # (N,) positions in the table; detections past the cap of their image and class are gone
+    rows: NDArray[np.int64]  # (N,) positions in the table
     images: NDArray[np.int64]  # (N,) the image's rank among all of the ground truth's ids, ascending
     places: NDArray[np.int64]  # (N,) place among the detections of the same image and class, from 0
     bounds: NDArray[np.int64]  # (C + 1,) where each class begins and ends
 
     @classmethod
-    def of(cls, detections: Detections, ground_truth: AnnotatedDataset, *, cap: int | None, ties: Ties) -> Order:
-        """The order of detections whose image ids and labels are the ground truth's, those past the cap left out."""
+    def of(cls, detections: Detections, ground_truth: AnnotatedDataset, *, ties: Ties) -> Order:
+        """The order of detections whose image ids and labels are the ground truth's."""
         codes, present = factorize(detections.image_ids)
         ranks = np.array([ground_truth.image_ranks[image_id] for image_id in present], dtype=np.int64)
         images, labels, scores = ranks[codes], detections.labels, detections.scores
@@ -42,10 +42,14 @@ class Order:
         places = np.empty(len(detections), dtype=np.int64)
         places[within] = np.arange(len(within)) - np.repeat(groups, np.diff(groups, append=len(within)))
         rows = np.lexsort((images, -scores, labels) if ties == "image" else (-scores, labels))
-        if cap is not None:
-            rows = rows[places[rows] < cap]
         bounds = np.searchsorted(labels[rows], np.arange(len(ground_truth.vocabulary) + 1))
         return cls(rows, images[rows], places[rows], bounds.astype(np.int64))
+
+    def capped(self, cap: int) -> Order:
+        """The same without detections past the cap of their image and class."""
+        kept = self.places < cap
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return Order(self.rows[kept], self.images[kept], self.places[kept], before[self.bounds])
 
 
 @dataclass(frozen=True, eq=False)

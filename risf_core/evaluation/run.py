@@ -119,6 +119,7 @@ def evaluate_files(
     require_boxes(truth, protocol=settings.protocol, name=display_name(annotations))
     truth = truth.with_vocabulary(truth.vocabulary.with_novel_choice(novel))
     tables, files = [], []
+    resamples = settings.resamples(len(detections))
     for file in detections:
         read = read_detections_for(file, truth, conventions=conventions, on_unmatched=on_unmatched)
         table = read.detections
@@ -132,9 +133,9 @@ def evaluate_files(
         warn_if_hardly_right(metrics, table, truth, name=display_name(file))
         evaluated = EvaluatedFile(display_name(file), len(table), metrics, recognised=read.outcome)
         if settings.errors:
-            evaluated = replace(evaluated, errors=_errors(table, truth, settings))
+            evaluated = replace(evaluated, errors=_errors(table, truth, settings, resamples=resamples))
         files.append(evaluated)
-        if settings.resamples(len(detections)):
+        if resamples:
             tables.append(table)
     if tables:
         files = _with_intervals(files, tables, truth, settings, progress)
@@ -149,12 +150,14 @@ def evaluate_files(
     return evaluation
 
 
-def _errors(table: Detections, truth: AnnotatedDataset, settings: EvaluationSettings) -> ErrorAnalysis:
+def _errors(
+    table: Detections, truth: AnnotatedDataset, settings: EvaluationSettings, *, resamples: int
+) -> ErrorAnalysis:
     return analyse_errors(
         table,
         truth,
         cap=settings.caps[-1],
-        resamples=DEFAULT_BOOTSTRAP if settings.bootstrap is None else settings.bootstrap,
+        resamples=resamples,
         generator=np.random.default_rng(settings.seed),
     )
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
-from risf_core.evaluation.coco_matching import match_coco, overlaps_of_pairs
-from risf_core.evaluation.matches import Order, candidate_pairs
+from risf_core.evaluation.coco_matching import Pairs, match_coco, overlapping_pairs, overlaps_of_pairs, turns
+from risf_core.evaluation.matches import Matches, Order
 
 LEAST_OVERLAP = 0.5  # of a detection that is right, for LRP
 BINS = 25  # of LaECE0's scores
@@ -53,10 +53,8 @@ def lrp_of(
     return np.asarray((error / (1 - LEAST_OVERLAP) + false + misses) / np.maximum(total, 1))
 
 
-def ranked_rows(detections: Detections, ground_truth: AnnotatedDataset, *, cap: int = 100) -> list[RankedRows]:
+def ranked_rows(known: Detections, ground_truth: AnnotatedDataset, matches: Matches) -> list[RankedRows]:
     """The rows of each class (C) as COCO's matching at IoU 0.5 has them; those on crowds do not count."""
-    known = detections[detections.labels >= 0]
-    matches = match_coco(known, ground_truth, caps=[cap])
     assert matches.found_boxes is not None
     found = matches.found_boxes
     right = found >= 0
@@ -79,15 +77,19 @@ def ranked_rows(detections: Detections, ground_truth: AnnotatedDataset, *, cap: 
 
 
 def optimal_lrp(
-    detections: Detections, ground_truth: AnnotatedDataset, *, cap: int = 100
+    detections: Detections, ground_truth: AnnotatedDataset, *, matches: Matches | None = None
 ) -> Mapping[str, NDArray[np.float64]]:
     """oLRP of each class and its parts at the best threshold, (C,) by name; NaN where a class has no box.
 
     LRP(s) = (sum over right detections of (1 - IoU) / 0.5 + false positives + misses) / their number, over detections
     that score s or more; oLRP is its minimum over s. The parts: the mean 1 - IoU of right detections, the share of
     false positives among detections, of misses among boxes (Oksuz et al., TPAMI 2021, section 4). Lower is better.
+
+    Args:
+        matches: those of the detections whose class is known, where they have been made.
     """
-    classes = ranked_rows(detections, ground_truth, cap=cap)
+    known = detections[detections.labels >= 0]
+    classes = ranked_rows(known, ground_truth, matches or match_coco(known, ground_truth, caps=[100], only_half=True))
     result = {name: np.full(len(classes), np.nan) for name in PARTS}
     for label, rows in enumerate(classes):
         boxes = len(rows.box_images)
@@ -108,16 +110,26 @@ def optimal_lrp(
 
 
 def calibration_error(
-    detections: Detections, ground_truth: AnnotatedDataset, *, bins: int = BINS
+    detections: Detections,
+    ground_truth: AnnotatedDataset,
+    *,
+    bins: int = BINS,
+    overlapping: tuple[Order, Pairs] | None = None,
 ) -> NDArray[np.float64]:
     """LaECE0 of each class, (C,): how far scores are from the overlap they should state; NaN where a class has no row.
 
     The sum over 25 bins of scores of share of rows x |mean score - mean overlap|, where a row's overlap is that with
     the box of its class that it takes (best score first, each box once), 0 where it takes none (Kuzucu et al., On
     Calibration of Object Detectors, ECCV 2024).
+
+    Args:
+        overlapping: the rows of known classes in order, and which boxes of their class they overlap, where it is known.
     """
     known = detections[detections.labels >= 0]
-    overlaps = _taken_overlaps(known, ground_truth)
+    if overlapping is None:
+        order = Order.of(known, ground_truth, ties="image")
+        overlapping = order, overlapping_pairs(known, ground_truth, order, least=0.0)
+    overlaps = _taken_overlaps(*overlapping, ground_truth)
     classes = len(ground_truth.vocabulary)
     places = np.minimum((known.scores * bins).astype(np.int64), bins - 1)
     keys = known.labels * bins + places
@@ -127,21 +139,16 @@ def calibration_error(
     return np.asarray(np.divide(gaps, rows, out=np.full(classes, np.nan), where=rows > 0))
 
 
-def _taken_overlaps(known: Detections, ground_truth: AnnotatedDataset) -> NDArray[np.float64]:
+def _taken_overlaps(order: Order, pairs: Pairs, ground_truth: AnnotatedDataset) -> NDArray[np.float64]:
     """The overlap (N,) of each row with the box that it takes."""
-    order = Order.of(known, ground_truth, cap=None, ties="image")
     taken = ground_truth.crowd.copy()
-    result = np.zeros(len(known))
-    for places, boxes in candidate_pairs(known, ground_truth, order):
-        rows = order.rows[places]
-        overlaps = overlaps_of_pairs(
-            known.boxes_xywh[rows], ground_truth.boxes_xywh[boxes], np.zeros(len(rows), dtype=bool)
-        )
-        starts = np.flatnonzero(np.diff(places, prepend=-1))
-        for begin, end in zip(starts.tolist(), [*starts[1:].tolist(), len(places)], strict=True):
-            free = np.flatnonzero(~taken[boxes[begin:end]] & (overlaps[begin:end] > 0))
-            if len(free):
-                best = begin + free[np.argmax(overlaps[begin:end][free])]
-                taken[boxes[best]] = True
-                result[rows[best]] = overlaps[best]
+    result = np.zeros(len(order.rows))
+    for turn in turns(pairs, order):
+        free = np.where(taken[turn.boxes], 0.0, turn.overlaps)
+        best = np.maximum.reduceat(free, turn.starts)  # (D,)
+        sizes = np.diff(turn.starts, append=len(turn.rows))
+        place = np.where((free == np.repeat(best, sizes)) & (free > 0), np.arange(len(free)), len(free))
+        first = np.minimum.reduceat(place, turn.starts)[best > 0]
+        taken[turn.boxes[first]] = True
+        result[order.rows[turn.rows[first]]] = turn.overlaps[first]
     return result

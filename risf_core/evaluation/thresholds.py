@@ -13,6 +13,7 @@ from risf_core.choices import Best
 from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.errors import ConfigError
+from risf_core.evaluation.coco_matching import match_coco
 from risf_core.evaluation.compare import Interval, draw_counts, interval_around
 from risf_core.evaluation.scores import RankedRows, lrp_of, ranked_rows
 
@@ -64,7 +65,8 @@ def choose_thresholds(
     reaches it, the threshold is above all labelled rows and the wish itself. F1 and LRP: the best score, that of all
     classes together where a class has fewer than 10 boxes; the interval is a bootstrap over the images.
     """
-    classes = ranked_rows(detections, ground_truth)
+    known = detections[detections.labels >= 0]
+    classes = ranked_rows(known, ground_truth, match_coco(known, ground_truth, caps=[100], only_half=True))
     names = ground_truth.vocabulary.names
     if wish.precision_at is not None:
         return {name: _for_precision(rows, wish.precision_at) for name, rows in zip(names, classes, strict=True)}

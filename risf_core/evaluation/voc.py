@@ -43,7 +43,7 @@ def match_voc(detections: Detections, ground_truth: AnnotatedDataset) -> Matches
     if the box was not found yet, a false positive if it was, and ignored if the box is difficult; else it is a false
     positive.
     """
-    order = Order.of(detections, ground_truth, cap=None, ties="file")
+    order = Order.of(detections, ground_truth, ties="file")
     positions, images, bounds = truth_by_class(ground_truth)
     ignored_boxes = ground_truth.difficult | ground_truth.crowd  # datasets turned into COCO's form mark them either way
     overlaps, boxes = _best_overlaps(detections, ground_truth, order)
