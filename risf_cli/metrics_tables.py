@@ -19,7 +19,7 @@ from risf_core.evaluation import (
     differences,
 )
 from risf_core.evaluation.compare import PER_CLASS_FIGURES, Interval
-from risf_core.evaluation.errors import ErrorAnalysis
+from risf_core.evaluation.error_analysis import ErrorAnalysis
 from risf_core.evaluation.metrics import GROUP_PREFIXES
 
 NOTHING = "-"  # where there is no ground truth to measure against
@@ -117,35 +117,20 @@ def aggregate_class_table(
 def error_table(errors: ErrorAnalysis) -> Table:
     """In percent by group: what each kind of error costs, the AP that other scores could reach, oLRP and LaECE0."""
     sides = {group: _GROUP_NAMES[group] for group in errors.costs}
-    kinds = [
+    sections = [
         [
-            _KIND_NAMES[kind],
-            *(
-                percent(errors.costs[group][kind]) + _reach(errors.costs[group][kind], errors.intervals[group], kind)
-                if errors.intervals
-                else percent(errors.costs[group][kind])
-                for group in sides
-            ),
+            [
+                line.title,
+                *(percent(line.values[group]) + _reach(line.values[group], line.intervals, group) for group in sides),
+            ]
+            for line in lines
         ]
-        for kind in errors.counts
+        for lines in errors.sections()
     ]
-    ceilings = [
-        [head, *(percent(errors.ceilings[group][name]) for group in sides)]
-        for head, name in (("perfect scores: AP", "AP"), ("and classes: AP", "relabelled AP"))
-    ]
-    scores = [[name, *(percent(errors.scores[group][name]) for group in sides)] for name in errors.scores[""]]
-    return [Column("", text=True), *(Column(side) for side in sides.values())], [kinds, ceilings, scores]
+    return [Column("", text=True), *(Column(side) for side in sides.values())], sections
 
 
 _GROUP_NAMES = {"": "all classes", **{prefix: str(group) for group, prefix in GROUP_PREFIXES.items()}}
-_KIND_NAMES = {
-    "class": "wrong class",
-    "box": "box fits badly",
-    "both": "wrong class and box",
-    "duplicate": "duplicate",
-    "background": "background",
-    "missed": "missed objects",
-}
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

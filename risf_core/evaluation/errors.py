@@ -6,10 +6,9 @@ errors of one kind would give back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,62 +18,16 @@ from risf_core.detections import Detections
 from risf_core.evaluation.ceilings import ceilings_of
 from risf_core.evaluation.coco_matching import Pairs, match_coco, overlapping_pairs
 from risf_core.evaluation.compare import Interval, draw_counts, interval_around
+from risf_core.evaluation.error_analysis import KINDS, ErrorAnalysis
 from risf_core.evaluation.matches import Matches, Order
 from risf_core.evaluation.metrics import class_means, labels_by_group
 from risf_core.evaluation.resampling import Resampler
 from risf_core.evaluation.scores import PARTS, calibration_error, optimal_lrp
 from risf_core.vocabulary import ClassVocabulary
 
-KINDS: tuple[str, ...] = ("class", "box", "both", "duplicate", "background", "missed")
-MENDABLE: tuple[str, ...] = ("class", "background")  # by other scores
 FOREGROUND, BACKGROUND = 0.5, 0.1  # IoU from which a box is found, and below which nothing is there
 MOST_PAIRS = 20  # of confused classes
 _RESAMPLES_AT_ONCE = 32
-
-Figures = Mapping[str, float]  # name -> AP in 0..1
-
-
-@dataclass(frozen=True, eq=False)
-class ErrorAnalysis:
-    """The costs of the errors of one detections file, AP50 in 0..1; group "" is all classes, "b" base, "n" novel."""
-
-    ap50: Figures  # group -> as it is
-    costs: Mapping[str, Figures]  # group -> kind -> AP50 that mending all errors of the kind would add
-    intervals: Mapping[str, Mapping[str, Interval | None]]  # of the costs; empty without resamples
-    counts: Mapping[str, int]  # kind -> errors
-    ceilings: Mapping[str, Figures]  # group -> "AP", "AP50" of a perfect judge of the rows; "relabelled AP" ... too
-    scores: Mapping[str, Figures]  # group -> oLRP and its parts, LaECE0: lower is better
-    confusions: Sequence[tuple[str, str, int]]  # class of the row, class of the box, rows; the most frequent first
-
-    def to_json(self) -> dict[str, Any]:  # Any: JSON
-        """Plain JSON values."""
-        return {
-            **{
-                name: dict(getattr(self, name))
-                for name in ("ap50", "costs", "intervals", "counts", "ceilings", "scores")
-            },
-            "confusions": [list(pair) for pair in self.confusions],
-        }
-
-    def sentence(self, group: str = "") -> str:
-        """In words, what re-scoring can mend here and what it cannot."""
-        costs = self.costs[group]
-        can = " and ".join(f"{100 * costs[kind]:.1f} lost to {_WORDS[kind]}" for kind in MENDABLE)
-        worst = max((kind for kind in KINDS if kind not in MENDABLE), key=lambda kind: costs[kind])
-        return (
-            f"other scores can give back the AP50 {can}, not the {100 * costs[worst]:.1f} lost to {_WORDS[worst]}; "
-            f"perfect scores for these rows would reach {100 * self.ceilings[group]['AP']:.1f} AP"
-        )
-
-
-_WORDS: Mapping[str, str] = {
-    "class": "wrong classes",
-    "box": "boxes that fit badly",
-    "both": "rows of a wrong class and box",
-    "duplicate": "duplicates",
-    "background": "background",
-    "missed": "missed objects",
-}
 
 
 def analyse_errors(

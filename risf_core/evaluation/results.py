@@ -11,7 +11,7 @@ from typing import Any
 from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.evaluation.aggregate import Aggregate
 from risf_core.evaluation.compare import Bootstrapped
-from risf_core.evaluation.errors import ErrorAnalysis
+from risf_core.evaluation.error_analysis import ErrorAnalysis
 from risf_core.evaluation.metrics import UNDEFINED, Metrics, differences
 from risf_core.files import atomic_writer
 

@@ -17,7 +17,8 @@ from risf_core.errors import ConfigError
 from risf_core.evaluation.aggregate import Aggregate, aggregate
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, checked_caps
 from risf_core.evaluation.compare import LEVEL, bootstrap
-from risf_core.evaluation.errors import ErrorAnalysis, analyse_errors
+from risf_core.evaluation.error_analysis import ErrorAnalysis
+from risf_core.evaluation.errors import analyse_errors
 from risf_core.evaluation.inputs import read_detections_for
 from risf_core.evaluation.plausible import require_boxes, warn_if_hardly_right
 from risf_core.evaluation.protocols import evaluate, match

@@ -15,6 +15,7 @@ from risf_core.errors import ConfigError
 from risf_core.evaluation import EvaluatedFile, bootstrap, match
 from risf_core.evaluation.coco import COCO_MAX_DETECTIONS, metrics_of
 from risf_core.evaluation.coco_evaluators import accumulate
+from risf_core.evaluation.errors import analyse_errors
 from risf_core.evaluation.matches import Matches
 from risf_core.evaluation.plausible import warn_if_hardly_right
 from risf_core.evaluation.results import comparison_json
@@ -106,7 +107,8 @@ def compare_files(
         accumulated = accumulate(table, truth, max_detections=COCO_MAX_DETECTIONS, evaluator=evaluator)
         metrics = metrics_of(accumulated, truth.vocabulary, caps=COCO_MAX_DETECTIONS)
         warn_if_hardly_right(metrics, table, truth, name=name)
-        evaluated.append(EvaluatedFile(name, len(table), metrics))
+        errors = analyse_errors(table, truth, cap=COCO_MAX_DETECTIONS[-1])
+        evaluated.append(EvaluatedFile(name, len(table), metrics, errors=errors))
         curves.append(PrecisionRecall.of(accumulated))
         matches.append(match(table, truth, max_detections=COCO_MAX_DETECTIONS))
     if resamples:

@@ -11,7 +11,7 @@ from risf_core.report.cards import build_cards, missing_note, names_note, pairs_
 from risf_core.report.comparison import Comparison
 from risf_core.report.gallery import Gallery
 from risf_core.report.record_sections import record_sections
-from risf_core.report.tables import class_rows, flows_of, kept_columns, percent, summary_of, verdict_of
+from risf_core.report.tables import class_rows, errors_of, flows_of, kept_columns, percent, summary_of, verdict_of
 from risf_core.rescore.record import Record
 
 
@@ -43,6 +43,7 @@ def render_page(
         **_head(comparison, annotations=annotations, notes=notes, flattered=flattered),
         "summary": summary_of(comparison),
         "interval_note": _interval_note(comparison),
+        "errors": errors_of(comparison),
         "class_rows": rows,
         "classes_note": _classes_note(len(rows), MOST_BARS, intervals=bool(comparison.resamples)),
         **build_charts(comparison, rows),

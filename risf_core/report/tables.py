@@ -71,6 +71,47 @@ def summary_of(comparison: Comparison) -> list[FigureGroup]:
     ]
 
 
+@dataclass(frozen=True)
+class Confused:
+    """Rows that were detected as another class than the box they are on."""
+
+    detected: str
+    box: str
+    rows: str
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What costs AP: tables of groups of classes, a sentence for each file, and the worst confusions of each."""
+
+    groups: Sequence[FigureGroup]
+    sentences: Sequence[tuple[str, str]]  # before or after, what re-scoring can mend
+    confusions: Sequence[tuple[str, Sequence[Confused]]]
+
+
+def errors_of(comparison: Comparison) -> Errors:
+    """The errors of both files, in the words of `risf evaluate --errors`."""
+    first, second = (file.evaluated.errors for file in comparison.files)
+    assert first is not None
+    assert second is not None
+    titles = {"": "all classes", **{prefix: f"{group} classes" for group, prefix in GROUP_PREFIXES.items()}}
+    pairs = [pair for own in zip(first.sections(), second.sections(), strict=True) for pair in zip(*own, strict=True)]
+    main = "n" if "n" in first.costs else ""
+    sides = (("before", first), ("after", second))
+    groups = []
+    for group in first.costs:
+        rows = [_row(old.title, old.values[group], new.values[group], None) for old, new in pairs]
+        groups.append(FigureGroup(titles[group], rows))
+    return Errors(
+        groups,
+        [(side, own.sentence(main)) for side, own in sides],
+        [
+            (side, [Confused(detected, box, f"{rows:,}") for detected, box, rows in own.confusions])
+            for side, own in sides
+        ],
+    )
+
+
 def class_rows(comparison: Comparison) -> list[FigureRow]:
     """AP of each class that has boxes, the largest change first."""
     truth = comparison.truth

@@ -10,7 +10,8 @@ import pytest
 from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections
 from risf_core.evaluation import evaluate
-from risf_core.evaluation.errors import KINDS, analyse_errors
+from risf_core.evaluation.error_analysis import KINDS
+from risf_core.evaluation.errors import analyse_errors
 from risf_core.photos import ImageInfo
 from risf_core.vocabulary import ClassVocabulary
 

@@ -202,7 +202,7 @@ def test_the_bars_stay_few_and_the_table_has_all_classes(made, classes):
     shown = int((truth.boxes_per_class() > 0).sum())
     bars = json.loads(read.scripts["figure-classes"])
     assert len(bars["data"][0]["y"]) == min(shown, MOST_BARS)
-    assert len(set(re.findall(r"<td>(class \d+)[< ]", read.html))) == shown
+    assert len(set(re.findall(r"<td>(class \d+)[< ]", read.html.partition('<section id="classes">')[2]))) == shown
     moves = [abs(a - b) for a, b in zip(bars["data"][1]["x"], bars["data"][0]["x"], strict=True)]
     assert moves == sorted(moves, reverse=True)
     assert len(read.html) < 7_000_000
@@ -273,3 +273,18 @@ def test_pictures_stop_where_the_page_would_grow_too_large(made, tmp_path, monke
     assert 100_000 < sum(map(len, sources)) < 800_000  # the photo that crosses the limit is still shown
     assert "left out to keep the page small" in read.text
     assert "because the page would exceed 15 MB; lower `pictures`" in caplog.text
+
+
+def test_the_errors_stand_in_the_page_in_the_words_and_figures_of_evaluate(made):
+    from risf_core.evaluation.errors import analyse_errors
+
+    truth, before, after = made(novel=("class 1",))
+    read = page(truth, before, after)
+    for side, table in (("before", before), ("after", after)):
+        errors = analyse_errors(table, truth)
+        group = "n" if truth.vocabulary.novel else ""
+        assert f"{side}: {errors.sentence(group)}" in read.text
+        for detected, box, rows in errors.confusions:
+            assert f"{detected} {box} {rows}" in read.text
+    for words in ("wrong class", "missed objects", "perfect scores: AP", "oLRP", "LaECE0"):
+        assert words in read.text
