@@ -28,6 +28,7 @@ from risf_cli.option_names import with_options
 from risf_core.errors import printable
 
 GAP = 3  # what a table puts between columns
+LEAST_SECONDS = 1.0  # until a rate is shown: what a cache or the first batch gives at once is not one
 
 _SCREENS_WITH_BAR: list[Console] = []  # where a bar is drawn now, which lines must not run into
 
@@ -119,7 +120,8 @@ def say(line: str) -> None:
     """One line on stderr, above a progress bar; fields in backticks are named as options."""
     screen = _SCREENS_WITH_BAR[-1] if _SCREENS_WITH_BAR else console(stderr=True)
     with contextlib.suppress(OSError):  # a run continues without anybody reading
-        screen.print(printable(with_options(line)), markup=False, soft_wrap=True)
+        # on a terminal lines break between words; elsewhere they stay whole
+        screen.print(printable(with_options(line)), markup=False, soft_wrap=not screen.is_terminal)
 
 
 @contextlib.contextmanager
@@ -203,7 +205,7 @@ class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         text = f"{task.completed:.0f}/{task.total or 0:.0f} {self._unit}"
         more = task.completed - task.fields["first"]
-        if more and task.elapsed:
+        if more and task.elapsed and task.elapsed >= LEAST_SECONDS:
             rate = more / task.elapsed
             left = timedelta(seconds=round(((task.total or 0) - task.completed) / rate))
             text += f"  {_number(rate)} {self._unit}/s  {left} left"
@@ -229,7 +231,7 @@ class _TenthLines:
         self._tenth, self._last = tenth, now
         began, before = self._first
         line = f"{self._what}: {done}/{total} {self._unit}"
-        if done > before and now > began:
+        if done > before and now - began >= LEAST_SECONDS:
             rate = (done - before) / (now - began)
             line += f", {_number(rate)} {self._unit}/s, {(total - done) / rate:.0f} s left"
         say(line)

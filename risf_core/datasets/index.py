@@ -17,6 +17,8 @@ from risf_core.vocabulary import ClassVocabulary
 
 _log = logging.getLogger(__name__)
 
+_NEVER_JSON = (".txt", ".csv", ".xml", ".names", ".zip")
+
 
 @dataclass(frozen=True)
 class DatasetIndex:
@@ -33,8 +35,13 @@ def read_coco_document(
 
     `object_hook` maps each object of the file as it is read; it must leave images and categories as they are.
     """
-    content = read_json(path, what="annotations file", object_hook=object_hook)
     name = display_name(path)
+    if Path(path).suffix.lower() in _NEVER_JSON and Path(path).is_file():
+        raise DataError(
+            f"{name}: is not a COCO JSON, a folder in Pascal VOC's form or a YOLO data.yaml, whose boxes and images "
+            "are needed here; name one of these"
+        )
+    content = read_json(path, what="annotations file", object_hook=object_hook)
     if not isinstance(content, dict):
         raise DataError(
             f"{name}: holds {type(content).__name__}, not a COCO dataset (an object with images, annotations and "

@@ -125,7 +125,7 @@ def _images_of_photos(
         by_photo = "by position in the annotations"
     else:
         reading = convention or "dataset"
-        by_photo = f"by image id, `image_ids={reading}`"
+        by_photo = f"by `image_ids={reading}`"
     present = [id_of(rows.photos[code]) for code in used]
     own = own_image_ids(present, images, convention=reading, on_unmatched=on_unmatched, name=rows.source)
     return *_ids_and_known(rows, dict(zip(used, own, strict=True))), by_photo
@@ -214,7 +214,7 @@ def _labels_of_classes(
             f"{rows.source}: category_id {listing(sorted(taken))} is not among the {reading} of the {len(vocabulary)} "
             f"classes, but {min(taken)} is the id of {meant!r}; remove these rows, or pass `on_unmatched=drop`"
         )
-    return labels, f"by id as {_ID_READINGS[reading]}, `category_ids={reading}`"
+    return labels, f"by `category_ids={reading}`"
 
 
 def _by_class_name(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 
 from risf_core.errors import ConfigError, DataError, did_you_mean
 from risf_core.formats.coco_forms import COCO, COCO_DATASET, LVIS, NESTED
@@ -49,20 +50,21 @@ FORMS: tuple[Form, ...] = (
 )
 
 
-def form_named(name: str, *, field: str = "format") -> Form:
-    """The form of that name. Raises ConfigError where there is none."""
+def form_named(name: str, *, field: str = "format", among: Sequence[Form] = FORMS) -> Form:
+    """The form of that name. Raises ConfigError where there is none, which lists those `among` which it was to be."""
     for form in FORMS:
         if form.name == name:
             return form
-    known = [form.name for form in FORMS]
+    known = [form.name for form in among]
     raise ConfigError(f"`{field}` {name!r} is unknown{did_you_mean(name, known)}; known: {', '.join(known)}")
 
 
 def writable_form(name: str) -> Form:
     """The form of that name. Raises ConfigError where there is none, or it is only read."""
-    form = form_named(name, field="to")
+    written = [form for form in FORMS if form.write]
+    form = form_named(name, field="to", among=written)
     if form.write is None:
-        known = ", ".join(form.name for form in FORMS if form.write)
+        known = ", ".join(form.name for form in written)
         raise ConfigError(f"`to` {name!r}: {form.title} is read, not written; written are {known}")
     return form
 

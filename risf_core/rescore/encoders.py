@@ -85,10 +85,13 @@ def open_encoders(
     cache: Path | None,
     some_crops: Callable[[], Sequence[ImageCrops]] = lambda: (),
     span_machines: bool = False,
+    talk: Callable[[str], None] | None = None,
 ) -> Encoders:
     """The chosen encoders. Imports torch, so call it when the input has been checked; arguments as `open` has them."""
     if evidence == "none":
         return Encoders(None, None, {})
+    if talk is not None:
+        talk("loading the encoder")
     of_shots = None
     if support is not None and support.support_encoder is not None:
         of_shots = open_image_encoder(support.support_encoder, weights=support.support_weights, run=choice)

@@ -153,6 +153,7 @@ def rescore_file(
         cache=cache,
         some_crops=partial(some_crops, inputs.file.detections, inputs.photos, settings),
         span_machines=processes.span_machines,
+        talk=talk,
     )
     settings = encoders.completed(settings)
     if talk is not None:

@@ -121,6 +121,9 @@ def tune_file(
         check_texts(tuning.texts, inputs.vocabulary, settings)
     shots = read_support(choice, inputs.vocabulary, novel=novel)
 
+    if talk is not None:
+        for line in _lines(inputs, labels):
+            talk(line)
     # torch and open_clip take seconds to import: faults of the input above are reported without them
     encoders = open_encoders(
         encoder,
@@ -129,11 +132,9 @@ def tune_file(
         crops=len(inputs.file.detections),
         cache=cache,
         some_crops=partial(some_crops, inputs.file.detections, inputs.photos, settings),
+        talk=talk,
     )
     settings = encoders.completed(settings)
-    if talk is not None:
-        for line in _lines(inputs, labels):
-            talk(line)
     prototypes = None
     if shots is not None:
         asked_of_shots = encoders.through_cache(encoders.of_shots or encoders.main)

@@ -24,7 +24,7 @@ HIT = {"image_id": 5, "category_id": 2, "bbox": [10, 10, 30, 30], "score": 0.9}
 OTHER_HIT = {"image_id": 9, "category_id": 4, "bbox": [20, 20, 40, 40], "score": 0.8}
 MISS = {"image_id": 9, "category_id": 4, "bbox": [60, 60, 30, 30], "score": 0.7}
 
-BY_IDS = "(by image id, --image-ids dataset), classes by id as the annotations' own, --category-ids dataset"
+BY_IDS = "(by --image-ids dataset), classes by --category-ids dataset"
 
 
 @pytest.fixture
@@ -130,6 +130,13 @@ def test_no_detections_are_ap_zero_and_a_warning(evaluate, folder):
     assert done.exit_code == 0
     assert done.stderr == "warning: there are no detections: every AP is 0\n"
     assert json.loads(done.stdout)["results"][0]["metrics"]["AP"] == 0
+
+
+def test_a_list_of_names_is_not_annotations_and_the_accepted_forms_are_named(evaluate, folder):
+    (folder / "names.txt").write_text("cat\ndog\n")
+    done = evaluate("half.json", "--annotations", "names.txt")
+    assert done.exit_code == 1
+    assert_names(done.stderr, "error", "names.txt", "COCO JSON", "Pascal VOC", "data.yaml")
 
 
 def test_the_reference_evaluator_gives_the_same_values(evaluate, folder):

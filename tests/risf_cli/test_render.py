@@ -34,9 +34,11 @@ def test_a_bar_without_figures_is_never_drawn(monkeypatch):
 
 
 def test_lines_that_are_said_before_and_beside_a_bar_stand_alone(monkeypatch):
+    from risf_cli import render
     from risf_cli.render import say, training_lines
 
     screen = terminal(monkeypatch)
+    monkeypatch.setattr(render, "LEAST_SECONDS", 0.1)
     with training_lines() as show:
         say("15 boxes in 15 records of 3 classes")
         show("5/20  loss 0.527", 5, 20)
@@ -66,6 +68,38 @@ def test_rates_count_from_the_first_figure_and_are_whole_above_100(capsys, monke
         "training: 1000/1000 iterations, 150 iterations/s, 0 s left",
         "drawing: 1/1 seeds",
     ]
+
+
+def test_no_rate_is_shown_before_a_second_has_passed(capsys, monkeypatch):
+    from risf_cli.render import progress_of
+
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with progress_of("encoding", "crops") as progress:
+        for seconds, done in ((0, 0), (0.01, 136), (5, 500), (5.9, 1000)):
+            now[0] = seconds
+            progress(done, 1000)
+    with progress_of("encoding", "crops") as progress:
+        for done in (0, 9):
+            progress(done, 9)
+    assert capsys.readouterr().err.splitlines() == [
+        "encoding: 500/1000 crops, 100 crops/s, 5 s left",
+        "encoding: 1000/1000 crops, 169 crops/s, 0 s left",
+        "encoding: 9/9 crops",
+    ]
+
+
+def test_lines_break_between_words_on_a_terminal_and_stay_whole_elsewhere(capsys, monkeypatch):
+    from risf_cli.render import say
+
+    line = " ".join(["word"] * 40)
+    say(line)
+    assert capsys.readouterr().err == line + "\n"
+    screen = terminal(monkeypatch)
+    say(line)
+    lines = screen.getvalue().splitlines()
+    assert len(lines) == 3
+    assert all(set(one.split()) == {"word"} and len(one) <= 80 for one in lines)
 
 
 @pytest.mark.parametrize("width", [36, 44, 60, 80, 100])
