@@ -92,7 +92,20 @@ def test_json_holds_the_figures_that_evaluate_prints(risf, report, folder):
     evaluated = json.loads(
         risf("evaluate", "before.json", "other.json", "--annotations", "gt.json", "--bootstrap", "10", "--json").stdout
     )
+    errors = [result.pop("errors") for result in content["results"]]
     assert content["results"] == evaluated["results"]
+    words = [
+        "evaluate",
+        "before.json",
+        "other.json",
+        "--annotations",
+        "gt.json",
+        "--bootstrap",
+        "0",
+        "--errors",
+        "--json",
+    ]
+    assert errors == [result["errors"] for result in json.loads(risf(*words).stdout)["results"]]
     # by hand: three of ROWS reach 0.5, of which two are right; in other.json the two others do, of which one is
     first, second = content["at_threshold"]
     assert (first["true"], first["false"], first["missed"]) == (2, 1, 1)
