@@ -34,8 +34,9 @@ from risf_core.encoder.weights import find_encoder
 from risf_core.errors import counted
 from risf_core.evaluation import evaluate, read_ground_truth
 from risf_core.rescore.evidence import Evidence
+from risf_core.rescore.gathering import GatheredEvidence, gather_evidence
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
-from risf_core.rescore.pipeline import Gathered, gather_evidence, rescore
+from risf_core.rescore.pipeline import rescore
 from risf_core.rescore.prototypes import make_prototypes
 from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.cross_validation import apply, formula, images_of
@@ -57,7 +58,7 @@ class Detector:
     name: str
     detections: Detections
     rows: LabelledRows
-    gathered: Gathered
+    gathered: GatheredEvidence
 
 
 def main() -> None:

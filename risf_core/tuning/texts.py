@@ -15,7 +15,7 @@ from risf_core.errors import ConfigError, did_you_mean
 from risf_core.photos import Photo
 from risf_core.rescore.crop_jobs import embedded_crops, plan_crops
 from risf_core.rescore.evidence import Evidence
-from risf_core.rescore.pipeline import gather_evidence, text_embeddings
+from risf_core.rescore.gathering import gather_evidence, text_embeddings
 from risf_core.rescore.prompts import Prompts, Texts, readable_name
 from risf_core.rescore.settings import RescoreSettings, prompts_of
 from risf_core.vocabulary import ClassVocabulary

@@ -16,7 +16,7 @@ from risf_core.evaluation.thresholds import Threshold, Wish, choose_thresholds
 from risf_core.photos import Photo
 from risf_core.progress import PhaseProgress
 from risf_core.rescore.fitted import FittedFusion
-from risf_core.rescore.pipeline import GatheredEvidence, gather_evidence
+from risf_core.rescore.gathering import GatheredEvidence, gather_evidence
 from risf_core.rescore.prompts import Texts
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
