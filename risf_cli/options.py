@@ -86,7 +86,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON to stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors on stderr.")]
 
 
-def _option(name: str | None = None, /, *, help: str, metavar: str, panel: str, **more: Any) -> Any:
+def _option(name: str | None = None, /, *, help: str, metavar: str | None, panel: str, **more: Any) -> Any:
     """An option in a panel of `--help`. Any: what typer.Option takes and gives."""
     return typer.Option(*([name] if name else []), help=help, metavar=metavar, rich_help_panel=panel, **more)
 
@@ -164,6 +164,24 @@ EvidenceChoice = Annotated[
         "quarters with the name (photo), or crops and photo (text+photo); none: calibrate the score alone, without "
         "photos and encoder. (default: text; both with --support)",
         metavar="KIND",
+        panel=_FORMULA,
+    ),
+]
+Relabel = Annotated[
+    int,
+    _option(
+        help="Also add rows for the K best other classes of each box, by the encoder.",
+        metavar="K",
+        min=0,
+        panel=_FORMULA,
+    ),
+]
+ClassAgnostic = Annotated[
+    bool,
+    _option(
+        "--class-agnostic",
+        help="All rows are of category 1, which means nothing: those that --relabel adds take their place.",
+        metavar=None,
         panel=_FORMULA,
     ),
 ]

@@ -55,3 +55,12 @@ def other_forms(boxes: NDArray[np.float64], sides: NDArray[np.float64], *, margi
         "centre": (first - second / 2 >= -slack) & (first + second / 2 <= sides + slack),
     }
     return [form for form, fitting in fits.items() if fitting.all(axis=1).mean() >= _FITTING_SHARE]
+
+
+def overlaps(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union (N, M) of corners (N, 4) and (M, 4)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=2)
+    areas = (first[:, 2:] - first[:, :2]).prod(axis=1)[:, None] + (second[:, 2:] - second[:, :2]).prod(axis=1)[None, :]
+    return np.asarray(shared / np.maximum(areas - shared, 1e-12))

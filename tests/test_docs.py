@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -61,6 +62,8 @@ def demo_folder(short_demo: tuple[Path, Result], tmp_path_factory: pytest.TempPa
             (folder / target).parent.mkdir(exist_ok=True)
             copy = shutil.copytree if (demo / source).is_dir() else shutil.copyfile
             copy(demo / source, folder / target)
+    rows = json.loads((folder / "detections.json").read_text(encoding="utf-8"))
+    (folder / "proposals.json").write_text(json.dumps([{**row, "category_id": 1} for row in rows]), encoding="utf-8")
     settings = ", ".join(f'"{setting}"' for setting in TINY_TRAINING)
     (folder / "risf.yaml").write_text(
         "clip_config: model.json\nclip_weights: model.safetensors\nprecision: fp32\n"

@@ -32,6 +32,7 @@ from risf_cli.options import (
     Boxes,
     Cache,
     CategoryIds,
+    ClassAgnostic,
     Classes,
     Clip,
     ClipConfig,
@@ -53,6 +54,7 @@ from risf_cli.options import (
     PrecisionChoice,
     Preset,
     Quiet,
+    Relabel,
     Rename,
     RescoreClasses,
     SoftmaxOver,
@@ -134,6 +136,8 @@ def rescore(
     fusion: Fusion = "linear",
     apply_thresholds: ApplyThresholds = False,
     evidence: EvidenceChoice = None,
+    relabel: Relabel = 0,
+    class_agnostic: ClassAgnostic = False,
     support_score: SupportScore = "softmax",
     temperature: Temperature = "auto",
     template: Template = None,
@@ -189,6 +193,7 @@ def rescore(
         alpha, rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
         min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support), support_score,
+        relabel, class_agnostic,
     )  # fmt: skip
     shots_of = SupportChoice(support, shots, split_seed, support_encoder, support_weights)
     settings, shots_of = with_preset(preset, settings, shots_of, stated=typed_options(context), novel=novel is not None)
@@ -241,6 +246,8 @@ def _after(written: RescoredFile) -> Iterator[str]:
     crops = f"{counts.unique_crops} distinct crops" if counts.unique_crops or not tiles else ""
     asked = f"{' and '.join(filter(None, (crops, tiles)))} ({record['counts']['from_cache']} from the cache)"
     yield f"re-scored {counts.rescored} of {counted(counts.read, 'row')} by {asked} in {record['seconds']:.1f} s"
+    if counts.added:
+        yield f"added {counts.added} rows of other classes by the encoder (--relabel)"
     if counts.by_score_alone:
         yield f"calibrated by their score alone: {counts.by_score_alone} rows that the encoder was not asked about"
     left = {

@@ -45,6 +45,7 @@ from risf_cli.options import (
     OnUnreadable,
     PrecisionChoice,
     Quiet,
+    Relabel,
     Rename,
     RescoreClasses,
     SoftmaxOver,
@@ -133,6 +134,7 @@ def tune(
     support_encoder: SupportEncoder = None,
     support_weights: SupportWeights = None,
     evidence: EvidenceChoice = None,
+    relabel: Relabel = 0,
     temperature: Temperature = "auto",
     template: Template = None,
     templates: Annotated[
@@ -190,6 +192,7 @@ def tune(
         DEFAULT_ALPHA, "linear", temperature_choice(temperature), tuple(template or RescoreSettings.templates),
         None if background == "none" else background, {} if auto else aliases(alias), class_choice(rescore_classes),
         softmax_over, min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
+        relabel=relabel,
     )  # fmt: skip
     encoder = EncoderChoice(
         clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers, backend
@@ -261,6 +264,7 @@ _TERM_NAMES = {
     "support": "log of the shots' probability",
     "similarity": "similarity to the shots",
     "photo": "log of the name's probability for the photo",
+    "added": "being of another class than the detector's",
     "quarters": "log of the name's probability for a quarter of the photo",
     "size": "size of the box",
     "novel": "being a novel class",

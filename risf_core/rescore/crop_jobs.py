@@ -31,6 +31,10 @@ class CropJob:
     crops: ImageCrops
     size: tuple[int, int]  # height and width of the photo, in pixels
 
+    def of_rows(self, kept: NDArray[np.bool_]) -> CropJob:
+        """The job with some of its rows (r,)."""
+        return replace(self, rows=self.rows[kept], crop_of_row=self.crop_of_row[kept])
+
     def of_photo(self) -> CropJob:
         """The same rows with the photo and its quarters (5) in the place of their boxes."""
         height, width = self.size

@@ -28,6 +28,8 @@ class Evidence:
     photo: NDArray[np.float64]  # (N,) probability of the row's class by the names, for the whole photo
     quarters: NDArray[np.float64]  # (N,) the same for the quarter of the photo where it is highest
 
+    added: NDArray[np.float64]  # (N,) 1 for rows that relabelling added, 0 for the detector's
+
     @classmethod
     def unknown(cls, count: int) -> Evidence:
         """No opinion of any of `count` rows."""

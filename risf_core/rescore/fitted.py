@@ -82,7 +82,8 @@ class FittedFusion:
         return np.where(
             np.isnan(columns).all(axis=1),
             _probability(alone),
-            _pressed(_probability(total), *self._ends()),
+            # what relabelling added was in no range of the detector's
+            np.where(evidence.added == 1, _probability(total), _pressed(_probability(total), *self._ends())),
         )
 
     def _ends(self) -> tuple[float, float]:
@@ -153,5 +154,6 @@ _TERMS: Mapping[str, Callable[[Evidence], Column]] = {
     "similarity": lambda evidence: 10 * evidence.similarity,  # cosines of crops differ by tenths
     "photo": lambda evidence: _log(evidence.photo),
     "quarters": lambda evidence: _log(evidence.quarters),
+    "added": lambda evidence: evidence.added,
 }
 TERMS: tuple[str, ...] = (*_TERMS, "size", "novel")

@@ -15,11 +15,12 @@ from risf_core.errors import ConfigError, EncoderError
 from risf_core.files import sha256_of
 from risf_core.photos import Photo
 from risf_core.progress import Progress
-from risf_core.rescore.crop_jobs import CropJob, embedded_crops, plan_crops
+from risf_core.rescore.crop_jobs import embedded_crops, plan_crops
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fusion import class_probabilities
 from risf_core.rescore.prompts import Prompts
 from risf_core.rescore.prototypes import Prototypes
+from risf_core.rescore.relabel import choose_labels, with_room
 from risf_core.rescore.settings import RescoreSettings, labels_to_rescore, prompts_of
 from risf_core.vocabulary import ClassVocabulary
 
@@ -31,6 +32,8 @@ _DIGITS = 4
 class GatheredEvidence:
     """What the encoder says of a table's rows, and why of others it says nothing."""
 
+    detections: Detections  # the table, and behind it the rows that relabelling added
+    source: NDArray[np.int64]  # (N,) the row that was asked about: itself, or that of which an added one has its box
     evidence: Evidence
     prompts: Prompts
     in_range: NDArray[np.bool_]  # (N,) by score
@@ -65,11 +68,17 @@ def gather_evidence(
     prompts, columns = prompts_of(vocabulary, settings)
     in_range = (detections.scores > settings.min_score) & (detections.scores <= settings.max_score)  # (N,)
     rescored_class = np.isin(detections.labels, rescored_labels)  # (N,)
-    eligible = np.flatnonzero(in_range & rescored_class) if ask else np.empty(0, dtype=np.int64)
+    nameless = (detections.labels < 0) & settings.class_agnostic
+    eligible = np.flatnonzero(in_range & (rescored_class | nameless)) if ask else np.empty(0, dtype=np.int64)
     plan = plan_crops(detections, eligible, photos, keep_unreadable=settings.on_unreadable == "keep")
-    evidence = Evidence.unknown(len(detections))
+    table, source = detections, np.arange(len(detections))
+    if settings.relabel:
+        table, plan, source = with_room(detections, plan, settings.relabel)
+    labels, added = table.labels.copy(), np.arange(len(table)) >= len(detections)
+    evidence = Evidence.unknown(len(table))
+    evidence.added[:] = added
     temperature = DEFAULT_TEMPERATURE if settings.temperature is None else settings.temperature
-    best_names = np.empty(len(detections), dtype=object)
+    best_names = np.empty(len(table), dtype=object)
     crops = tiles = 0
     if plan.jobs:
         assert encoder is not None
@@ -84,66 +93,75 @@ def gather_evidence(
             passes = []
         photos_plan = plan.of_photos() if settings.asks_photos else replace(plan, jobs=[])
         total = photos_plan.crop_count + len(passes) * plan.crop_count
-        for job, embeddings in embedded_crops(photos_plan, encoder, progress, done=0, total=total):
-            assert text is not None
-            tiles += len(embeddings)
-            of_tiles = class_probabilities(embeddings, text, temperature)
-            evidence.fill_photo(job.rows, of_tiles, columns[detections.labels[job.rows]])
+        names = text
         for number, (asked, text, shots) in enumerate(passes):
-            crops, done = 0, photos_plan.crop_count + number * plan.crop_count
-            for job, embeddings in embedded_crops(plan, asked, progress, done=done, total=total):
+            crops, done = 0, number * plan.crop_count
+            for asked_job, embeddings in embedded_crops(plan, asked, progress, done=done, total=total):
                 crops += len(embeddings)
-                labels = detections.labels[job.rows]
                 if text is not None:
                     voice, said = class_probabilities(embeddings, text, temperature), prompts.spoken
-                    evidence.fill_names(job.rows, voice[job.crop_of_row], columns[labels], len(prompts.names))
-                    if settings.sigmoid is not None:
-                        scale, bias = settings.sigmoid
-                        cosines = (embeddings[job.crop_of_row].astype(np.float64) * text[columns[labels]]).sum(axis=1)
-                        evidence.match[job.rows] = scale * cosines + bias
                 if shots is not None:
-                    by_support = _fill_support(evidence, job, labels, embeddings, shots, compared, settings)
+                    cosines, by_support = _said_by_shots(asked_job.crops.photo, embeddings, shots, compared, settings)
                     if settings.evidence == "support":
                         voice, said = by_support, vocabulary.names
+                if settings.relabel and number == 0:
+                    of_class = voice[:, rescored_labels if text is None else columns[rescored_labels]]
+                    choose_labels(asked_job, labels, of_class, rescored_labels, known=len(detections))
+                job = asked_job.of_rows(labels[asked_job.rows] >= 0)
+                own, of_row = labels[job.rows], job.crop_of_row
+                if text is not None:
+                    evidence.fill_names(job.rows, voice[of_row], columns[own], len(prompts.names))
+                    if settings.sigmoid is not None:
+                        scale, bias = settings.sigmoid
+                        matches = (embeddings[of_row].astype(np.float64) * text[columns[own]]).sum(axis=1)
+                        evidence.match[job.rows] = scale * matches + bias
+                if shots is not None:
+                    evidence.similarity[job.rows] = cosines[of_row, own]
+                    if settings.support_score != "cosine":
+                        evidence.support[job.rows] = by_support[of_row, own]
                 if settings.keep_parts and (text is not None or settings.evidence == "support"):
                     best = _best_names(voice, said)
                     for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):
                         best_names[row] = best[crop]
+        done = len(passes) * plan.crop_count
+        for asked_job, embeddings in embedded_crops(photos_plan, encoder, progress, done=done, total=total):
+            assert names is not None
+            tiles += len(embeddings)
+            job = asked_job.of_rows(labels[asked_job.rows] >= 0)
+            of_tiles = class_probabilities(embeddings, names, temperature)
+            evidence.fill_photo(job.rows, of_tiles, columns[labels[job.rows]])
+    kept = np.flatnonzero((labels >= 0) | ~(added | settings.class_agnostic))
     return GatheredEvidence(
-        evidence,
+        replace(table, labels=labels)[kept],
+        source[kept],
+        evidence[kept],
         prompts,
-        in_range,
-        rescored_class,
+        in_range[source[kept]],
+        (rescored_class[source] | added)[kept],
         plan.without_photo,
         plan.degenerate,
         plan.unreadable,
         crops,
         tiles,
-        best_names,
+        best_names[kept],
     )
 
 
-def _fill_support(
-    evidence: Evidence,
-    job: CropJob,
-    labels: NDArray[np.int64],
+def _said_by_shots(
+    photo: Photo,
     embeddings: NDArray[np.float32],
     prototypes: Prototypes,
     compared: NDArray[np.int64],
     settings: RescoreSettings,
-) -> NDArray[np.float64]:
-    """Fill in what the shots say of a photo's rows; their score of each crop and class, (n, C), NaN of the unknown."""
-    photo, own = sha256_of(job.crops.photo.path), (job.crop_of_row, labels)
-    cosine = settings.support_score == "cosine"
-    cosines = prototypes.similarities(embeddings, photo=None if cosine else photo)  # PCB leaves no support out
-    evidence.similarity[job.rows] = cosines[own]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cosines and scores of a photo's crops with every class, (n, C) each, NaN of the unknown."""
+    own, cosine = sha256_of(photo.path), settings.support_score == "cosine"
+    cosines = prototypes.similarities(embeddings, photo=None if cosine else own)  # PCB leaves no support out
     if cosine:
         scores = np.full_like(cosines, np.nan)
         scores[:, compared] = cosines[:, compared]
-        return scores
-    probabilities = prototypes.probabilities(embeddings, photo=photo, classes=compared)
-    evidence.support[job.rows] = probabilities[own]
-    return probabilities
+        return cosines, scores
+    return cosines, prototypes.probabilities(embeddings, photo=own, classes=compared)
 
 
 def _best_names(voice: NDArray[np.float64], names: Sequence[str]) -> list[list[list[str | float]]]:

@@ -83,6 +83,7 @@ def read_inputs(
     novel: str | None = None,
     conventions: Conventions | None = None,
     on_unmatched: OnUnmatched = "error",
+    class_agnostic: bool = False,
 ) -> RescoreInputs:
     """Detections of a file of any form (``-``: stdin) with their classes and photos.
 
@@ -91,6 +92,8 @@ def read_inputs(
     are looked for in the folders `images`, unless `need_photos` is false. Boxes are checked against the sizes that the
     annotations state, and else against those of the photos. Rows whose category, image or photo is unknown raise an
     error that names the likely cause, are kept as they are, or are dropped, as `on_unmatched` says.
+
+    With `class_agnostic` all rows are of category 1, which means nothing: their labels are -1.
 
     Raises DataError also under "keep" and "drop" where the ids are plainly those of another convention, under "keep"
     where a row kept as it is would come to mean another image or class, and always where rows are re-scored ones: the
@@ -107,14 +110,21 @@ def read_inputs(
     vocabulary = index.vocabulary if index is not None else None
     if classes is not None:
         vocabulary = read_classes(classes, first_id=first_id)
+    if class_agnostic and vocabulary is None:
+        raise ConfigError("`class_agnostic` needs the names of classes to find: pass `annotations` or `classes`")
     file = read_detections_file(
         detections,
         None if index is None else index.images,
-        vocabulary,
+        ClassVocabulary(("object",), (1,)) if class_agnostic else vocabulary,
         conventions=conventions,
         sizes_of=lambda image_ids, stated: _photo_sizes(find_photos(image_ids, images=stated, folders=images)),
         on_unmatched=on_unmatched,
     )
+    if class_agnostic and vocabulary is not None:
+        rows = np.arange(len(file.detections))
+        nameless = replace(file.detections, labels=np.full_like(rows, -1))
+        nameless = nameless.with_extras(rows, {"category_id": np.ones_like(rows)})
+        file = replace(file, detections=nameless, vocabulary=vocabulary)
     if not len(file.detections):
         _log.warning("%s: holds no detections", name)
     _refuse_rescored(file.detections, name=name)
@@ -132,7 +142,7 @@ def read_inputs(
             file = file.with_detections(file.detections[kept])
     read = RescoreInputs(file, found, images)
     for what, strangers in (("image_id", found.unknown), ("category_id", read.unknown_categories)):
-        if strangers and on_unmatched == "keep":
+        if strangers and on_unmatched == "keep" and not class_agnostic:
             listed = listing([repr(stranger) for stranger in strangers])
             _log.warning("%s %s unknown to the annotations or classes; their rows stay as they are", what, listed)
     return read

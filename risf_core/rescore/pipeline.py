@@ -41,6 +41,7 @@ class RescoreCounts:
     without_support: int = 0  # of a class without shots, where only shots speak
     by_score_alone: int = 0  # mapped by a fitted fusion without the encoder
     tiles: int = 0  # whole photos and quarters of them that were encoded
+    added: int = 0  # rows of other classes, by relabelling
 
     @property
     def eligible(self) -> int:
@@ -55,6 +56,8 @@ class RescoreResult:
     detections: Detections
     counts: RescoreCounts
     prompts: Prompts
+    source: NDArray[np.int64]  # (M,) the row of the input that each row is, or was added to
+    added: NDArray[np.bool_]  # (M,)
 
 
 def rescore(
@@ -100,26 +103,29 @@ def rescore(
         progress=progress,
         ask=not needless,
     )
-    evidence = gathered.evidence
+    evidence, table = gathered.evidence, gathered.detections
+    added = evidence.added == 1
     probabilities = evidence.combined(settings.evidence, settings.support_score)
     chosen = np.flatnonzero(~np.isnan(probabilities))
     changed = chosen
     if isinstance(fitted, Calibration):
-        changed = np.flatnonzero(detections.labels >= 0)
-        scores = fitted.apply(detections.scores, detections.labels, vocabulary.names)
+        changed = np.flatnonzero(table.labels >= 0)
+        scores = fitted.apply(table.scores, table.labels, vocabulary.names)
     elif fitted is not None:
-        novel = np.isin(detections.labels, vocabulary.labels("novel"))
+        novel = np.isin(table.labels, vocabulary.labels("novel"))
         scores = fitted.apply(
-            detections.scores, evidence, detections.boxes_xywh, novel=novel, rescored_class=gathered.rescored_class
+            table.scores, evidence, table.boxes_xywh, novel=novel, rescored_class=gathered.rescored_class
         )
-        changed = np.flatnonzero(detections.labels >= 0)  # of an unknown category nothing was fitted
-        scores = np.where(detections.labels >= 0, scores, detections.scores)
+        changed = np.flatnonzero(table.labels >= 0)  # of an unknown category nothing was fitted
+        scores = np.where(table.labels >= 0, scores, table.scores)
     else:
-        scores = detections.scores.copy()
+        # the detector says nothing for a class that was added to the one that it named
+        scores = np.where(added & (detections.labels[gathered.source] >= 0), 0.0, table.scores)
         scores[chosen] = fuse(scores[chosen], probabilities[chosen], alpha=settings.alpha, rule=settings.fusion)
-    result = detections.with_scores(scores)
+    result = table.with_scores(scores)
     if settings.keep_parts:
-        result = result.with_extras(changed, {"score_detector": detections.scores[changed]})
+        told = changed[~added[changed]]
+        result = result.with_extras(told, {"score_detector": table.scores[told]})
         if settings.asks_crops:
             result = result.with_extras(chosen, {"clip_names": gathered.best_names[chosen]})
         shown = evidence.combined("support", settings.support_score)
@@ -131,7 +137,7 @@ def rescore(
     eligible = 0 if needless else int((gathered.in_range & gathered.rescored_class).sum())
     counts = RescoreCounts(
         read=len(detections),
-        rescored=len(chosen),
+        rescored=len(chosen) - int(added.sum()),
         outside_score_range=int((~gathered.in_range).sum()),
         outside_classes=int((gathered.in_range & ~gathered.rescored_class).sum()),
         without_photo=gathered.without_photo,
@@ -143,8 +149,9 @@ def rescore(
         without_support=eligible - gathered.without_photo - gathered.degenerate - unreadable - len(chosen),
         by_score_alone=len(changed) - len(chosen),
         tiles=gathered.tiles,
+        added=int(added.sum()),
     )
-    return RescoreResult(result, counts, gathered.prompts)
+    return RescoreResult(result, counts, gathered.prompts, gathered.source, added)
 
 
 def _above(scores: NDArray[np.float64]) -> dict[str, int]:

@@ -135,6 +135,7 @@ def rescore_file(
         novel=novel,
         conventions=conventions,
         on_unmatched=on_unmatched,
+        class_agnostic=settings.class_agnostic,
     )
     vocabulary = inputs.vocabulary
     form = writable_form(to) if to is not None else inputs.file.form if inputs.file.form.write else COCO

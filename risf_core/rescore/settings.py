@@ -50,6 +50,8 @@ class RescoreSettings:
     on_unreadable: OnUnreadable = "error"  # photos that cannot be read; keep: their rows stay as they are
     evidence: EvidenceKind = "text"  # what speaks for a class
     support_score: SupportScore = "softmax"  # over the prototypes; cosine: to the class's own, as PCB has it
+    relabel: int = 0  # how many other classes of each box the encoder adds as rows of their own
+    class_agnostic: bool = False  # rows of unknown category are boxes of anything: added rows take their place
     sigmoid: tuple[float, float] | None = None  # scale and bias of an encoder that was trained by a sigmoid (SigLIP)
 
     def __post_init__(self) -> None:
@@ -71,6 +73,12 @@ class RescoreSettings:
             faults.append(f"`evidence` {self.evidence!r} is unknown; give {', '.join(EVIDENCE_KINDS)}")
         if self.support_score not in SUPPORT_SCORES:
             faults.append(f"`support_score` {self.support_score!r} is unknown; give {' or '.join(SUPPORT_SCORES)}")
+        if self.relabel < 0:
+            faults.append(f"`relabel={self.relabel}` must be 0 or more")
+        if self.relabel and not self.asks_crops:
+            faults.append(f"`relabel={self.relabel}` asks for crops, and `evidence={self.evidence}` cuts none")
+        if self.class_agnostic and self.relabel < 1:
+            faults.append("`class_agnostic` needs `relabel`: how many classes each box may get")
         if faults:
             raise ConfigError("; ".join(faults))
 
@@ -103,7 +111,9 @@ class RescoreSettings:
 
     def for_terms(self, terms: Sequence[str]) -> RescoreSettings:
         """The settings without the crops, or without the photos, that a fitted fusion of these terms has no use for."""
-        voices = set(terms) - {"size", "novel"}
+        voices = set(terms) - {"size", "novel", "added"}
+        if "added" not in terms:
+            return replace(self, relabel=0, class_agnostic=False).for_terms([*terms, "added"])
         if self.evidence != "text+photo" or not voices:
             return self
         if voices <= set(PHOTO_TERMS):

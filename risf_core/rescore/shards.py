@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +21,13 @@ def rows_of_share(detections: Detections, processes: Processes) -> NDArray[np.in
 
 def merge_shares(detections: Detections, shares: Sequence[tuple[NDArray[np.int64], RescoreResult]]) -> RescoreResult:
     """The result for the whole table from every process's rows and its result for them."""
-    scores = detections.scores.copy()
-    extras = detections.extras.copy()
-    for rows, result in shares:
-        scores[rows] = result.detections.scores
-        extras[rows] = result.detections.extras
-    table = replace(detections, scores=scores, extras=extras)
-    return RescoreResult(table, _sum_of([result.counts for _, result in shares]), shares[0][1].prompts)
+    source = np.concatenate([rows[result.source] for rows, result in shares])
+    added = np.concatenate([result.added for _, result in shares])
+    image, _ = factorize(detections.image_ids)
+    order = np.lexsort((np.where(added, image[source], source), added))  # the added rows photo by photo
+    table = Detections.concatenate([result.detections for _, result in shares])[order]
+    counts = _sum_of([result.counts for _, result in shares])
+    return RescoreResult(table, counts, shares[0][1].prompts, source[order], added[order])
 
 
 def _sum_of(counts: Sequence[RescoreCounts]) -> RescoreCounts:

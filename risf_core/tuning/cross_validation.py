@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -66,6 +66,20 @@ class CrossValidation:
         error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
         return bool(gains.mean() + stdtrit(len(gains) - 1, 0.975) * error < 0)
 
+    def beside(self, relabelled: CrossValidation, name: str) -> tuple[CrossValidation, bool]:
+        """With the fit that has rows of other classes, by its name; and whether it is the better one, then the last.
+
+        It is if AP rises on all photos together, and by more than a standard error in the mean of the folds.
+        """
+        *_, plain = self.methods
+        other = replace(relabelled.methods[-1], name=name)
+        gains = np.array(relabelled.fold_gains) - np.array(self.fold_gains)
+        error = float(gains.std(ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else np.inf
+        helps = other.figures.get("AP", 0.0) > plain.figures.get("AP", 0.0) and bool(gains.mean() > error)
+        if not helps:
+            return replace(self, methods=(*self.methods[:-1], other, plain)), False
+        return replace(self, methods=(*self.methods, other), fold_gains=relabelled.fold_gains), True
+
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """The table as plain JSON values."""
         return {
@@ -106,7 +120,8 @@ def cross_validate(
     order, fold_of_image = folds_of_images(len(ground_truth.images), seed)
     folds = int(fold_of_image.max()) + 1
     fold_of_row = fold_of_image[rows.images]
-    best, fitted = rows.scores.copy(), rows.scores.copy()
+    own_scores = np.where(rows.added, np.nan, rows.scores)  # the detector's
+    best, fitted = own_scores.copy(), own_scores.copy()
     best_alphas, fold_gains = [], []
     for fold in range(folds):
         train, test = fold_of_row != fold, fold_of_row == fold
@@ -116,13 +131,15 @@ def cross_validate(
         best[test] = formula(rows[test], best_alphas[-1], evidence)
         fit = fit_fusion(rows[train], evidence=evidence, generator=stream(seed, "fits", fold + 1))
         fitted[test] = apply(fit.fusion, rows[test].saying(fit.texts))
+        if all(term.name != "added" for term in fit.fusion.terms):
+            fitted[test & rows.added] = np.nan
         own = images_of(ground_truth, np.flatnonzero(fold_of_image == fold))
-        before, after = (_ap(detections[test], rows[test], scores[test], own) for scores in (rows.scores, fitted))
+        before, after = (_ap(detections[test], rows[test], scores[test], own) for scores in (own_scores, fitted))
         fold_gains.append(after - before)
         if progress is not None:
             progress(fold + 1, folds)
     tables = {
-        "detector": rows.scores,
+        "detector": own_scores,
         f"paper, alpha {PAPER_ALPHA:g}": formula(rows, PAPER_ALPHA, evidence),
         "best single alpha": best,
         "fitted fusion": fitted,
@@ -158,7 +175,7 @@ def formula(rows: LabelledRows, alpha: float, evidence: EvidenceKind) -> Scores:
     """The scores by the paper's formula; rows of which the encoder says nothing stay as they are."""
     probability = rows.evidence.combined(evidence)
     asked = ~np.isnan(probability)
-    scores: Scores = rows.scores.copy()
+    scores: Scores = np.where(rows.added, np.nan, rows.scores)
     scores[asked] = fuse(scores[asked], probability[asked], alpha=alpha)
     return scores
 
@@ -197,9 +214,10 @@ def _ap(detections: Detections, rows: LabelledRows, scores: Scores, ground_truth
 
 
 def _judgeable(detections: Detections, rows: LabelledRows, scores: Scores) -> Detections:
-    """The table to evaluate: with sparse labels what is not judged would count as wrong."""
+    """The table to evaluate: rows with a score; with sparse labels what is not judged would count as wrong."""
     table = detections.with_scores(scores)
-    return table[rows.judged] if rows.sparse else table
+    kept = ~np.isnan(scores) & (rows.judged | ~np.array(rows.sparse))
+    return table if kept.all() else table[kept]
 
 
 def _compare(

@@ -13,6 +13,7 @@ from risf_core.rescore.fitted import FittedFusion, Line, Term, log_odds_of, term
 from risf_core.rescore.prompts import Texts
 from risf_core.tuning.labels import LabelledRows
 from risf_core.tuning.regression import fit_offset_logistic
+from risf_core.tuning.relabelling import with_added
 
 # Inverse variances of the prior around the detector's own score. Between 1 and 30 the held-out AP of fits to 5 and more
 # photos hardly changes. A slope above 1 gives the detector's order more weight beside the evidence: it is nearly free.
@@ -76,12 +77,11 @@ def fit_fusion(
     errors (half a one on less than ten images); further terms one by one, the best first, if they lower it by more than
     two. With sparse labels a voice must lower it by more than one, and no further terms come in. Where nothing comes
     in, the fusion keeps the detector's order.
-    Where texts can be chosen, the rows are first those by the texts that cross-validation lets in.
-    Deterministic: `generator` alone deals the images to folds.
+    Texts, where they can be chosen, are let in first. Deterministic: `generator` alone deals the images to folds.
     """
     texts = _chosen_texts(rows, evidence, generator)
     rows = rows.saying(texts)
-    judged = rows[rows.judged]
+    judged = rows[rows.judged & ~rows.added]
     asked = _some_images(judged[_asked(judged)], generator)
     images = np.unique(asked.images)
     folds = _folds(asked.images, images, generator)
@@ -113,8 +113,7 @@ def _chosen_texts(rows: LabelledRows, evidence: EvidenceKind, generator: np.rand
     if rows.texts is None or (texts := rows.texts.choose()) is None:
         return None
     terms = tuple(name for names in MAIN_TERMS[evidence] for name in names)
-    asked = rows[rows.judged & _asked(rows)]
-    asked = _some_images(asked, generator)
+    asked = _some_images(rows[rows.judged & _asked(rows)], generator)
     images = np.unique(asked.images)
     folds = _folds(asked.images, images, generator)
     before = _held_out_losses(asked, terms, folds, images)
@@ -128,8 +127,9 @@ def _chosen_texts(rows: LabelledRows, evidence: EvidenceKind, generator: np.rand
 
 
 def fit_terms(rows: LabelledRows, terms: Sequence[str]) -> FittedFusion:
-    """The fusion of the detector's score with just these terms."""
-    judged = rows[rows.judged]
+    """The fusion of the detector's score with just these terms, and one for rows that were added, if there are any."""
+    terms = [name for name in terms if name != "added"]
+    judged = rows[rows.judged & ~rows.added]
     own, others = judged[judged.rescored_class], judged[~judged.rescored_class]
     alone = Line() if rows.sparse else _line(own)
     if not terms:
@@ -138,7 +138,8 @@ def fit_terms(rows: LabelledRows, terms: Sequence[str]) -> FittedFusion:
     line, weights = _regress(asked, terms)
     if rows.sparse:
         line = _neutral(rows[_asked(rows)], weights)
-    return FittedFusion(line, alone, Line() if rows.sparse else _line(others), tuple(weights), *rows.score_range)
+    aside = Line() if rows.sparse else _line(others)
+    return with_added(FittedFusion(line, alone, aside, tuple(weights), *rows.score_range), rows)
 
 
 def _regress(asked: LabelledRows, names: Sequence[str]) -> tuple[Line, list[Term]]:

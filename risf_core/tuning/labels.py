@@ -56,6 +56,11 @@ class LabelledRows:
             None if self.texts is None else self.texts[rows],
         )
 
+    @property
+    def added(self) -> NDArray[np.bool_]:
+        """The rows (N,) that relabelling added."""
+        return np.asarray(self.evidence.added == 1)
+
     def saying(self, texts: Texts | None) -> LabelledRows:
         """The rows with what the encoder says by other texts; None: by those of the settings."""
         if texts is None or self.texts is None:

@@ -103,6 +103,9 @@ def tune_file(
             "`precision_at` and `best` need images whose objects are all labelled: sparse labels do not say how often "
             "detections are right; pass `sparse=false` if all are"
         )
+    if settings.relabel and (labels.sparse or tuning.texts is not None):
+        other = "sparse labels" if labels.sparse else "`templates=auto`"
+        raise ConfigError(f"`relabel={settings.relabel}` and {other} do not go together; leave one of them out")
     inputs = read_inputs(
         detections,
         annotations=DatasetIndex(labels.ground_truth.vocabulary, labels.ground_truth.images_by_id),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Method, cross_validate, held_out_scores, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, image_positions, judge, refuse_too_little
+from risf_core.tuning.relabelling import scores_to_judge
 from risf_core.tuning.texts import Remembering, TextChoices, try_texts
 
 HARDLY = 0.01  # AP that is next to nothing
@@ -97,7 +99,7 @@ def tune(
         support_encoder=support_encoder,
         progress=None if progress is None else lambda done, total: progress("encoding", "crops", done, total),
     )
-    rows = labelled_rows(table, ground_truth, gathered, settings=settings, sparse=sparse)
+    rows = labelled_rows(gathered.detections, ground_truth, gathered, settings=settings, sparse=sparse)
     if texts is not None:
         trial = try_texts(
             table,
@@ -112,7 +114,14 @@ def tune(
         )
         rows = replace(rows, texts=trial)
     return fit_labelled(
-        table, rows, ground_truth, settings=settings, seed=seed, resamples=resamples, wish=wish, progress=progress
+        gathered.detections,
+        rows,
+        ground_truth,
+        settings=settings,
+        seed=seed,
+        resamples=resamples,
+        wish=wish,
+        progress=progress,
     )
 
 
@@ -125,7 +134,7 @@ def labelled_rows(
     sparse: bool = False,
 ) -> LabelledRows:
     """The detections of labelled images with all that a fit needs to know of them."""
-    right, judged = judge(detections, ground_truth, sparse=sparse)
+    right, judged = judge(scores_to_judge(detections, gathered.evidence.added == 1), ground_truth, sparse=sparse)
     return LabelledRows(
         scores=detections.scores,
         evidence=gathered.evidence,
@@ -153,18 +162,23 @@ def fit_labelled(
     progress: PhaseProgress | None = None,
 ) -> Tuned:
     """The fusion for rows whose evidence is known; the arguments are those of `tune`."""
-    known = ~np.isnan(rows.evidence.combined(settings.evidence))
+    known = ~np.isnan(rows.evidence.combined(settings.evidence)) & ~rows.added
     refuse_too_little(rows.right, rows.judged & known, rows.images, sparse=rows.sparse)
-    validation = cross_validate(
-        detections,
-        rows,
-        ground_truth,
+    validated = partial(
+        cross_validate,
+        ground_truth=ground_truth,
         evidence=settings.evidence,
         seed=seed,
         resamples=resamples,
-        alphas=alphas,
         progress=None if progress is None else lambda done, total: progress("cross-validation", "folds", done, total),
     )
+    own = ~rows.added
+    validation = validated(detections[own], rows[own], alphas=alphas)
+    if not own.all():
+        name = f"fitted, {settings.relabel} other classes"
+        validation, helps = validation.beside(validated(detections, rows, alphas=(1.0,)), name)
+        if not helps:
+            detections, rows, known = detections[own], rows[own], known[own]
     fit = fit_fusion(rows, evidence=settings.evidence, generator=stream(seed, "fits"))
     # held-out AP has the last word: a fusion that lowers it is not used, however much better its log-loss
     fusion = fit_terms(rows, ()) if validation.speaks_against else fit.fusion

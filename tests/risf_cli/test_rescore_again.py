@@ -150,7 +150,7 @@ def test_several_processes_share_the_work_and_write_the_same_bytes(folder, tiny,
     assert record["counts"]["rescored"] == record["counts"]["unique_crops"] == PHOTOS * ROWS_A_PHOTO
 
 
-@pytest.mark.parametrize("options", [["--evidence", "photo"], ["--evidence", "text+photo"]])
+@pytest.mark.parametrize("options", [["--evidence", "photo"], ["--evidence", "text+photo"], ["--relabel", 2]])
 def test_more_than_crops_is_kept_and_shared_like_crops(folder, tiny, tmp_path, run, options):
     """The same bytes without a cache, with an empty one, with a full one, and in two processes."""
     runs = {"none": "none", "first": tmp_path / "cache", "second": tmp_path / "cache"}
@@ -160,7 +160,8 @@ def test_more_than_crops_is_kept_and_shared_like_crops(folder, tiny, tmp_path, r
     assert [done.code for done in together.run_together(job, job, folder=tmp_path)] == [0, 0]
     assert len({(tmp_path / f"{name}.json").read_bytes() for name in (*runs, "two")}) == 1
     counts = json.loads((tmp_path / "second.json.record.json").read_text())["counts"]
-    assert counts["tiles"] == 5 * PHOTOS
+    assert counts["tiles"] == (5 * PHOTOS if "--evidence" in options else 0)
+    assert bool(counts["added"]) == ("--relabel" in options)
     assert counts["from_cache"] == counts["tiles"] + counts["unique_crops"]
 
 

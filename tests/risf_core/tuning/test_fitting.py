@@ -47,6 +47,21 @@ def test_the_photo_is_a_voice_of_its_own_beside_the_crops(made_rows) -> None:
     assert {name for admission in admitted.admissions[:3] for name in admission.terms} == {"text", "photo", "quarters"}
 
 
+def test_rows_that_were_added_count_as_often_as_they_are_right_and_change_nothing_else(made_rows) -> None:
+    rows = made_rows(knows=1.0)
+    added = np.arange(len(rows)) % 2 == 1
+    rare = replace(rows, right=np.where(added, 0.1 * rows.right, rows.right))  # a tenth of what their evidence says
+    mixed = replace(rare, evidence=replace(rows.evidence, added=added.astype(float)))
+    fusion, plain = fit_terms(mixed, ("text",)), fit_terms(rows[~added], ("text",))
+    *terms, last = fusion.terms
+    assert (fusion.fused, tuple(terms)) == (plain.fused, plain.terms)
+    assert last.name == "added"
+    scores = apply(fusion, mixed)[added & ~np.isnan(rows.evidence.probability)]
+    expected = rare.right[added & ~np.isnan(rows.evidence.probability)]
+    assert scores.mean() == pytest.approx(expected.mean(), abs=0.01)
+    assert apply(fit_fusion(mixed, evidence="text", generator=np.random.default_rng(0)).fusion, mixed).shape == (2000,)
+
+
 def test_an_encoder_that_is_always_wrong_is_not_believed_in_reverse(made_rows) -> None:
     assert fitted(made_rows(knows=-1.0)).fusion.terms == ()
 
