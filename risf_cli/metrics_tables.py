@@ -19,6 +19,7 @@ from risf_core.evaluation import (
     differences,
 )
 from risf_core.evaluation.compare import PER_CLASS_FIGURES, Interval
+from risf_core.evaluation.data_sets import SeveralSets
 from risf_core.evaluation.error_analysis import ErrorAnalysis
 from risf_core.evaluation.metrics import GROUP_PREFIXES
 
@@ -112,6 +113,23 @@ def aggregate_class_table(
 
     columns = [Column(figure) for figure in shown]
     return _blocks(columns, [names[label] for label in labels], figures, ground_truth, labels, width=width)
+
+
+def data_set_table(several: SeveralSets, *, all_metrics: bool = False) -> Table:
+    """In percent, the figures of each data set, and their mean over the data sets."""
+    names = _shown(several.means, all_metrics)
+    names += [f"{prefix}AP" for prefix in GROUP_PREFIXES.values() if f"{prefix}AP" in several.means]
+    rows = [
+        [
+            own.name,
+            str(len(own.evaluation.truth.images)),
+            str(len(own.evaluation.files)),
+            *(spread(own.figures[name]) if name in own.figures else NOTHING for name in names),
+        ]
+        for own in several.sets
+    ]
+    means = ["mean", "", "", *(percent(several.means[name]) for name in names)]
+    return [Column("", text=True), Column("images"), Column("files"), *map(Column, names)], [rows, [means]]
 
 
 def error_table(errors: ErrorAnalysis) -> Table:

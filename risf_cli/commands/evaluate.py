@@ -39,6 +39,14 @@ def evaluate(
     ] = None,
     *,
     annotations: Annotations = None,
+    datasets: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML list of data sets (name, annotations, detections, novel) instead: a table with their mean; with "
+            "--aggregate several detections files each, over which the mean is taken.",
+        ),
+    ] = None,
     novel: Novel = None,
     protocol: Annotated[
         Protocol,
@@ -114,31 +122,51 @@ def evaluate(
 
       risf evaluate seed*.json --annotations instances_val.json --novel coco20 --aggregate --csv classes.csv
 
+      risf evaluate --datasets sets.yaml --aggregate
+
       risf evaluate runs/predict/labels --annotations data/dataset.json
 
       risf predict --out - | risf evaluate - --annotations instances_val.json --json
     """
-    from risf_cli.render import print_json, print_warnings, progress_of, say
+    from risf_cli.metrics_tables import data_set_table
+    from risf_cli.render import print_json, print_table, print_warnings, progress_of, say
     from risf_core.evaluation import EvaluationSettings, evaluate_files
+    from risf_core.evaluation.data_sets import evaluate_data_sets
     from risf_core.files import STANDARD_STREAM, display_name
     from risf_core.rescore.record import FITTED_TO_THESE, is_fitted_to
 
     print_warnings(quiet=quiet)
+    caps = None if max_dets is None else _max_detections(max_dets)
+    settings = EvaluationSettings(protocol, caps, bootstrap, seed, aggregate, evaluator, errors)
+    conventions = conventions_of(format, boxes, category_ids, image_ids, rename)
+    if datasets is not None:
+        if detections or csv is not None or errors or per_class or bootstrap:
+            raise ConfigError(
+                "--datasets names detections itself and prints one table; leave out detections files, --csv, --errors, "
+                "--per-class and --bootstrap"
+            )
+        several = evaluate_data_sets(
+            datasets, novel=novel, settings=settings, conventions=conventions, on_unmatched=on_unmatched, out=out
+        )
+        if json_ or str(out) == STANDARD_STREAM:
+            print_json(several.to_json())
+        else:
+            print_table(*data_set_table(several, all_metrics=all_metrics))
+        return
     if not detections:
         raise ConfigError("risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)")
     if str(csv) == STANDARD_STREAM:
         raise ConfigError(
             "--csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)"
         )
-    caps = None if max_dets is None else _max_detections(max_dets)
     truth_file = required(annotations, "annotations", "evaluate")
     with progress_of("bootstrap", "resamples", quiet=quiet) as progress:
         evaluation = evaluate_files(
             detections,
             annotations=truth_file,
             novel=novel,
-            settings=EvaluationSettings(protocol, caps, bootstrap, seed, aggregate, evaluator, errors),
-            conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
+            settings=settings,
+            conventions=conventions,
             on_unmatched=on_unmatched,
             out=out,
             csv=csv,
