@@ -130,7 +130,7 @@ def saved_instead(start: bytes) -> str | None:
     start = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS, not the file itself; fetch it with `git lfs pull`"
-    if start.startswith((b"<!doctype", b"<html", b"<head")):
+    if start.startswith((b"<!doctype html", b"<html", b"<head")):
         return "is a web page, not the file itself; download the file by its direct link"
     return None
 

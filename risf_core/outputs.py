@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from risf_core.errors import ConfigError, OutputError
-from risf_core.files import SETTINGS_FILE, is_stream, write_failure
+from risf_core.files import SETTINGS_FILE, STANDARD_STREAM, is_stream, write_failure
 
 # What commands write: below a folder of photos or of Pascal VOC, where nothing of this kind is read, it may be replaced
 _RESULTS = frozenset({".json", ".jsonl", ".csv", ".html"})
@@ -26,9 +26,10 @@ def check_outputs(outputs: Mapping[str, Path | str | None], *, inputs: Iterable[
         inputs: every file and folder that the command reads: photos, lists, splits, the cache, weights. What is not a
             path, such as a list of class names, is passed over; the folder's risf.yaml counts always.
 
-    Streams and None are passed over, on both sides. Raises ConfigError, OutputError.
+    Streams and None are passed over, on both sides, but stdin is read once only. Raises ConfigError, OutputError.
     """
     read = list(inputs)
+    check_stdin_once(read)
     named = {field: Path(path) for field, path in outputs.items() if path is not None and not is_stream(path)}
     for field, path in named.items():
         check_not_read(path, read, field=field)
@@ -44,6 +45,12 @@ def check_not_read(out: Path | str, inputs: Iterable[Path | str | None], *, fiel
     if lost:
         where = f" in {lost[0]}" if all(os.path.isdir(source) for source in lost) else ""
         raise ConfigError(f"`{field}={out}` would overwrite an input{where}; choose another name")
+
+
+def check_stdin_once(inputs: Iterable[Path | str | None]) -> None:
+    """Refuse stdin for more than one input: whatever is read second finds it empty. Raises ConfigError."""
+    if [str(source) for source in inputs].count(STANDARD_STREAM) > 1:
+        raise ConfigError("- (stdin) can be read once only; write the other inputs to files")
 
 
 def check_writable(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,8 +166,10 @@ def without_mask(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _join(files: Sequence[Path], documents: Sequence[Mapping[str, Any]]) -> _Joined:
-    if len(set(files)) < len(files):
-        raise DataError(f"`coco`: {listing(sorted({str(f) for f in files if files.count(f) > 1}))} is given twice")
+    real = [os.path.realpath(path) for path in files]
+    if len(set(real)) < len(files):
+        twice = sorted({str(path) for path, one in zip(files, real, strict=True) if real.count(one) > 1})
+        raise DataError(f"`coco`: {' and '.join(twice)} {'is' if len(twice) == 1 else 'are one file,'} given twice")
     images: dict[ImageId, Row] = {}
     annotations: list[Row] = []
     image_ids: list[ImageId] = []

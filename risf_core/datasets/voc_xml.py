@@ -10,6 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from risf_core.errors import DataError, ImageError
+from risf_core.files import saved_instead
 from risf_core.images import upright_size
 from risf_core.photos import ImageInfo, is_photo_name
 
@@ -39,8 +40,13 @@ def read_xml(content: bytes, path: Path) -> ElementTree.Element:
 
     Raises DataError that names the encoding, or the place of the fault.
     """
+    fault = saved_instead(content[:200]) or ("" if content.strip() else "is empty; copy it again")
+    if fault:
+        raise DataError(f"{path}: {fault}")
     declared = _DECLARED.match(content)
     encoding = declared.group(1).decode("latin-1") if declared else "utf-8-sig"
+    if declared and encoding.lower().startswith(("utf-16", "utf16", "ucs")):
+        encoding = "utf-8"  # the declaration could not be read as bytes if it were so
     if content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         encoding = "utf-8-sig" if content.startswith(codecs.BOM_UTF8) else "utf-16"
     try:

@@ -112,8 +112,6 @@ def evaluate_files(
         csv: a file for the figures of each class.
     """
     settings = settings or EvaluationSettings()
-    if [str(file) for file in detections].count(STANDARD_STREAM) > 1:
-        raise ConfigError("- (stdin) can be read once only; write the other detections to files")
     records = [f"{file}.record.json" for file in detections]
     check_outputs({"out": out, "csv": csv}, inputs=[*detections, *records, annotations, novel])
     truth = read_ground_truth(annotations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from risf_core.boxes import is_relative, other_forms
+from risf_core.boxes import is_relative, other_forms, past_the_edge
 from risf_core.choices import BoxConvention, CategoryConvention, ImageIdConvention
 from risf_core.detections import ImageId, factorize, image_id_array
 from risf_core.errors import DataError, counted, listing
@@ -27,9 +28,12 @@ class Conventions:
     rename: Mapping[str, str] = field(default_factory=dict)  # a class in the file -> its name in the annotations
 
 
+_log = logging.getLogger(__name__)
+
 ImageSizes = Mapping[ImageId, tuple[int, int]]  # image id -> (height, width)
 
 _MOST_RELATIVE = 1.04  # a number of a relative box: some pass the edge by rounding or padding
+_MOST_BEYOND = 0.5  # share of boxes that may run past their image before it cannot be the one they are of
 UNCLIPPED_SHARE = 0.02  # of relative boxes that may pass it by more: some detectors do not clip every box
 
 
@@ -95,19 +99,40 @@ def check_boxes(
             raise DataError(f"{name}: row {row}: bbox {boxes[row].tolist()} is not relative to the image's size (0..1)")
         return
     if is_relative(boxes):
-        corners = "corners" in other_forms(boxes, np.ones((len(boxes), 2)), margin=0)
-        form = "xyxy-relative" if corners else "xywh-relative"
+        ways = {"corners": "pass `boxes=xyxy-relative`", "centre": "as centre x, centre y, width, height, it seems"}
+        forms = other_forms(boxes, np.ones((len(boxes), 2)), margin=0)
+        way = " or ".join(ways[form] for form in forms) or "pass `boxes=xywh-relative`"
         raise DataError(
             f"{name}: every number of every bbox is in 0..1, so the boxes look relative to the image's size; "
-            f"pass `boxes={form}` (or convert them to pixels)"
+            f"{way} (or convert them to pixels)"
         )
     if convention == "xywh" and sizes:
         sides = _sides(image_ids, sizes)
         known = ~np.isnan(sides).any(axis=1)
-        if "corners" in other_forms(boxes[known], sides[known]):
+        forms = other_forms(boxes[known], sides[known])
+        readings = {
+            "corners": ("corners [x0, y0, x1, y1]", "pass `boxes=xyxy`"),
+            "centre": ("a centre and sides [cx, cy, width, height]", "subtract half the sides from the centre"),
+        }
+        if forms:
+            looks, way_outs = zip(*(readings[form] for form in forms), strict=True)
             raise DataError(
-                f"{name}: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
-                "many run past their images; pass `boxes=xyxy`"
+                f"{name}: the boxes look like {' or '.join(looks)}, not [x, y, width, height]: read so, "
+                f"many run past their images; {' or '.join(way_outs)}"
+            )
+        beyond = np.flatnonzero(past_the_edge(boxes, sides))  # false where the size is unknown
+        if len(beyond) > _MOST_BEYOND * known.sum():
+            row = int(beyond[0])
+            width, height = sides[row].tolist()
+            _log.warning(
+                "%s: %d of %d boxes run past their images, such as %s of one %.0f x %.0f: are they of resized or "
+                "padded photos, or in thousandths? convert them to pixels of the photos",
+                name,
+                len(beyond),
+                int(known.sum()),
+                boxes[row].tolist(),
+                width,
+                height,
             )
 
 
@@ -146,14 +171,16 @@ def _sides(image_ids: Sequence[ImageId] | NDArray[Any], sizes: ImageSizes) -> ND
 
 def _likely_cause(present: Collection[int], vocabulary: ClassVocabulary, convention: CategoryConvention) -> str:
     """What ids that all fit another convention look like and the option for it, as a clause; else nothing."""
-    if convention != "dataset":
-        return ""
     from_zero = "`first_id=0`" if vocabulary.counted else "`category_ids=positions`"
+    own = f"`category_ids={convention}`"
     fitting = {
-        "positions from 0": (from_zero, min(present) >= 0 and max(present) < len(vocabulary)),
+        "positions from 0": (
+            from_zero,
+            convention == "dataset" and min(present) >= 0 and max(present) < len(vocabulary),
+        ),
         "positions from 1": ("`category_ids=positions-from-1`", min(present) >= 1 and max(present) <= len(vocabulary)),
     }
-    return look_like({way: option for way, (option, fits) in fitting.items() if fits})
+    return look_like({way: option for way, (option, fits) in fitting.items() if fits and option != own})
 
 
 def look_like(options: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import RecognisedDetections, read_detections_file
 from risf_core.formats.form import Form
 from risf_core.formats.registry import writable_form
-from risf_core.outputs import check_not_read, check_writable
+from risf_core.outputs import check_not_read, check_stdin_once, check_writable
 from risf_core.vocabulary import read_classes
 
 _log = logging.getLogger(__name__)
@@ -103,6 +103,7 @@ def convert_file(
         raise ConfigError("`annotations` and `classes` both name the classes; pass one of them")
     if check and str(out) == STANDARD_STREAM:
         raise ConfigError("`check` reads `out` again, which stdout cannot be; name a file")
+    check_stdin_once([detections, annotations, classes])
     check_not_read(out, [detections, annotations, classes])
     if not Path(out).is_dir():
         check_writable(Path(out))

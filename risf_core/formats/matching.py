@@ -163,7 +163,8 @@ def _check_names(
         raise DataError(
             f"{rows.source}: photo {names_listed(strangers)} not among the "
             f"{counted(len(images), 'image')} of the annotations ({names_listed(files)})"
-            f"{did_you_mean(strangers[0], files) if len(files) < 10000 else ''}"
+            f"{did_you_mean(strangers[0], files) if len(files) < 10000 else ''}; "
+            "pass the annotations the detector ran on"
         )
     taken = [code for code, own in found.items() if own is None and id_of(rows.photos[code]) in images]
     if taken and on_unmatched == "keep":
@@ -193,6 +194,12 @@ def _labels_of_classes(
         return np.empty(0, dtype=np.int64), "none"
     if conventions.category_ids is None and all(key.name is not None for key in rows.classes):
         return _by_class_name(rows, vocabulary, conventions.rename, on_unmatched), "by name"
+    if rows.class_count not in (None, len(vocabulary)) and conventions.category_ids is None:
+        raise DataError(
+            f"{rows.source}: has {counted(rows.class_count or 0, 'class')} without names, but the annotations have "
+            f"{len(vocabulary)}; pass those the detector was trained with, or `category_ids=positions` if both begin "
+            "alike"
+        )
     ids = [key.category_id for key in rows.classes]
     if any(category_id is None for category_id in ids):
         raise DataError(f"{rows.source}: some classes have no id ({names_listed([k.name for k in rows.classes])})")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from risf_core.errors import DataError
+from risf_core.errors import DataError, listing
 from risf_core.files import read_json
 from risf_core.formats.form import LIKELY, NO, SURE, Form, json_keys
 from risf_core.formats.per_photo import rows_of_photos
@@ -37,7 +38,7 @@ def _read_pickle_of_2(source: Source) -> Rows:
     if not isinstance(content, list) or not all(isinstance(entry, list | tuple) for entry in content):
         raise DataError(f"{source.name}: is not a list of images with a list of classes, as mmdetection 2 writes")
     entries = [_entry_of_2(entry, f"{source.name}: entry {position}") for position, entry in enumerate(content)]
-    return rows_of_photos(
+    rows = rows_of_photos(
         [PhotoKey(None, position) for position in range(len(content))],
         entries,
         source.name,
@@ -46,13 +47,20 @@ def _read_pickle_of_2(source: Source) -> Rows:
         photos_by_position=True,
         notes=("mmdetection 2 names no photos: they were counted in the order of the annotations",),
     )
+    counts = {len(_boxes_of_2(entry)) for entry in content}
+    if len(counts) > 1:
+        raise DataError(f"{source.name}: its images have {listing(sorted(counts))} classes; all must have as many")
+    return replace(rows, class_count=next(iter(counts), None))
+
+
+def _boxes_of_2(entry: Any) -> Any:  # Any: what a pickle holds
+    """The list of classes of an image, without that of its masks."""
+    return entry[0] if len(entry) == 2 and isinstance(entry[0], list | tuple) else entry
 
 
 def _entry_of_2(entry: Any, where: str) -> dict[str, Any]:  # Any: what a pickle holds
-    if len(entry) == 2 and isinstance(entry[0], list | tuple):  # boxes and masks
-        entry = entry[0]
     tables = []
-    for number, table in enumerate(entry):
+    for number, table in enumerate(_boxes_of_2(entry)):
         array = np.asarray(table, dtype=np.float64).reshape(-1, 5) if np.size(table) % 5 == 0 else None
         if array is None:
             raise DataError(f"{where}, class {number}: has shape {np.shape(table)}, not (N, 5)")

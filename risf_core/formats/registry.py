@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 from collections.abc import Sequence
 
-from risf_core.errors import ConfigError, DataError, did_you_mean
+from risf_core.errors import ConfigError, DataError, did_you_mean, excerpt, listing
+from risf_core.files import saved_instead
 from risf_core.formats.coco_forms import COCO, COCO_DATASET, LVIS, NESTED
 from risf_core.formats.cvat import CVAT
 from risf_core.formats.form import NO, Form
@@ -79,8 +81,8 @@ def recognise(source: Source) -> Form:
         if not source.is_folder:
             _refuse_unreadable(source)
         raise DataError(
-            f"{source.name}: is not recognised as detections of any known form; pass `format` with one of "
-            f"{', '.join(form.name for form in FORMS)}"
+            f"{source.name}: is not recognised as detections of any known form{_what_it_holds(source)}; pass `format` "
+            f"with one of {', '.join(form.name for form in FORMS)}"
         )
     found = [form for claim, form in claims if claim == strongest]
     if len(found) > 1:
@@ -91,11 +93,16 @@ def recognise(source: Source) -> Form:
 
 def read_rows(source: Source, form: Form | None = None) -> tuple[Form, Rows]:
     """The form of a file, recognised where it is not given, and its rows."""
+    is_named = form is not None
     form = form or recognise(source)
     if form.read is None:
         raise DataError(f"{source.name}: {form.title} can be written, not read")
     try:
         return form, form.read(source)
+    except DataError as error:
+        if is_named or form in (COCO, COCO_DATASET, NESTED):  # whose rows every message shows
+            raise
+        raise DataError(f"{error} (read as {form.title}; `format` names another form)") from None
     except (TypeError, ValueError, LookupError, AttributeError, OverflowError, csv.Error) as error:
         fault = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
         raise DataError(
@@ -104,6 +111,25 @@ def read_rows(source: Source, form: Form | None = None) -> tuple[Form, Rows]:
 
 
 def _refuse_unreadable(source: Source) -> None:
-    """Refuse what is not a file, or not text."""
-    if not source.head or source.head.lstrip()[:1] in (b"[", b"{"):
+    """Refuse what is not a file, or what was saved in place of one, or text that is not UTF-8."""
+    head = source.head
+    if saved_instead(head) or head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        source.text()
+    if not head or head.lstrip()[:1] in (b"[", b"{"):
         source.json()
+
+
+def _what_it_holds(source: Source) -> str:
+    """What the file is instead, as a clause, where that can be told."""
+    head = source.head
+    if head.lstrip()[:1] in (b"[", b"{") and not source.is_folder:
+        content = source.json()
+        if isinstance(content, dict) and content:
+            within = [key for key, rows in content.items() if isinstance(rows, list) and rows]
+            listed = f" ({listing([repr(key) for key in within], most=3)}: a list; save it alone?)" if within else ""
+            return f" (an object with the keys {listing([repr(key) for key in content], most=5)}){listed}"
+        return f" (a list whose first entry is {excerpt(content[0])})" if content else " (it is empty)"
+    if head.startswith((b"PK", b"\x80")):
+        return " (a pickle, a torch file or an archive without detections: are these weights?)"
+    line = head.splitlines()[0][:80].decode("utf-8", "replace") if head.strip() else ""
+    return f" (its first line is {line!r})" if line.isprintable() else ""

@@ -45,6 +45,7 @@ class Rows:
     scores: NDArray[np.float64]  # (N,)
     box_convention: BoxConvention
     category_ids: CategoryConvention | None = "dataset"  # what the ids of classes are; None: the form does not say
+    class_count: int | None = None  # how many classes the file has, where it has them all and names none
     photos_by_position: bool = False  # image ids count the photos in the order of the dataset, from 0
     extras: Sequence[Extras | None] | None = None
     envelope: Mapping[str, Any] | None = None  # what a COCO dataset holds beside its annotations

@@ -10,10 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from risf_core.choices import DEFAULT_BOOTSTRAP
-from risf_core.errors import ConfigError
 from risf_core.evaluation import read_detections_for, read_ground_truth
 from risf_core.evaluation.plausible import require_boxes
-from risf_core.files import STANDARD_STREAM, display_name, open_output
+from risf_core.files import display_name, open_output
 from risf_core.formats.conventions import Conventions
 from risf_core.outputs import check_outputs
 from risf_core.progress import Progress
@@ -71,8 +70,6 @@ def write_report(
     `images` are folders of photos; `novel` and `conventions` are as `evaluate_files` has them.
     """
     settings = settings or ReportSettings()
-    if str(before) == str(after) == STANDARD_STREAM:
-        raise ConfigError("- (stdin) can be read once only; write the other detections to a file")
     record = read_record(after)
     fusion = value_at(record or {}, "inputs", "fusion", "path")
     records = [f"{file}.record.json" for file in (before, after)]

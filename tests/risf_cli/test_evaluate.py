@@ -180,8 +180,9 @@ def test_annotations_come_from_risf_yaml_and_from_the_published_layout(evaluate,
         ([], "risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)"),
         (
             ["-", "-", "--annotations", "gt.json"],
-            "- (stdin) can be read once only; write the other detections to files",
+            "- (stdin) can be read once only; write the other inputs to files",
         ),
+        (["-", "--annotations", "-"], "- (stdin) can be read once only; write the other inputs to files"),
         (["gone.json", "--annotations", "gt.json"], "gone.json: there is no such detections file; check the path"),
         (["half.json", "--annotations", "gone.json"], "gone.json: there is no such annotations file; check the path"),
         (

@@ -159,7 +159,7 @@ def test_faults_are_one_line(risf, report, folder):
         return done.stderr.strip().splitlines()[-1].removeprefix("error: ")
 
     assert fault("before.json") == "risf report needs two detections files: risf report before.json after.json"
-    assert fault("-", "-") == "- (stdin) can be read once only; write the other detections to a file"
+    assert fault("-", "-") == "- (stdin) can be read once only; write the other inputs to files"
     assert fault("before.json", "other.json", "--out", "before.json") == (
         "--out before.json would overwrite an input; choose another name"
     )

@@ -286,7 +286,7 @@ def test_a_corrupt_jpeg_is_named_and_nothing_is_written(run, folder):
 
 
 def test_corners_are_recognised_and_named(run):
-    rows = [{"image_id": 5, "category_id": 2, "bbox": [40, 30, 75, 55], "score": 0.5}] * 4
+    rows = [{"image_id": 5, "category_id": 2, "bbox": [10, 30, 75, 55], "score": 0.5}] * 4
     assert error_of(run("-", stdin=json.dumps(rows))) == (
         "stdin: the boxes look like corners [x0, y0, x1, y1], not [x, y, width, height]: read so, "
         "many run past their images; pass --boxes xyxy"

@@ -191,9 +191,17 @@ def test_annotations_are_read_in_the_encoding_they_declare(
     assert read_voc_dataset(own_folder).vocabulary.names == (name,)
 
 
+def test_a_file_that_says_utf_16_in_plain_bytes_is_utf_8(own_folder: Path) -> None:
+    content = '<?xml version="1.0" encoding="utf-16"?>' + one_annotation("Straße")
+    (own_folder / "Annotations/a.xml").write_bytes(content.encode())
+    assert read_voc_dataset(own_folder).vocabulary.names == ("Straße",)
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
+        (b"", "is empty"),
+        (b"version https://git-lfs.github.com/spec/v1", "pointer of Git LFS"),
         (b'<?xml version="1.0" encoding="unicode"?>' + one_annotation().encode(), "unknown encoding 'unicode'"),
         (b'<?xml version="1.0" encoding="hex"?>' + one_annotation().encode(), "unknown encoding 'hex'"),
         (b'<?xml version="1.0" encoding="ascii"?>' + one_annotation("\u00df").encode(), "not in the encoding 'ascii'"),

@@ -290,7 +290,21 @@ def test_what_is_wrong_is_one_line_that_names_row_value_and_way_out(folder, cont
 )
 def test_what_holds_no_rows_is_named(folder, content, kind):
     assert refusal(content, format="coco") == f"d.json: holds {kind}, not a list of detections; {FORM}"
-    assert refusal(content).startswith("d.json: is not recognised as detections of any known form; pass `format`")
+    assert refusal(content).startswith("d.json: is not recognised as detections of any known form")
+    assert "pass `format` with one of coco, " in refusal(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"predictions": [ROW]}, "'predictions': a list"),
+        ({"shapes": [], "imagePath": "a.jpg"}, "an object with the keys 'shapes', 'imagePath'"),
+        ("<html>", "is a web page"),
+        ("a;b", "its first line is 'a;b'"),
+    ],
+)
+def test_what_is_not_recognised_is_described(folder, content, said):
+    assert said in refusal(content)
 
 
 @pytest.mark.parametrize("content", [[ROW], {"annotations": [ROW]}])

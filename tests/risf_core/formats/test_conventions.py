@@ -56,6 +56,8 @@ def test_unknown_category_ids_are_kept_on_demand_as_no_label(convention):
             "the detector writes"),
         ([0, 3], "positions", "category_id 3 unknown to the 3 classes (ids 3..18); pass the detector's own "
             "annotations, or decide about such rows with `on_unmatched`"),
+        ([1, 2, 3], "positions", "category_id 3 unknown to the 3 classes (ids 3..18); the ids look like positions from "
+            "1: pass `category_ids=positions-from-1`"),
         ([10**30], "dataset", f"category_id {10**30} unknown to the 3 classes (ids 3..18); pass the detector's own "
             "annotations, or decide about such rows with `on_unmatched`"),
     ],
@@ -143,6 +145,19 @@ def test_corners_are_told_though_a_few_rows_reach_past_the_edge():
         with pytest.raises(DataError, match="the boxes look like corners"):
             checked([*corners, odd, odd])
         checked([*corners[:40], *[odd] * 5])
+
+
+def test_centres_are_told():
+    by_hand = [[150, 50, 100, 60], [100, 50, 199, 99], [170, 60, 40, 40]]  # in an image 200 wide and 100 high
+    with pytest.raises(DataError, match="look like a centre and sides"):
+        checked(by_hand)
+    with pytest.raises(DataError, match="as centre x, centre y"):
+        checked([[x / 200, y / 100, w / 200, h / 100] for x, y, w, h in by_hand])
+
+
+def test_boxes_that_mostly_run_past_their_images_are_a_warning(caplog):
+    checked([[300, 20, 80, 30], [400, 90, 100, 100], [10, 10, 20, 20]])
+    assert "2 of 3 boxes run past their images, such as [300.0, 20.0, 80.0, 30.0] of one 200 x 100" in caplog.text
 
 
 def test_each_convention_becomes_x_y_width_height_in_pixels():

@@ -10,8 +10,12 @@ import pytest
 import torch
 
 from risf_core.errors import DataError
+from risf_core.formats.conventions import Conventions
+from risf_core.formats.matching import match
 from risf_core.formats.registry import form_named, read_rows
 from risf_core.formats.source import Source
+from risf_core.photos import ImageInfo
+from risf_core.vocabulary import ClassVocabulary
 
 ROW = {"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}
 BOX = {"xmin": 1, "ymin": 2, "xmax": 3, "ymax": 4}
@@ -147,3 +151,16 @@ def test_a_second_run_that_appended_is_noted(put):
 def test_a_sixth_column_of_ones_is_the_confidence_where_that_is_said(put):
     put("d/a.txt", "0 .5 .5 .2 .2 1\n")
     assert read_rows(Source("d"), form_named("ultralytics-txt-conf"))[1].scores.tolist() == [1]
+
+
+def test_as_many_classes_as_the_annotations_have_are_asked_for_where_none_is_named():
+    box = np.array([[1.0, 2.0, 3.0, 4.0, 0.5]])
+    Path("d.pkl").write_bytes(pickle.dumps([[np.zeros((0, 5)), box]]))
+    rows = read_rows(Source("d.pkl"), form_named("mmdet2"))[1]
+    images = {7: ImageInfo(7, "a.jpg", 10, 10)}
+    assert match(rows, images, ClassVocabulary.from_names(["cat", "dog"])).detections.labels.tolist() == [1]
+    three = ClassVocabulary.from_names(["cat", "dog", "cow"])
+    with pytest.raises(DataError, match=r"d\.pkl: has 2 classes without names, but the annotations have 3"):
+        match(rows, images, three)
+    stated = Conventions(category_ids="positions")
+    assert match(rows, images, three, conventions=stated).detections.labels.tolist() == [1]
