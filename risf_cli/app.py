@@ -8,7 +8,9 @@ import functools
 import importlib
 import io
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -132,7 +134,11 @@ def _defaults(command: str, arguments: Sequence[str]) -> dict[str, Any]:
 def _say(line: str) -> None:
     if sys.stderr is not None:  # print takes None for stdout
         with contextlib.suppress(OSError):
-            print(printable(" ".join(line.split("\n"))), file=sys.stderr)  # noqa: T201 - the one place that prints errors
+            text = printable(" ".join(line.split("\n")))
+            if sys.stderr.isatty():  # a line breaks between words
+                width = shutil.get_terminal_size().columns
+                text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+            print(text, file=sys.stderr)  # noqa: T201 - the one place that prints errors
 
 
 def _end_streams() -> None:

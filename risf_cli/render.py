@@ -107,7 +107,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_line(line: str) -> None:
     """One line on stdout."""
-    typer.echo(printable(line))
+    _print_line(console(), line)
 
 
 def print_json(content: object) -> None:
@@ -120,8 +120,12 @@ def say(line: str) -> None:
     """One line on stderr, above a progress bar; fields in backticks are named as options."""
     screen = _SCREENS_WITH_BAR[-1] if _SCREENS_WITH_BAR else console(stderr=True)
     with contextlib.suppress(OSError):  # a run continues without anybody reading
-        # on a terminal lines break between words; elsewhere they stay whole
-        screen.print(printable(with_options(line)), markup=False, soft_wrap=not screen.is_terminal)
+        _print_line(screen, with_options(line))
+
+
+def _print_line(screen: Console, line: str) -> None:
+    """A line that breaks between words on a terminal and stays whole elsewhere."""
+    screen.print(printable(line), markup=False, emoji=False, soft_wrap=not screen.is_terminal)
 
 
 @contextlib.contextmanager

@@ -63,9 +63,8 @@ class EmbeddingCache:
         """Which of these keys are there."""
 
         def look_up(connection: sqlite3.Connection) -> set[bytes]:
-            return {
-                key for part in _parts(keys) for (key,) in connection.execute(_select("embeddings.key", part), part)
-            }
+            rows = (connection.execute(_select("embeddings.key", part), part) for part in _parts(keys))
+            return {key for part in rows for (key,) in part}
 
         return self._guarded(look_up, otherwise=set())
 
@@ -161,10 +160,8 @@ class EmbeddingCache:
 
     def _rows_over(self, connection: sqlite3.Connection, most_bytes: int) -> int:
         rows, content = connection.execute("SELECT COUNT(*), TOTAL(LENGTH(vector)) FROM embeddings").fetchone()
-        if not rows:
-            return 0
         overhead = 120  # bytes a row: its key, columns, index entries
-        return max(0, int(rows) - int(most_bytes // (content / rows + overhead)))
+        return max(0, int(rows) - int(most_bytes // (content / rows + overhead))) if rows else 0
 
     def _size(self) -> int:
         names = [self.path.with_name(self.path.name + ending) for ending in ("", "-wal")]
@@ -182,9 +179,8 @@ class EmbeddingCache:
         try:
             return work(self._connection())
         except sqlite3.OperationalError as error:  # locked, disk full, read-only: the file itself is sound
-            if str(error).startswith(
-                ("no such", "table ", "Could not decode")
-            ):  # ... but these say that its tables are not ours
+            # ... but these say that its tables are not ours
+            if str(error).startswith(("no such", "table ", "Could not decode")):
                 self._set_aside(str(error))
                 return otherwise
             raise OutputError(

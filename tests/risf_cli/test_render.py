@@ -90,16 +90,33 @@ def test_no_rate_is_shown_before_a_second_has_passed(capsys, monkeypatch):
 
 
 def test_lines_break_between_words_on_a_terminal_and_stay_whole_elsewhere(capsys, monkeypatch):
-    from risf_cli.render import say
+    from risf_cli.render import print_line, say
 
-    line = " ".join(["word"] * 40)
+    line = " ".join(["word", ":cat:"] * 20)
     say(line)
-    assert capsys.readouterr().err == line + "\n"
+    print_line(line)
+    assert capsys.readouterr() == (line + "\n", line + "\n")
     screen = terminal(monkeypatch)
-    say(line)
-    lines = screen.getvalue().splitlines()
-    assert len(lines) == 3
-    assert all(set(one.split()) == {"word"} and len(one) <= 80 for one in lines)
+    for show in (say, print_line):
+        show(line)
+        lines = screen.getvalue().splitlines()
+        assert " ".join(part.strip() for part in lines) == line
+        assert max(map(len, lines)) <= 80
+        screen.truncate(screen.seek(0))
+
+
+def test_an_error_breaks_between_words_on_a_terminal(capsys, monkeypatch):
+    from risf_cli import app
+
+    monkeypatch.setenv("COLUMNS", "40")
+    line = "error: x.json: " + " ".join(["lower-case"] * 9)
+    app._say(line)
+    assert capsys.readouterr().err == line + "\n"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    app._say(line)
+    lines = capsys.readouterr().err.splitlines()
+    assert " ".join(lines) == line
+    assert max(map(len, lines)) <= 40
 
 
 @pytest.mark.parametrize("width", [36, 44, 60, 80, 100])
