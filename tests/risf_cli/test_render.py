@@ -48,7 +48,7 @@ def test_lines_that_are_said_before_and_beside_a_bar_stand_alone(monkeypatch):
     lines = [re.sub(r"\x1b\[[0-9?]*[a-zA-Z]|\r", "", line) for line in screen.getvalue().splitlines()][:-1]
     assert lines[:2] == ["15 boxes in 15 records of 3 classes", "5/20  loss 0.527"]
     assert "iteration 5, held-out images: AP 12.3" in lines
-    assert re.fullmatch(r"training ━+╸?━* +10/20 iterations  \d+\.?\d* iterations/s  0:00:00 left *", lines[-1])
+    assert re.fullmatch(r"training ━+╸?━* +10/20 iterations  \d+\.?\d* iterations/s  0:00:0\d left *", lines[-1])
     assert all(len(line) <= 80 for line in lines)
 
 
