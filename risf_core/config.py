@@ -114,8 +114,7 @@ class Config:
 
     def to_json(self) -> dict[str, dict[str, Any]]:  # Any: JSON
         """Sections of plain JSON values, the keys in the order of the fields."""
-        content: dict[str, dict[str, Any]] = json.loads(msgspec.json.encode(self, enc_hook=str))
-        return content
+        return dict(json.loads(msgspec.json.encode(self, enc_hook=str)))
 
     def flat(self) -> dict[str, Any]:  # Any: JSON
         """``section.key`` -> plain JSON value."""

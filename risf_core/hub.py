@@ -66,7 +66,7 @@ def from_hub(
 def fetched(
     what: str, place: str, address: str, fetch: Callable[[], Path], *, option: str, fault: type[RisfError]
 ) -> Path:
-    """What `fetch` downloads. Raises `fault` with the way out where there is no network, or it fails."""
+    """What `fetch` downloads. Raises `fault`, with what to do, where there is no network, or it fails."""
     advice = f"fetch {place} on a machine with network and pass it with `{option}`"
     if not in_reach(address):
         raise fault(f"{what}: its weights are not on this machine and there is no network; {advice}")

@@ -23,7 +23,7 @@ SEED_FORMAT = "risf split seed"
 BASE_FORMAT = "risf split base"
 VERSION = 1
 GROUPS: tuple[Group, ...] = ("all", "novel", "base")
-REDRAW = "draw the split again"  # the way out of every fault of these files
+REDRAW = "draw the split again"  # what to do about every fault of these files
 
 Content = Mapping[str, Any]  # Any: JSON
 
