@@ -262,6 +262,7 @@ _TERM_NAMES = {
     "rank": "rank of the name",
     "match": "log-odds that crop and name belong together",
     "support": "log of the shots' probability",
+    "nearest": "log of the nearest shot's probability",
     "similarity": "similarity to the shots",
     "photo": "log of the name's probability for the photo",
     "added": "being of another class than the detector's",

@@ -21,6 +21,7 @@ class Evidence:
     background: NDArray[np.float64]  # (N,) of the background's name
     rank: NDArray[np.float64]  # (N,) how many names are more probable than the row's class
     support: NDArray[np.float64]  # (N,) probability of the row's class, by the shots
+    nearest: NDArray[np.float64]  # (N,) the same by the nearest shot of each class; NaN where no class has several
     similarity: NDArray[np.float64]  # (N,) cosine to the mean of the shots of the row's class
 
     match: NDArray[np.float64]  # (N,) log-odds that crop and name belong together, of an encoder trained by a sigmoid

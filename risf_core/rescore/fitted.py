@@ -150,6 +150,7 @@ _TERMS: Mapping[str, Callable[[Evidence], Column]] = {
     "background": lambda evidence: _log(evidence.background),
     "rank": lambda evidence: np.log1p(evidence.rank),
     "support": lambda evidence: _log(evidence.support),
+    "nearest": lambda evidence: _log(evidence.nearest),
     "match": lambda evidence: evidence.match,
     "similarity": lambda evidence: 10 * evidence.similarity,  # cosines of crops differ by tenths
     "photo": lambda evidence: _log(evidence.photo),

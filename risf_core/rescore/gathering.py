@@ -119,6 +119,9 @@ def gather_evidence(
                     evidence.similarity[job.rows] = cosines[of_row, own]
                     if settings.support_score != "cosine":
                         evidence.support[job.rows] = by_support[of_row, own]
+                        if shots.several:
+                            by_nearest = shots.nearest(embeddings, photo=sha256_of(job.crops.photo.path), classes=compared)
+                            evidence.nearest[job.rows] = by_nearest[of_row, own]
                 if settings.keep_parts and (text is not None or settings.evidence == "support"):
                     best = _best_names(voice, said)
                     for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):

@@ -82,8 +82,23 @@ class Prototypes:
         result = np.full((len(embeddings), self.class_count), np.nan)
         cosines, known = self._centred(embeddings, photo, classes)
         if len(known) > 1:
-            exponentials = np.exp(self.temperature * (cosines - cosines.max(axis=1, keepdims=True)))
-            result[:, known] = exponentials / exponentials.sum(axis=1, keepdims=True)
+            result[:, known] = _softmax(self.temperature * cosines)
+        return result
+
+    def nearest(
+        self, embeddings: NDArray[np.float32], *, photo: str, classes: NDArray[np.int64]
+    ) -> NDArray[np.float64]:
+        """As `probabilities`, by the cosine to the nearest shot of each class in place of its prototype, (n, C)."""
+        result = np.full((len(embeddings), self.class_count), np.nan)
+        means = self._means_for(photo)
+        known = classes[~np.isnan(means[classes, 0])]
+        if len(known) > 1:
+            others = np.flatnonzero(np.isin(self.labels, known) & (self._photo_of != photo))
+            middle = means[known].mean(axis=0)
+            shots = _unit(_unit(self.embeddings[others].astype(np.float64)) - middle)
+            cosines = np.full((self.class_count, len(embeddings)), -np.inf)
+            np.maximum.at(cosines, self.labels[others], shots @ _unit(_unit(embeddings.astype(np.float64)) - middle).T)
+            result[:, known] = _softmax(self.temperature * cosines[known].T)
         return result
 
     def with_fitted_temperature(self) -> Prototypes:
@@ -127,6 +142,15 @@ class Prototypes:
             left = np.setdiff1d(self._crops_of_class[label], own, assume_unique=True)
             means[label] = _directions(self.embeddings[left].astype(np.float64).sum(axis=0, keepdims=True))[0]
         return means
+
+    @property
+    def several(self) -> bool:
+        """Whether a class has more than one shot, so that the nearest is not the mean."""
+        return bool(np.bincount(self.labels).max() > 1)
+
+    @cached_property
+    def _photo_of(self) -> NDArray[np.str_]:
+        return np.array(self.photos)
 
     @cached_property
     def _crops_of(self) -> dict[str, NDArray[np.int64]]:
@@ -196,6 +220,12 @@ def make_prototypes(
         class_count=len(support.vocabulary),
     )
     return prototypes.with_fitted_temperature()
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of the rows (n, C)."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -34,11 +34,11 @@ FEW_ERRORS, MAIN_ERRORS, SPARSE_ERRORS = 0.5, 1.5, 1.0
 MORE_ERRORS = 2.0
 FOLDS = 5  # of the inner cross-validation
 
-# the evidence that is fitted first, and what may join it
+# the evidence that is fitted first, of each voice the better of its forms, and what may join it
 MAIN_TERMS: dict[EvidenceKind, tuple[tuple[str, ...], ...]] = {
     "text": (("text",),),
-    "support": (("support",),),
-    "both": (("text",), ("support",)),
+    "support": (("support", "nearest"),),
+    "both": (("text",), ("support", "nearest")),
     "none": (),
     "photo": (("photo",), ("quarters",)),
     "text+photo": (("text",), ("photo",), ("quarters",)),
@@ -89,8 +89,11 @@ def fit_fusion(
     admissions = []
     losses = _held_out_losses(asked, (), folds, images)
     errors = _main_errors(rows.sparse, len(images))
-    for terms in MAIN_TERMS[evidence]:
-        candidate, own = _candidate(asked, admitted, terms, folds, images, losses, errors=errors)
+    for forms in MAIN_TERMS[evidence]:
+        there = [name for name in forms if name == forms[0] or _varies(asked, name)]
+        tried = [_candidate(asked, admitted, (name,), folds, images, losses, errors=errors) for name in there]
+        candidate, own = max(tried, key=lambda pair: pair[0].gain)
+        terms = candidate.terms
         if candidate.admitted and all(weight > 0 for weight in _weights(asked, (*admitted, *terms), terms)):
             admitted, losses = (*admitted, *terms), own
         else:
@@ -112,7 +115,7 @@ def _chosen_texts(rows: LabelledRows, evidence: EvidenceKind, generator: np.rand
     """The texts that labelled crops choose, if those that other images choose lower the held-out log-loss."""
     if rows.texts is None or (texts := rows.texts.choose()) is None:
         return None
-    terms = tuple(name for names in MAIN_TERMS[evidence] for name in names)
+    terms = tuple(forms[0] for forms in MAIN_TERMS[evidence])
     asked = _some_images(rows[rows.judged & _asked(rows)], generator)
     images = np.unique(asked.images)
     folds = _folds(asked.images, images, generator)

@@ -228,6 +228,8 @@ class _Evidences:
             photos=self.photos,
             settings=replace(settings, evidence="text" if settings.evidence == "both" else settings.evidence),
         )
-        evidence = replace(gathered.evidence, support=self.own.support, similarity=self.own.similarity)
+        evidence = replace(
+            gathered.evidence, support=self.own.support, nearest=self.own.nearest, similarity=self.own.similarity
+        )
         self._known.append((texts, evidence))
         return evidence

@@ -62,6 +62,38 @@ def test_probabilities_are_a_softmax_about_the_mean_of_the_prototypes() -> None:
     assert two[0, RED] + two[0, BLUE] == pytest.approx(1)
 
 
+def test_the_nearest_shot_speaks_as_a_plain_loop_has_it() -> None:
+    rng = np.random.default_rng(5)
+    vectors = rng.normal(size=(7, 3)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels, photos = [RED, RED, RED, GREEN, GREEN, BLUE, BLUE], ["a", "b", "c", "a", "b", "a", "a"]
+    prototypes = made(list(zip(vectors, labels, photos, strict=True)))
+    assert prototypes.several
+    asked = np.array([[0.6, 0.8, 0.0], [0.0, 0.0, 1.0]], dtype=np.float32)
+    found = prototypes.nearest(asked, photo="a", classes=ALL)
+    left = [(v.astype(float), label) for v, label, p in zip(vectors, labels, photos, strict=True) if p != "a"]
+    means = []
+    for label in (RED, GREEN):  # BLUE has no shot outside of photo a
+        mean = sum(v for v, own in left if own == label)
+        means.append(mean / np.linalg.norm(mean))
+    middle = (means[0] + means[1]) / 2
+    for crop, row in zip(asked.astype(float), found, strict=True):
+        best = {RED: -1.0, GREEN: -1.0}
+        for v, label in left:
+            a, b = crop - middle, v - middle
+            best[label] = max(best[label], float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)))
+        powers = [math.exp(TEMPERATURE * best[label]) for label in (RED, GREEN)]
+        assert row[[RED, GREEN]] == pytest.approx([power / sum(powers) for power in powers])
+        assert math.isnan(row[BLUE])
+
+
+def test_with_a_shot_a_class_the_nearest_is_the_prototype() -> None:
+    prototypes = made([(UNIT[0], RED, "a"), (UNIT[1], GREEN, "b"), (UNIT[2], BLUE, "c")])
+    assert not prototypes.several
+    same = [ask(UNIT, photo="another", classes=ALL) for ask in (prototypes.nearest, prototypes.probabilities)]
+    assert same[0] == pytest.approx(same[1])
+
+
 def test_against_a_single_prototype_there_is_no_probability() -> None:
     prototypes = made([(UNIT[0], RED, "a")])
     assert np.isnan(prototypes.probabilities(UNIT, photo="another", classes=ALL)).all()

@@ -162,6 +162,19 @@ def test_shots_are_fitted_beside_names_and_by_themselves(made_rows) -> None:
     assert {admission.terms for admission in fitted(rows, "both").admissions} >= {("text",), ("support",)}
 
 
+@pytest.mark.parametrize("better", ["support", "nearest"])
+def test_of_prototype_and_nearest_shot_the_one_that_knows_more_is_taken(made_rows, better: str) -> None:
+    rows, other = made_rows(), made_rows(knows=0.3, seed=2).evidence.probability
+    knowing = rows.evidence.probability.copy()
+    rows.evidence.support[:], rows.evidence.nearest[:] = (knowing, other) if better == "support" else (other, knowing)
+    rows.evidence.similarity[:] = knowing
+    rows.evidence.probability[:] = math.nan
+    fit = fitted(rows, "support")
+    assert fit.admissions[0].terms == (better,)
+    assert fit.fusion.terms[0].name == better
+    assert {"support", "nearest"} - {better} not in [{term.name} for term in fit.fusion.terms]
+
+
 @pytest.mark.parametrize(("images", "sparse", "errors"), [(9, False, 0.5), (10, False, 1.5), (20, True, 1.0)])
 def test_evidence_comes_in_only_where_its_gain_is_beyond_its_error(
     made_rows, images: int, sparse: bool, errors: float
