@@ -4,16 +4,18 @@ python benchmarks/tune.py FOLDER [--draws 20] [--cache DIR] [--noise]
 
 Repeated random splits of a folder of labelled photos (instances.json, photos/, detections/*.json, clip_standin/): the
 whole of `risf tune` on n photos, evaluated on the rest. Beside it what a judge would add who knew which rows are right
-(of their class, overlap 0.5) and put them all before the others. Then prototypes from 5 shots for classes whose names
-are nonsense, and how long a fit to 100,000 rows takes. --noise adds harder detectors, made of the strong file by moving
-classes and scores, and an encoder that knows nothing. AP differences to the detector, in points.
+(of their class, overlap 0.5) and put them all before the others. The fit is made of names, of names with 5 shots a
+class (none of a crop's own photo), of names with the whole photo, and with texts that the labels choose. Then
+prototypes from 5 shots for classes whose names are nonsense, and how long a fit to 100,000 rows takes. --noise adds
+harder detectors, made of the strong file by moving classes and scores, and an encoder that knows nothing. AP
+differences to the detector, in points.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from risf_core.encoder.weights import find_encoder
 from risf_core.errors import counted
 from risf_core.evaluation import evaluate, read_ground_truth
 from risf_core.rescore.evidence import Evidence
-from risf_core.rescore.gathering import GatheredEvidence, gather_evidence
+from risf_core.rescore.gathering import gather_evidence
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.pipeline import rescore
 from risf_core.rescore.prototypes import make_prototypes
@@ -42,6 +44,7 @@ from risf_core.rescore.settings import RescoreSettings
 from risf_core.tuning.cross_validation import apply, formula, images_of
 from risf_core.tuning.fitting import fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows
+from risf_core.tuning.texts import Remembering, TextChoices, try_texts
 from risf_core.tuning.tune import fit_labelled, labelled_rows
 from risf_core.vocabulary import COCO_NOVEL
 
@@ -49,16 +52,26 @@ COUNTS = (5, 10, 20, 50)
 FILES = {"strong": "yolox_nano.json", "weak": "yolox_nano_weak.json"}
 NOISES = {"noise 0.5": 0.5, "noise 1": 1.0, "noise 2": 2.0}  # standard deviations of the class logits
 SETTINGS = RescoreSettings()
+VOICES = {
+    "text": SETTINGS,
+    "both": replace(SETTINGS, evidence="both"),
+    "text+photo": replace(SETTINGS, evidence="text+photo"),
+    "texts auto": SETTINGS,
+}
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A detections file with its evidence."""
+    """A detections file with its evidence, by each voice."""
 
     name: str
     detections: Detections
-    rows: LabelledRows
-    gathered: GatheredEvidence
+    by_voice: Mapping[str, LabelledRows]
+
+    @property
+    def rows(self) -> LabelledRows:
+        """With the evidence of names."""
+        return self.by_voice["text"]
 
 
 def main() -> None:
@@ -98,10 +111,34 @@ def detector(
     name: str, detections: Detections, inputs: RescoreInputs, truth: AnnotatedDataset, encoder: CropEncoder
 ) -> Detector:
     """The detections with what the encoder says of them, asked once for all draws."""
-    gathered = gather_evidence(
-        detections, vocabulary=truth.vocabulary, encoder=encoder, photos=inputs.photos, settings=SETTINGS
+    encoder, photos = Remembering(encoder), inputs.photos
+    shots = np.concatenate(list(five_shots(truth.labels, truth.usable, 0)))
+    prototypes = make_prototypes(truth.select(np.sort(shots)), photos=photos, encoder=encoder)
+    by_voice = {}
+    for voice, settings in VOICES.items():
+        gathered = gather_evidence(
+            detections,
+            vocabulary=truth.vocabulary,
+            encoder=encoder,
+            photos=photos,
+            settings=settings,
+            prototypes=prototypes if settings.asks_shots else None,
+        )
+        by_voice[voice] = labelled_rows(detections, truth, gathered, settings=settings)
+    auto = by_voice["texts auto"]
+    trial = try_texts(
+        detections,
+        auto.right,
+        auto.images,
+        TextChoices(),
+        evidence=auto.evidence,
+        vocabulary=truth.vocabulary,
+        encoder=encoder,
+        photos=photos,
+        settings=SETTINGS,
     )
-    return Detector(name, detections, labelled_rows(detections, truth, gathered, settings=SETTINGS), gathered)
+    by_voice["texts auto"] = replace(auto, texts=trial)
+    return Detector(name, detections, by_voice)
 
 
 def noisy(detections: Detections, deviation: float, seed: int) -> Detections:
@@ -129,41 +166,38 @@ def ignorant(known: Detector) -> Detector:
     others = np.random.default_rng(3).permutation(asked)
     for column in ("probability", "background", "rank"):
         getattr(shuffled, column)[asked] = getattr(evidence, column)[others]
-    return replace(known, name=f"{known.name}, encoder knows nothing", rows=replace(known.rows, evidence=shuffled))
+    rows = replace(known.rows, evidence=shuffled)
+    return Detector(f"{known.name}, encoder knows nothing", known.detections, {"text": rows})
 
 
 def report(own: Detector, truth: AnnotatedDataset, *, draws: int) -> None:
     """The table of one detections file."""
     start = time.perf_counter()
     print(f"\n{own.name}: AP {100 * ap(own.detections, truth):.2f} on all {len(truth.images)} photos")
-    print(
-        f"{'fitted on':>10} {'tested on':>10} {'detector':>9} {'paper':>14} {'fitted':>14} {'right first':>14} "
-        f"{'fitted, all photos':>20}"
-    )
+    heads = ["paper", *own.by_voice, "right first", "text, all photos"]
+    print(f"{'fitted on':>9} {'tested':>6} {'detector':>8}" + "".join(f" {head:>16}" for head in heads))
     for count in COUNTS:
         results = np.array([one_draw(own, truth, count, draw) for draw in range(draws)])
         few_left = len(truth.images) - count < len(truth.images) // 2
-        pooled = np.array([all_photos(own, truth, count, draw) for draw in range(draws // 2)]) if few_left else None
-        mean, worst = results.mean(axis=0), results.min(axis=0)
-        cells = [f"{mean[k]:+6.2f} ({worst[k]:+5.2f})" for k in (1, 2, 3)]
-        cells.append("" if pooled is None else f"{pooled.mean():+6.2f} ({pooled.min():+5.2f})")
+        pooled = [all_photos(own, truth, count, draw) for draw in range(draws // 2)] if few_left else []
+        columns = [*results.T[1:], np.array(pooled)]
+        cells = [f"{column.mean():+6.2f} ({column.min():+5.2f})" if len(column) else "" for column in columns]
         left = len(truth.images) - count
         print(
-            f"{count:>10} {left:>10} {mean[0]:>9.2f} {cells[0]:>14} {cells[1]:>14} {cells[2]:>14} {cells[3]:>20}",
-            flush=True,
+            f"{count:>9} {left:>6} {results[:, 0].mean():>8.2f}" + "".join(f" {cell:>16}" for cell in cells), flush=True
         )
     print(f"mean (worst) of {draws} draws, AP less the detector's; {time.perf_counter() - start:.0f} s")
 
 
 def one_draw(own: Detector, truth: AnnotatedDataset, count: int, draw: int) -> tuple[float, ...]:
-    """AP of the detector on the photos that were not drawn, and what formula, fit and the judge who knows add to it."""
+    """AP of the detector on the photos that were not drawn, and what formula, fits and the judge add to it."""
     order = np.random.default_rng([draw, 64]).permutation(len(truth.images))
     rest = images_of(truth, np.sort(order[count:]))
     kept = np.isin(own.rows.images, order[count:])
     table = own.detections[kept]
     ways = [
         formula(own.rows, SETTINGS.alpha, "text"),
-        fitted_scores(own, truth, order[:count]),
+        *(fitted_scores(own, truth, order[:count], voice) for voice in own.by_voice),
         (own.rows.right > 0) / 2 + own.rows.scores / 2,
     ]
     before = ap(table, rest)
@@ -183,20 +217,20 @@ def all_photos(own: Detector, truth: AnnotatedDataset, count: int, draw: int) ->
         tested = order[start : start + size]
         others = np.setdiff1d(order, tested, assume_unique=True)[:count]
         kept = np.isin(own.rows.images, tested)
-        scores[kept] = fitted_scores(own, truth, others)[kept]
+        scores[kept] = fitted_scores(own, truth, others, "text")[kept]
     return 100 * (ap(own.detections.with_scores(scores), truth) - ap(own.detections, truth))
 
 
-def fitted_scores(own: Detector, truth: AnnotatedDataset, photos: np.ndarray) -> np.ndarray:
+def fitted_scores(own: Detector, truth: AnnotatedDataset, photos: np.ndarray, voice: str) -> np.ndarray:
     """The scores of all rows by what `risf tune` fits to some photos."""
     photos = np.sort(photos)
     drawn = np.isin(own.rows.images, photos)
-    rows = own.rows[drawn]
+    rows = own.by_voice[voice][drawn]
     rows = replace(rows, images=np.searchsorted(photos, rows.images))
     tuned = fit_labelled(
-        own.detections[drawn], rows, images_of(truth, photos), settings=SETTINGS, resamples=0, alphas=(1.0,)
+        own.detections[drawn], rows, images_of(truth, photos), settings=VOICES[voice], resamples=0, alphas=(1.0,)
     )
-    return apply(tuned.fusion, own.rows)
+    return apply(tuned.fusion, own.by_voice[voice].saying(tuned.texts))
 
 
 def report_prototypes(

@@ -120,7 +120,9 @@ def gather_evidence(
                     if settings.support_score != "cosine":
                         evidence.support[job.rows] = by_support[of_row, own]
                         if shots.several:
-                            by_nearest = shots.nearest(embeddings, photo=sha256_of(job.crops.photo.path), classes=compared)
+                            by_nearest = shots.nearest(
+                                embeddings, photo=sha256_of(job.crops.photo.path), classes=compared
+                            )
                             evidence.nearest[job.rows] = by_nearest[of_row, own]
                 if settings.keep_parts and (text is not None or settings.evidence == "support"):
                     best = _best_names(voice, said)

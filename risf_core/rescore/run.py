@@ -110,6 +110,8 @@ def rescore_file(
     outputs = {"out": out, "record": None if is_stream(out) else f"{out}{RECORD_SUFFIX}"}
     weights = [encoder.clip_weights, support.support_weights if support is not None else None]
     check_outputs(outputs, inputs=[*files.values(), *weights, novel, *images, cache])
+    if fusion is not None:
+        settings.check_for_fit()
     saved = None if fusion is None else read_fusion(fusion)
     if apply_thresholds and (saved is None or saved.thresholds is None):
         raise ConfigError(
@@ -123,7 +125,6 @@ def rescore_file(
     check_evidence(settings.evidence, support)
     check_encoders(encoder, settings.evidence, support)
     if saved is not None:
-        settings.check_for_fit()
         settings = saved.completed(settings)
     inputs = read_inputs(
         detections,
