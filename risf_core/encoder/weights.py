@@ -121,7 +121,7 @@ def _from_folder(clip: str, weights: Path | None) -> EncoderSource:
         candidates = [folder / name for name in _WEIGHT_NAMES] + sorted(folder.glob("*.safetensors"))
         weights = next((path for path in candidates if path.is_file()), None)
     if weights is None:
-        raise EncoderError(f"`clip={clip}`: {folder} has no weights ({' or '.join(_WEIGHT_NAMES)})")
+        raise EncoderError(f"`clip={clip}`: {folder} has no weights; put {' or '.join(_WEIGHT_NAMES)} there")
     return EncoderSource(place, None, model_config, weights, preprocess, folder)
 
 

@@ -151,6 +151,20 @@ def test_a_local_folder_in_open_clips_form_is_loaded(tiny, tmp_path):
     assert OpenClipEncoder(source).encode_texts(["cat"]).shape == (1, 16)
 
 
+def test_a_local_folder_names_the_files_that_it_lacks_and_asks_no_network(monkeypatch, tiny, tmp_path):
+    asked = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda *arguments, **options: asked.append(arguments))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    said = message_of(f"local-dir:{empty}")
+    assert f"local-dir:{empty}" in said
+    assert "open_clip_config.json" in said
+    folder = repository(tmp_path / "repo", tiny)
+    (folder / "open_clip_model.safetensors").unlink()
+    assert f"{folder} has no weights; put open_clip_model.safetensors or" in message_of(f"local-dir:{folder}")
+    assert asked == []
+
+
 def test_a_config_beside_local_weights_tells_of_quick_gelu(tiny, tmp_path):
     folder = repository(tmp_path / "repo", tiny, quick_gelu=True)
     file = folder / "open_clip_model.safetensors"
