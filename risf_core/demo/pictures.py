@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from risf_core.boxes import clip_boxes, corners_of
 from risf_core.choices import DEFAULT_BACKGROUND
 from risf_core.demo.scenes import Scene, SceneSettings, draw_scene
 from risf_core.demo.things import THINGS
@@ -86,9 +87,7 @@ def draw_caption(name: str, colour: str, generator: np.random.Generator) -> Capt
 
 def _cut(image: Image.Image, box: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """The box (x, y, width, height) of the photo, squashed into a square."""
-    x, y, w, h = box.tolist()
-    left, top = float(np.clip(x, 0, image.width - 2)), float(np.clip(y, 0, image.height - 2))
-    right, bottom = float(np.clip(x + w, left + 1, image.width)), float(np.clip(y + h, top + 1, image.height))
+    left, top, right, bottom = clip_boxes(corners_of(box[None]), (image.height, image.width))[0].tolist()
     square = image.resize((side, side), Image.Resampling.BICUBIC, box=(left, top, right, bottom))
     return np.asarray(square)
 
