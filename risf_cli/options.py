@@ -185,6 +185,16 @@ ClassAgnostic = Annotated[
         panel=_FORMULA,
     ),
 ]
+Budget = Annotated[
+    int | None,
+    _option(
+        help="At most N passes of the encoder per photo: the photo first (--evidence text+photo), then the crops whose "
+        "score is most in doubt. (default: all)",
+        metavar="N",
+        min=1,
+        panel=_FORMULA,
+    ),
+]
 Support = Annotated[
     Path | None,
     _option(

@@ -30,6 +30,7 @@ from risf_cli.options import (
     Background,
     BatchSize,
     Boxes,
+    Budget,
     Cache,
     CategoryIds,
     ClassAgnostic,
@@ -137,6 +138,7 @@ def rescore(
     apply_thresholds: ApplyThresholds = False,
     evidence: EvidenceChoice = None,
     relabel: Relabel = 0,
+    budget: Budget = None,
     class_agnostic: ClassAgnostic = False,
     support_score: SupportScore = "softmax",
     temperature: Temperature = "auto",
@@ -193,7 +195,7 @@ def rescore(
         alpha, rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
         min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support), support_score,
-        relabel, class_agnostic,
+        relabel, class_agnostic, budget,
     )  # fmt: skip
     shots_of = SupportChoice(support, shots, split_seed, support_encoder, support_weights)
     settings, shots_of = with_preset(preset, settings, shots_of, stated=typed_options(context), novel=novel is not None)

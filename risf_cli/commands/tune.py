@@ -238,6 +238,13 @@ def _print_tuned(tuned: Tuned) -> None:
     _print_table(tuned)
     for line in _weights(tuned):
         print_line(line)
+    if tuned.budgets:
+        from risf_core.tuning.budget import smallest_near_all
+
+        curve = ", ".join(f"{point.passes:.1f}: {100 * point.ap:.2f}" for point in tuned.budgets)
+        enough = smallest_near_all(tuned.budgets).budget
+        advice = f"; --budget {enough} is within 0.5 AP of all" if enough is not None else ""
+        print_line(f"AP by passes per photo: {curve}{advice}")
     print_line(f"verdict: {tuned.verdict}")
 
 

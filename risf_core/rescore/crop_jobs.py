@@ -35,12 +35,12 @@ class CropJob:
         """The job with some of its rows (r,)."""
         return replace(self, rows=self.rows[kept], crop_of_row=self.crop_of_row[kept])
 
-    def of_photo(self) -> CropJob:
-        """The same rows with the photo and its quarters (5) in the place of their boxes."""
+    def of_photo(self, tiles: int) -> CropJob:
+        """The same rows with the photo, or the photo and its quarters (1 or 5), in the place of their boxes."""
         height, width = self.size
         halves = np.array([[0, 0, 2, 2], [0, 0, 1, 1], [1, 0, 2, 1], [0, 1, 1, 2], [1, 1, 2, 2]]) / 2
-        tiles = halves * np.array([width, height, width, height])
-        return replace(self, crops=ImageCrops(self.crops.photo, tiles), crop_of_row=np.zeros_like(self.crop_of_row))
+        boxes = halves[:tiles] * np.array([width, height, width, height])
+        return replace(self, crops=ImageCrops(self.crops.photo, boxes), crop_of_row=np.zeros_like(self.crop_of_row))
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class CropPlan:
         """Distinct crops."""
         return sum(len(job.crops.boxes) for job in self.jobs)
 
-    def of_photos(self) -> CropPlan:
+    def of_photos(self, tiles: int) -> CropPlan:
         """The photos and their quarters in the place of the crops; photos that cannot be read are noted in both."""
-        return replace(self, jobs=[job.of_photo() for job in self.jobs])
+        return replace(self, jobs=[job.of_photo(tiles) for job in self.jobs])
 
 
 def plan_crops(
@@ -103,7 +103,7 @@ def some_crops(detections: Detections, photos: Mapping[ImageId, Photo], settings
     rows = np.flatnonzero((scores > settings.min_score) & (scores <= settings.max_score))
     drawn = np.sort(np.random.default_rng(0).permutation(rows)[:_SAMPLE])
     plan = plan_crops(detections, drawn, photos, keep_unreadable=True)
-    return [job.crops for job in (plan if settings.asks_crops else plan.of_photos()).jobs]
+    return [job.crops for job in (plan if settings.asks_crops else plan.of_photos(5)).jobs]
 
 
 def embedded_crops(

@@ -53,11 +53,13 @@ class Evidence:
         if kind == "text":
             return self.probability
         if kind in ("photo", "text+photo"):
-            second = np.maximum(self.photo, self.quarters)
+            second = np.fmax(self.photo, self.quarters)
         else:
             second = self.similarity if score == "cosine" else self.support
         if kind in ("support", "photo"):
             return second
+        if kind == "text+photo":  # a budget leaves crops out
+            return np.where(np.isnan(self.probability), second, (self.probability + second) / 2)
         return np.where(np.isnan(second), self.probability, (self.probability + second) / 2)
 
     def asked(self) -> NDArray[np.bool_]:
@@ -79,4 +81,5 @@ class Evidence:
     ) -> None:
         """Fill in what photo and quarters, probabilities (5, C), say of the photo's rows (r,) with columns (r,)."""
         self.photo[rows] = probabilities[0, columns]
-        self.quarters[rows] = probabilities[1:, columns].max(axis=0)
+        if len(probabilities) > 1:
+            self.quarters[rows] = probabilities[1:, columns].max(axis=0)

@@ -55,6 +55,8 @@ class FittedFusion:
     terms: tuple[Term, ...] = ()
     min_score: float = 0.05  # rows with min_score < score <= max_score are re-scored
     max_score: float = 1.0
+    photo: Line = Line()  # with `photo_terms`: for rows of which the photo is known and, for want of budget, no crop
+    photo_terms: tuple[Term, ...] = ()
 
     def apply(
         self,
@@ -75,12 +77,21 @@ class FittedFusion:
         alone = np.where(rescored_class, self.alone.at(log_odds), self.others.at(log_odds))
         if not self.terms:
             return _probability(alone)
-        columns = term_columns([term.name for term in self.terms], scores, evidence, boxes_xywh, novel=novel)
-        total = self.fused.at(log_odds)
-        for term, column in zip(self.terms, columns.T, strict=True):
-            total = total + np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
+
+        def with_terms(line: Line, terms: tuple[Term, ...]) -> tuple[Column, NDArray[np.bool_]]:
+            columns = term_columns([term.name for term in terms], scores, evidence, boxes_xywh, novel=novel)
+            total = line.at(log_odds)
+            for term, column in zip(terms, columns.T, strict=True):
+                total = total + np.where(np.isnan(column), 0.0, term.weight * (column - term.centre))
+            return total, np.asarray(np.isnan(columns).all(axis=1))
+
+        total, unknown = with_terms(self.fused, self.terms)
+        if self.photo_terms:
+            without_crop = np.isnan(evidence.probability) & np.isnan(evidence.similarity) & ~np.isnan(evidence.photo)
+            by_photo, _ = with_terms(self.photo, self.photo_terms)
+            total, unknown = np.where(without_crop, by_photo, total), unknown & ~without_crop
         return np.where(
-            np.isnan(columns).all(axis=1),
+            unknown,
             _probability(alone),
             # what relabelling added was in no range of the detector's
             np.where(evidence.added == 1, _probability(total), _pressed(_probability(total), *self._ends())),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,8 @@ from risf_core.errors import ConfigError, EncoderError
 from risf_core.files import sha256_of
 from risf_core.photos import Photo
 from risf_core.progress import Progress
-from risf_core.rescore.crop_jobs import embedded_crops, plan_crops
+from risf_core.rescore.budget import tiles_and_crops, within_budget
+from risf_core.rescore.crop_jobs import CropPlan, embedded_crops, plan_crops
 from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fusion import class_probabilities
 from risf_core.rescore.prompts import Prompts
@@ -57,10 +58,14 @@ def gather_evidence(
     support_encoder: CropEncoder | None = None,
     progress: Progress | None = None,
     ask: bool = True,
+    so_far: Callable[[Evidence], NDArray[np.float64]] | None = None,
 ) -> GatheredEvidence:
     """What the encoder says of each row that the settings have re-scored; the arguments are those of `rescore`.
 
     Without `ask` the encoder is left in peace and nothing is known of any row.
+
+    Args:
+        so_far: the scores (N,) by some evidence, by which a budget chooses crops; None: the detector's.
     """
     if settings.asks_shots and prototypes is None:
         raise ConfigError(f"`evidence={settings.evidence}` needs shots: pass `support` or annotations")
@@ -80,6 +85,15 @@ def gather_evidence(
     temperature = DEFAULT_TEMPERATURE if settings.temperature is None else settings.temperature
     best_names = np.empty(len(table), dtype=object)
     crops = tiles = 0
+
+    def ask_photos(photos: CropPlan, names: NDArray[np.float32] | None, done: int, total: int) -> None:
+        assert encoder is not None
+        for asked_job, embeddings in embedded_crops(photos, encoder, progress, done=done, total=total):
+            assert names is not None
+            job = asked_job.of_rows(labels[asked_job.rows] >= 0)
+            of_tiles = class_probabilities(embeddings, names, temperature)
+            evidence.fill_photo(job.rows, of_tiles, columns[labels[job.rows]])
+
     if plan.jobs:
         assert encoder is not None
         text = text_embeddings(encoder, prompts) if settings.asks_names else None  # (C, D)
@@ -91,11 +105,17 @@ def gather_evidence(
             passes.append((support_encoder, None, shots))
         if not settings.asks_crops:
             passes = []
-        photos_plan = plan.of_photos() if settings.asks_photos else replace(plan, jobs=[])
+        tiles_per_photo, crops_per_photo = tiles_and_crops(settings)
+        photos_plan = plan.of_photos(tiles_per_photo) if tiles_per_photo else replace(plan, jobs=[])
         total = photos_plan.crop_count + len(passes) * plan.crop_count
         names = text
+        if crops_per_photo is not None:
+            ask_photos(photos_plan, names, 0, total)
+            scores = table.scores if so_far is None else so_far(evidence)
+            plan = within_budget(plan, scores, crops_per_photo)
+            total = photos_plan.crop_count + len(passes) * plan.crop_count
         for number, (asked, text, shots) in enumerate(passes):
-            crops, done = 0, number * plan.crop_count
+            crops, done = 0, number * plan.crop_count + (0 if crops_per_photo is None else photos_plan.crop_count)
             for asked_job, embeddings in embedded_crops(plan, asked, progress, done=done, total=total):
                 crops += len(embeddings)
                 if text is not None:
@@ -128,13 +148,9 @@ def gather_evidence(
                     best = _best_names(voice, said)
                     for row, crop in zip(job.rows.tolist(), job.crop_of_row.tolist(), strict=True):
                         best_names[row] = best[crop]
-        done = len(passes) * plan.crop_count
-        for asked_job, embeddings in embedded_crops(photos_plan, encoder, progress, done=done, total=total):
-            assert names is not None
-            tiles += len(embeddings)
-            job = asked_job.of_rows(labels[asked_job.rows] >= 0)
-            of_tiles = class_probabilities(embeddings, names, temperature)
-            evidence.fill_photo(job.rows, of_tiles, columns[labels[job.rows]])
+        if crops_per_photo is None:
+            ask_photos(photos_plan, names, len(passes) * plan.crop_count, total)
+        tiles = photos_plan.crop_count
     kept = np.flatnonzero((labels >= 0) | ~(added | settings.class_agnostic))
     return GatheredEvidence(
         replace(table, labels=labels)[kept],

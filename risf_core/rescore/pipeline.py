@@ -13,12 +13,13 @@ from risf_core.encoder.protocol import CropEncoder
 from risf_core.photos import Photo
 from risf_core.progress import Progress
 from risf_core.rescore.calibration import Calibration
+from risf_core.rescore.evidence import Evidence
 from risf_core.rescore.fitted import FittedFusion
 from risf_core.rescore.fusion import fuse
 from risf_core.rescore.gathering import gather_evidence
 from risf_core.rescore.prompts import Prompts
 from risf_core.rescore.prototypes import Prototypes
-from risf_core.rescore.settings import RescoreSettings
+from risf_core.rescore.settings import RescoreSettings, labels_to_rescore
 from risf_core.vocabulary import ClassVocabulary
 
 THRESHOLDS = (0.05, 0.3, 0.5)  # scores at which detectors are commonly cut when deployed
@@ -91,7 +92,8 @@ def rescore(
     # a fit that has, or that found, no use for the encoder
     needless = isinstance(fitted, Calibration) or (fitted is not None and not fitted.terms)
     if isinstance(fitted, FittedFusion):
-        settings = settings.for_terms([term.name for term in fitted.terms])
+        terms = fitted.terms if settings.budget is None else (*fitted.terms, *fitted.photo_terms)
+        settings = settings.for_terms([term.name for term in terms])
     gathered = gather_evidence(
         detections,
         vocabulary=vocabulary,
@@ -102,26 +104,16 @@ def rescore(
         support_encoder=support_encoder,
         progress=progress,
         ask=not needless,
+        so_far=lambda evidence: _fused(detections, evidence, vocabulary, settings, fitted),
     )
     evidence, table = gathered.evidence, gathered.detections
     added = evidence.added == 1
-    probabilities = evidence.combined(settings.evidence, settings.support_score)
-    chosen = np.flatnonzero(~np.isnan(probabilities))
-    changed = chosen
-    if isinstance(fitted, Calibration):
-        changed = np.flatnonzero(table.labels >= 0)
-        scores = fitted.apply(table.scores, table.labels, vocabulary.names)
-    elif fitted is not None:
-        novel = np.isin(table.labels, vocabulary.labels("novel"))
-        scores = fitted.apply(
-            table.scores, evidence, table.boxes_xywh, novel=novel, rescored_class=gathered.rescored_class
-        )
-        changed = np.flatnonzero(table.labels >= 0)  # of an unknown category nothing was fitted
-        scores = np.where(table.labels >= 0, scores, table.scores)
-    else:
-        # the detector says nothing for a class that was added to the one that it named
-        scores = np.where(added & (detections.labels[gathered.source] >= 0), 0.0, table.scores)
-        scores[chosen] = fuse(scores[chosen], probabilities[chosen], alpha=settings.alpha, rule=settings.fusion)
+    chosen = np.flatnonzero(~np.isnan(evidence.combined(settings.evidence, settings.support_score)))
+    # the detector says nothing for a class that was added to the one that it named
+    unnamed = added & (detections.labels[gathered.source] >= 0) & (fitted is None)
+    scores = _fused(table.with_scores(np.where(unnamed, 0.0, table.scores)), evidence, vocabulary, settings, fitted)
+    # of an unknown category nothing is fitted
+    changed = chosen if fitted is None else np.flatnonzero(table.labels >= 0)
     result = table.with_scores(scores)
     if settings.keep_parts:
         told = changed[~added[changed]]
@@ -152,6 +144,28 @@ def rescore(
         added=int(added.sum()),
     )
     return RescoreResult(result, counts, gathered.prompts, gathered.source, added)
+
+
+def _fused(
+    table: Detections,
+    evidence: Evidence,
+    vocabulary: ClassVocabulary,
+    settings: RescoreSettings,
+    fitted: FittedFusion | Calibration | None,
+) -> NDArray[np.float64]:
+    """The scores (N,) of a table by some evidence; rows that nothing is known or fitted of keep theirs."""
+    if isinstance(fitted, Calibration):
+        return fitted.apply(table.scores, table.labels, vocabulary.names)
+    if fitted is not None:
+        novel = np.isin(table.labels, vocabulary.labels("novel"))
+        rescored = np.isin(table.labels, labels_to_rescore(vocabulary, settings))
+        scores = fitted.apply(table.scores, evidence, table.boxes_xywh, novel=novel, rescored_class=rescored)
+        return np.where(table.labels >= 0, scores, table.scores)
+    probabilities = evidence.combined(settings.evidence, settings.support_score)
+    chosen = np.flatnonzero(~np.isnan(probabilities))
+    fused: NDArray[np.float64] = table.scores.copy()
+    fused[chosen] = fuse(fused[chosen], probabilities[chosen], alpha=settings.alpha, rule=settings.fusion)
+    return fused
 
 
 def _above(scores: NDArray[np.float64]) -> dict[str, int]:

@@ -52,6 +52,7 @@ class RescoreSettings:
     support_score: SupportScore = "softmax"  # over the prototypes; cosine: to the class's own, as PCB has it
     relabel: int = 0  # how many other classes of each box the encoder adds as rows of their own
     class_agnostic: bool = False  # rows of unknown category are boxes of anything: added rows take their place
+    budget: int | None = None  # passes of the encoder per photo: tiles first, then the most doubtful crops; None: all
     sigmoid: tuple[float, float] | None = None  # scale and bias of an encoder that was trained by a sigmoid (SigLIP)
 
     def __post_init__(self) -> None:
@@ -77,6 +78,11 @@ class RescoreSettings:
             faults.append(f"`relabel={self.relabel}` must be 0 or more")
         if self.relabel and not self.asks_crops:
             faults.append(f"`relabel={self.relabel}` asks for crops, and `evidence={self.evidence}` cuts none")
+        if self.budget is not None and self.budget < 1:
+            faults.append(f"`budget={self.budget}` must be 1 or more passes per photo")
+        if self.budget is not None and (self.relabel or self.evidence not in ("text", "photo", "text+photo")):
+            other = f"relabel={self.relabel}" if self.relabel else f"evidence={self.evidence}"
+            faults.append(f"`budget={self.budget}` goes with names alone, not with `{other}`")
         if self.class_agnostic and self.relabel < 1:
             faults.append("`class_agnostic` needs `relabel`: how many classes each box may get")
         if faults:

@@ -21,6 +21,7 @@ from risf_core.rescore.gathering import GatheredEvidence, gather_evidence
 from risf_core.rescore.prompts import Texts
 from risf_core.rescore.prototypes import Prototypes
 from risf_core.rescore.settings import RescoreSettings
+from risf_core.tuning.budget import BudgetPoint, budget_curve, with_photo_line
 from risf_core.tuning.cross_validation import ALPHAS, CrossValidation, Method, cross_validate, held_out_scores, stream
 from risf_core.tuning.fitting import Admission, fit_fusion, fit_terms
 from risf_core.tuning.labels import LabelledRows, image_positions, judge, refuse_too_little
@@ -42,6 +43,7 @@ class Tuned:
     labels: Mapping[str, int | bool]  # what there was to learn from
     thresholds: Mapping[str, Threshold] | None = None  # by class name, where they were wished for
     texts: Texts | None = None  # that the labels chose in the place of the settings' own
+    budgets: tuple[BudgetPoint, ...] = ()  # AP by passes per photo, where crops and photos are evidence
 
     def to_json(self) -> dict[str, Any]:  # Any: JSON
         """Coefficients, admissions, table and verdict as plain JSON values."""
@@ -52,6 +54,7 @@ class Tuned:
             "admissions": [asdict(admission) for admission in self.admissions],
             "labels": dict(self.labels),
             "cross_validation": self.cross_validation.to_json(),
+            "budgets": [asdict(point) for point in self.budgets],
         }
 
 
@@ -199,7 +202,11 @@ def fit_labelled(
         "sparse": rows.sparse,
     }
     verdict = verdict_of(fusion, validation, images=len(np.unique(rows.images)))
-    return Tuned(fusion, fit.admissions, validation, verdict, labels, thresholds, texts)
+    budgets: tuple[BudgetPoint, ...] = ()
+    if settings.evidence == "text+photo" and fusion.terms and not rows.added.any() and not rows.sparse:
+        fusion = with_photo_line(fusion, rows.saying(texts))
+        budgets = budget_curve(detections, rows.saying(texts), ground_truth, seed=seed)
+    return Tuned(fusion, fit.admissions, validation, verdict, labels, thresholds, texts, budgets)
 
 
 def verdict_of(fusion: FittedFusion, validation: CrossValidation, *, images: int) -> str:

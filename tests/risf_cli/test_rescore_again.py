@@ -150,7 +150,15 @@ def test_several_processes_share_the_work_and_write_the_same_bytes(folder, tiny,
     assert record["counts"]["rescored"] == record["counts"]["unique_crops"] == PHOTOS * ROWS_A_PHOTO
 
 
-@pytest.mark.parametrize("options", [["--evidence", "photo"], ["--evidence", "text+photo"], ["--relabel", 2]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--evidence", "photo"],
+        ["--evidence", "text+photo"],
+        ["--relabel", 2],
+        ["--evidence", "text+photo", "--budget", 7],
+    ],
+)
 def test_more_than_crops_is_kept_and_shared_like_crops(folder, tiny, tmp_path, run, options):
     """The same bytes without a cache, with an empty one, with a full one, and in two processes."""
     runs = {"none": "none", "first": tmp_path / "cache", "second": tmp_path / "cache"}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from risf_core.rescore.fitted import Line, log_odds_of
+from risf_core.tuning.budget import BudgetPoint, smallest_near_all, with_photo_line
 from risf_core.tuning.cross_validation import apply
 from risf_core.tuning.fitting import (
     INTERCEPT_PENALTY,
@@ -192,3 +193,23 @@ def test_evidence_comes_in_only_where_its_gain_is_beyond_its_error(
             undecided[voice] += 0 < admission.gain <= needed[voice] * admission.error
     assert undecided[True] > 0
     assert undecided[False] > 0 or sparse
+
+
+def test_rows_without_a_crop_have_a_line_by_the_photo_where_it_speaks_for_classes(made_rows) -> None:
+    rows = made_rows(knows=1.0)
+    known = rows.evidence.probability
+    told = replace(rows, evidence=replace(rows.evidence, photo=known, quarters=known))
+    fusion = with_photo_line(fit_terms(told, ("text",)), told)
+    by_photo = fit_terms(told, ("photo", "quarters"))
+    assert (fusion.photo, fusion.photo_terms) == (by_photo.fused, by_photo.terms)
+    without = replace(told, evidence=replace(told.evidence, probability=np.full(len(rows), np.nan)))
+    assert apply(fusion, without) == pytest.approx(apply(by_photo, without))
+    misled = replace(told, evidence=replace(told.evidence, photo=1 - known, quarters=1 - known))
+    assert with_photo_line(fit_terms(misled, ("text",)), misled).photo_terms == ()
+
+
+def test_the_smallest_budget_near_all_is_named() -> None:
+    values = [(5, 5.0, 0.20), (6, 6.0, 0.296), (7, 7.0, 0.31), (None, 20.0, 0.30)]
+    points = tuple(BudgetPoint(*value) for value in values)
+    assert smallest_near_all(points).budget == 6
+    assert smallest_near_all(points[:1]).budget == 5
