@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 _SLACK = 0.02  # how far past the image's edge a true box may reach, as a share of the side (padding, rounding)
 _FITTING_SHARE = 0.98  # of rows that must fit another form: some tools do not clip every box at the edge
 _TELLING_SHARE = 0.1  # as many rows past the edge as no one writes on purpose
+
+
+def copies(boxes: NDArray[np.float64], *columns: NDArray[Any]) -> int:
+    """How many rows of boxes (N, 4) and of the columns (N,) beside them are exact copies of an earlier row."""
+    key = np.zeros(len(boxes))
+    for column, factor in zip((*boxes.T, *columns), np.sqrt([2, 3, 5, 7, 11, 13, 17]), strict=False):
+        key += column * factor  # roots of primes: other rows have another sum, but for rounding
+    return len(key) - len(np.unique(key))
 
 
 def corners_of(boxes_xywh: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from risf_core.images import image_suffixes
 ANYWHERE = Path(os.sep)  # as a folder of photos: file names may lead anywhere; it is not searched
 
 _TRAILING_NUMBER = re.compile(r"(?:^|_)0*(\d+)$")  # 000000000139, COCO_val2014_000000000139
+_UPLOAD_MARK = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio stores cat.jpg as 1a2b3c4d-cat.jpg
 _ROBOFLOW_HASH = re.compile(r"_[a-z0-9]+\.rf\.[0-9a-zA-Z]+$")  # Roboflow exports cat.jpg as cat_jpg.rf.1f2e3d.jpg
 _Form = Callable[[str], str]  # _plain or loose_stem: how stems are compared
 _MOST_COMPARED = 5000  # file names among which the nearest is looked for
@@ -163,7 +164,9 @@ def _check_folder(folder: Path) -> None:
 def _readings(file_name: str) -> list[str]:
     """A stated file name as it is, with slashes, and without what is for the web."""
     slashed = file_name.replace("\\", "/")
-    return list(dict.fromkeys([file_name, slashed, unquote(slashed.partition("?")[0])]))
+    path, _, query = slashed.partition("?")
+    local = query.removeprefix("d=") if query.startswith("d=") else path  # Label Studio's address of a local file
+    return list(dict.fromkeys([file_name, slashed, unquote(local).strip()]))
 
 
 def path_suffixes(path: str) -> list[str]:
@@ -177,8 +180,8 @@ def _plain(stem: str) -> str:
 
 
 def loose_stem(stem: str) -> str:
-    """A stem without what tools change on the way: the Unicode form, case, Roboflow's hash."""
-    return _plain(_ROBOFLOW_HASH.sub("", stem)).casefold()
+    """A stem without what tools change on the way: the Unicode form, case, Roboflow's hash, Label Studio's mark."""
+    return _plain(_UPLOAD_MARK.sub("", _ROBOFLOW_HASH.sub("", stem))).casefold()
 
 
 class _Search:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from risf_core.boxes import copies
 from risf_core.datasets.annotated import AnnotatedDataset, Source, refuse_stdin
 from risf_core.datasets.box_checks import check_truth
 from risf_core.datasets.coco_values import annotation_place, as_float, check_annotations
@@ -20,6 +21,8 @@ from risf_core.detections import ImageId
 from risf_core.errors import DataError, counted, excerpt, listing
 from risf_core.files import display_name, sha256_of
 from risf_core.vocabulary import ClassVocabulary
+
+_MOST_COPIES = 0.05  # share of annotations that may repeat another without a note
 
 Row = Mapping[str, Any]  # Any: what an annotation or an image holds is its file's affair
 
@@ -130,6 +133,9 @@ def _table(joined: _Joined, source: Source) -> AnnotatedDataset:
         notes += (f"{unnumbered} annotations had no whole-numbered id: numbered anew",)
     images = tuple(map(image_info, joined.images.values()))
     notes += check_truth(boxes[kept], [images[position] for position in positions[kept].tolist()], name)
+    twice = copies(boxes[kept], positions[kept], labels[kept])
+    if twice > _MOST_COPIES * kept.sum():
+        notes += (f"{twice} of {len(boxes)} annotations repeat another's image, class and box; each counts again",)
     crowd = np.array([bool(row.get("iscrowd", 0)) for row in joined.annotations], dtype=bool)
     if len(crowd) > 1 and crowd.all():
         notes += (f"all {len(crowd)} boxes are crowd regions (iscrowd), which are neither measured nor trained on",)
@@ -238,10 +244,10 @@ def _distinct_ids(stated: Sequence[Any]) -> tuple[NDArray[np.int64], int, int]: 
 
 
 def _boxes(annotations: Sequence[Row]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The boxes (M, 4) of annotations and their areas (M,), width x height where a row states no finite one."""
+    """The boxes (M, 4) of annotations and their areas (M,), width x height where a row states none that can be."""
     boxes = np.array([row["bbox"] for row in annotations], dtype=np.float64).reshape(len(annotations), 4)
     stated = [math.nan if row.get("area") is None else as_float(row["area"]) for row in annotations]
     areas = np.array(stated, dtype=np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # absurd boxes are refused where images are known
         own = boxes[:, 2] * boxes[:, 3]
-    return boxes, np.where(np.isfinite(areas), areas, own)
+    return boxes, np.where(np.isfinite(areas) & (areas >= 0), areas, own)

@@ -93,6 +93,8 @@ def _fault(row: Any) -> str:  # Any: JSON
     for mark in ("iscrowd", "difficult", "ignore"):
         if type(row.get(mark)) not in (int, bool, float, type(None)):
             return f"{mark} is {excerpt(row[mark])}, not 0 or 1"
+        if row.get(mark) != row.get(mark):
+            return f"{mark} is NaN, not 0 or 1"
     if area is not None and type(area) not in (int, float):
         return f"area is {excerpt(area)}, not a number of square pixels"
     return ""

@@ -121,6 +121,8 @@ def check_images(images: object, name: str) -> None:
         first = seen.setdefault(image["id"], image)
         if first is not image and first != image:
             pair = f"{excerpt(first.get('file_name'))} and {excerpt(image.get('file_name'))}"
+            if first.get("file_name") == image.get("file_name"):
+                raise DataError(f"{name}: image id {image['id']!r} is listed twice with different values; keep one")
             raise DataError(f"{name}: image id {image['id']!r} is both {pair}; give each image its own id")
 
 

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from risf_core.boxes import copies
 from risf_core.datasets.annotated import AnnotatedDataset
 from risf_core.detections import Detections, factorize
 from risf_core.files import display_name
@@ -13,6 +14,8 @@ from risf_core.formats.conventions import Conventions
 from risf_core.formats.detections_file import RecognisedDetections, read_detections_file
 
 _log = logging.getLogger(__name__)
+
+_MOST_COPIES = 0.1  # share of detections that may repeat another: detectors without NMS write some
 
 
 def read_detections_for(
@@ -31,6 +34,13 @@ def read_detections_for(
         source, ground_truth.images_by_id, ground_truth.vocabulary, conventions=conventions, on_unmatched=on_unmatched
     )
     warn_of_images_without_detections(read.detections, ground_truth, name=display_name(source))
+    table = read.detections
+    twice = copies(table.boxes_xywh, factorize(table.image_ids)[0], table.labels, table.scores)
+    if twice > _MOST_COPIES * len(table):
+        _log.warning(
+            "%s: %d of %d detections repeat another's image, class, box and score; was it written twice?",
+            *(display_name(source), twice, len(table)),
+        )
     return read
 
 

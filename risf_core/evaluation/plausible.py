@@ -24,10 +24,11 @@ _MANY = 20  # detections whose scores should differ
 def require_boxes(ground_truth: AnnotatedDataset, *, protocol: Protocol, name: str) -> None:
     """Raises DataError, with the reason, where no box of the ground truth counts."""
     difficult = ground_truth.difficult if protocol == "voc" else np.zeros(len(ground_truth), dtype=bool)
-    if not (ground_truth.crowd | difficult).all():
+    empty = (ground_truth.boxes_xywh[:, 2:] <= 0).any(axis=1)
+    if not (ground_truth.crowd | difficult | empty).all():
         return
     marks = "crowd regions (iscrowd)" + (" or difficult" if protocol == "voc" else "")
-    why = f"all {len(ground_truth)} are {marks}"
+    why = f"all {len(ground_truth)} are {marks}{' or have no area' if empty.any() else ''}"
     if not len(ground_truth):
         why = "there is no annotation of an image and category that it lists"
     raise DataError(f"{name}: no box to measure against: {why}; nothing can be evaluated")

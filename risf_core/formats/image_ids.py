@@ -9,7 +9,7 @@ from risf_core.choices import ImageIdConvention, OnUnmatched
 from risf_core.detections import ImageId
 from risf_core.errors import DataError, counted, listing
 from risf_core.formats.conventions import look_like
-from risf_core.photos import ImageInfo, loose_stem
+from risf_core.photos import ImageInfo, is_photo_name, loose_stem
 
 _LOOKS: Mapping[ImageIdConvention, str] = {
     "text": "the annotations' ids in another type (text or number)",
@@ -113,6 +113,8 @@ def _likely_cause(
     fitting: dict[tuple[ImageId, ...], ImageIdConvention] = {}  # the first way to the same images
     for other in _LOOKS if convention == "dataset" else ():
         own = image_ids_by_file_id(images, other)
+        loose = [i for i in strangers if i not in own and is_photo_name(str(i)) == (other == "file-names")]
+        own |= _by_loose_name(loose, images, other)
         if own.keys() >= set(present):
             fitting.setdefault(tuple(own[image_id] for image_id in present), other)
     return look_like({_LOOKS[other]: f"`image_ids={other}`" for other in fitting.values()})

@@ -119,6 +119,7 @@ def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
         ("IMG_1.JPG", "img_1.jpg"),
         ("e\u0301t\u00e9.jpg", "\u00e9te\u0301.jpg"),
         ("000139.jpg", "000139_jpg.rf.1f2e3d4c.jpg"),
+        ("1a2b3c4d-000139.jpg", "000139.jpg"),
         ("000139_jpg.rf.1f2e3d4c.jpg", "000139.png"),
         ("photo.jfif", "deep/photo.jfif"),
         ("x" * 300 + "/abc.png", "abc.png"),

@@ -45,7 +45,7 @@ def test_boxes_labels_and_images_are_those_of_the_file(write_json: WriteJson) ->
 
 
 def test_annotations_without_ids_are_numbered(write_json: WriteJson) -> None:
-    content = document([1], [(4, 1, 7, [0, 0, 1, 1]), (None, 1, 7, [0, 0, 1, 1]), (4, 1, 2, [0, 0, 1, 1])])
+    content = document([1], [(4, 1, 7, [0, 0, 1, 1]), (None, 1, 7, [0, 0, 2, 1]), (4, 1, 2, [0, 0, 1, 1])])
     data = read_coco_dataset(write_json("a.json", content))
     assert data.annotation_ids.tolist() == [4, 5, 6]
     assert data.notes == (

@@ -87,3 +87,31 @@ def test_ground_truth_of_lvis_is_a_warning(tmp_path: Path, caplog: pytest.LogCap
     truth.write_text(json.dumps(content))
     evaluate_files([detections], annotations=truth)
     assert [record for record in caplog.records if "AP is lower than LVIS's own" in record.getMessage()]
+
+
+def test_boxes_without_area_are_no_box_to_measure_against(tmp_path: Path) -> None:
+    detections, truth = written(tmp_path, [HIT], bbox=[10, 10, 0, 30])
+    with pytest.raises(DataError, match=r"all 2 are crowd regions .* or have no area"):
+        evaluate_files([detections], annotations=truth)
+
+
+def test_an_area_below_zero_is_that_of_the_box(tmp_path: Path) -> None:
+    detections, truth = written(tmp_path, [HIT], area=-1)
+    half = evaluate_files([detections], annotations=truth).files[0].metrics.overall["AP50"]
+    assert half == pytest.approx(0.5)  # the cat is found, the dog is not
+
+
+def test_rows_and_annotations_that_stand_twice_are_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    detections, truth = written(tmp_path, [HIT, HIT])
+    content = json.loads(truth.read_text())
+    content["annotations"] += content["annotations"]
+    truth.write_text(json.dumps(content))
+    evaluate_files([detections], annotations=truth)
+    assert f"{detections}: 1 of 2 detections repeat another's image, class, box and score" in caplog.text
+    assert f"{truth}: 2 of 4 annotations repeat another's image, class and box" in caplog.text
+
+
+def test_a_mark_that_is_nan_is_refused(tmp_path: Path) -> None:
+    detections, truth = written(tmp_path, [HIT], iscrowd=float("nan"))
+    with pytest.raises(DataError, match="iscrowd is NaN"):
+        evaluate_files([detections], annotations=truth)

@@ -27,6 +27,7 @@ def test_ids_of_the_dataset_are_left_as_they_are():
         (["40", "10", "40"], "text", "the ids look like the annotations' ids in another type (text or number)"),
         (["0012.jpg", "0007.jpg", "0012.jpg"], "file-names", "the ids look like file names"),
         (["val/0012.jpg", "val/0007.jpg", "val/0012.jpg"], "file-names", "the ids look like file names"),
+        (["C:\\v\\0012.JPG", "0007_jpg.rf.0a1b.jpg", "C:\\v\\0012.JPG"], "file-names", "the ids look like file names"),
         (["0012", "0007", "0012"], "stems", "the ids look like file names without their ending"),
         ([12, 7, 12], "stems", "the ids look like file names without their ending"),
         ([0, 1, 0], "positions", "the ids look like positions from 0"),
