@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def warnings_of(folder: Path, rows: list[Row], caplog: pytest.LogCaptureFixture)
     (folder / "gt.json").write_text(json.dumps(document))
     (folder / "d.json").write_text(json.dumps(rows))
     evaluate_files([folder / "d.json"], annotations=folder / "gt.json")
-    return [record.getMessage() for record in caplog.records if "d.json" in record.getMessage()]
+    messages = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    return [message for message in messages if "d.json" in message]
 
 
 def boxes(change: Callable[[float, float, float, float], list[float]]) -> Callable[[Row], Row]:
