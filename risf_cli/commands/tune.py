@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -66,12 +65,6 @@ from risf_core.choices import (
     DEFAULT_MIN_SCORE,
     Best,
 )
-from risf_core.errors import counted
-
-if TYPE_CHECKING:
-    from risf_core.tuning import Tuned
-    from risf_core.tuning.calibrating import Calibrated
-    from risf_core.tuning.fitting import Admission
 
 
 def tune(
@@ -177,8 +170,7 @@ def tune(
 
       risf tune detections.json --annotations labelled.json --evidence none
     """
-    from risf_cli.render import phases_of, print_json, print_line, print_table, print_warnings, say
-    from risf_cli.threshold_table import threshold_table
+    from risf_cli.render import phases_of, print_json, print_line, print_warnings, say
     from risf_core.encoder import EncoderChoice
     from risf_core.rescore import RescoreSettings, SupportChoice
     from risf_core.tuning import TextChoices, TuneSettings, tune_file
@@ -218,107 +210,12 @@ def tune(
     if json_:
         print_json(written.content)
         return
-    if isinstance(written.tuned, Calibrated):
-        _print_calibrated(written.tuned)
-    else:
-        _print_tuned(written.tuned)
-    if written.tuned.thresholds is not None and tuning.wish is not None:
-        print_table(*threshold_table(written.tuned.thresholds, tuning.wish), title="thresholds, figures in percent")
+    from risf_cli.tune_tables import print_tuned  # with NumPy and what fits: not before the input is sound
+
+    print_tuned(written.tuned, tuning.wish)
     if not quiet and (isinstance(written.tuned, Calibrated) or written.tuned.fusion.terms):
         say(
             f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
             "fitted to, only the table above is fair"
         )
     print_line(str(out))
-
-
-def _print_tuned(tuned: Tuned) -> None:
-    from risf_cli.render import print_line
-
-    _print_table(tuned)
-    for line in _weights(tuned):
-        print_line(line)
-    if tuned.budgets:
-        from risf_core.tuning.budget import smallest_near_all
-
-        curve = ", ".join(f"{point.passes:.1f}: {100 * point.ap:.2f}" for point in tuned.budgets)
-        enough = smallest_near_all(tuned.budgets).budget
-        advice = f"; --budget {enough} is within 0.5 AP of all" if enough is not None else ""
-        print_line(f"AP by passes per photo: {curve}{advice}")
-    print_line(f"verdict: {tuned.verdict}")
-
-
-def _print_calibrated(calibrated: Calibrated) -> None:
-    from risf_cli.render import Column, print_line, print_table
-
-    rows = [
-        [name, f"{100 * calibrated.calibration_errors[name]:.2f}", f"{100 * error:.3f}"]
-        for name, error in calibrated.squared_errors.items()
-    ]
-    over = f"{counted(calibrated.labels['images'], 'image')}, {counted(calibrated.folds, 'fold')}"
-    title = f"cross-validation over {over}, in percent"
-    print_table([Column("", text=True), Column("LaECE0"), Column("squared error")], [rows], title=title)
-    print_line(f"verdict: {calibrated.verdict}")
-
-
-# The terms of a fusion (risf_core.rescore.fitted) as a person reads them
-_TERM_NAMES = {
-    "text": "log of the name's probability",
-    "certainty": "its certainty (-log of the rest)",
-    "background": "log of the background's probability",
-    "rank": "rank of the name",
-    "match": "log-odds that crop and name belong together",
-    "support": "log of the shots' probability",
-    "nearest": "log of the nearest shot's probability",
-    "similarity": "similarity to the shots",
-    "photo": "log of the name's probability for the photo",
-    "added": "being of another class than the detector's",
-    "quarters": "log of the name's probability for a quarter of the photo",
-    "size": "size of the box",
-    "novel": "being a novel class",
-}
-
-
-def _print_table(tuned: Tuned) -> None:
-    from risf_cli.render import Column, print_line, print_table
-    from risf_core.tuning.tune import points
-
-    validation = tuned.cross_validation
-    figures = sorted(validation.methods[0].figures, key="AP50".__eq__)  # AP and nAP first: 80 columns hold two
-    columns = [Column("", text=True)]
-    for figure in figures:
-        columns += [Column(figure), Column("diff", change=True)]
-    rows = []
-    for method in validation.methods:
-        row = [method.name]
-        for figure in figures:
-            change, reach = method.differences[figure], method.intervals.get(figure)
-            text = "" if method is validation.methods[0] else points(change)
-            if reach is not None:
-                star = "*" if reach[0] > 0 or reach[1] < 0 else ""
-                text = f"{star}{text}±{100 * max(reach[1] - change, change - reach[0]):.1f}"
-            row += [f"{100 * method.figures[figure]:.2f}", text]
-        rows.append(row)
-    over = f"{counted(tuned.labels['images'], 'image')}, {counted(validation.folds, 'fold')}"
-    title = f"cross-validation over {over}, differences ± 95 %"
-    print_table(columns, [rows], title=title)
-    if any(method.intervals for method in validation.methods):
-        print_line("* the interval of the difference does not contain 0")
-
-
-def _weights(tuned: Tuned) -> Iterator[str]:
-    """What the fit found, in a few lines."""
-    if tuned.texts is not None:
-        aliases = [f"{name} is called {text!r}" for name, text in tuned.texts.aliases.items()]
-        yield f"texts: {', '.join([*map(repr, tuned.texts.templates), *aliases])}"
-    if tuned.fusion.terms:
-        weights = ", ".join(f"{_TERM_NAMES[term.name]} x {term.weight:.2f}" for term in tuned.fusion.terms)
-        yield f"fitted: log-odds of the score x {tuned.fusion.fused.slope:.2f}, {weights}"
-    left_out = [_left_out(admission) for admission in tuned.admissions if not admission.admitted]
-    if left_out:
-        yield f"not used, no clear gain on held-out images (nats/image ± 95 %): {', '.join(left_out)}"
-
-
-def _left_out(admission: Admission) -> str:
-    names = " and ".join(_TERM_NAMES[term] for term in admission.terms)
-    return f"{names} ({admission.gain:+.3f} ± {2 * admission.error:.3f})"

@@ -22,7 +22,7 @@ from risf_core.progress import PhaseProgress
 from risf_core.rescore.calibration import Calibration
 from risf_core.rescore.crop_jobs import some_crops
 from risf_core.rescore.encoders import Encoders, encoder_lines, open_encoders
-from risf_core.rescore.fusion_file import below_thresholds, check_fusion, conditions_of, read_fusion
+from risf_core.rescore.fusion_file import SavedFusion, below_thresholds, check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
 from risf_core.rescore.pipeline import RescoreResult, rescore
 from risf_core.rescore.prompts import readable_name
@@ -110,18 +110,7 @@ def rescore_file(
     outputs = {"out": out, "record": None if is_stream(out) else f"{out}{RECORD_SUFFIX}"}
     weights = [encoder.clip_weights, support.support_weights if support is not None else None]
     check_outputs(outputs, inputs=[*files.values(), *weights, novel, *images, cache])
-    if fusion is not None:
-        settings.check_for_fit()
-    saved = None if fusion is None else read_fusion(fusion)
-    if apply_thresholds and (saved is None or saved.thresholds is None):
-        raise ConfigError(
-            "`apply_thresholds` needs `fusion`, a file with thresholds: `risf tune` writes them for `precision_at` or "
-            "`best`"
-        )
-    if saved is not None and isinstance(saved.fusion, Calibration):
-        settings = replace(settings, evidence="none")
-    elif settings.evidence == "none":
-        raise ConfigError("`evidence=none` needs `fusion`, a file that `risf tune` wrote with `evidence=none`")
+    saved, settings = _read_saved(fusion, settings, apply_thresholds=apply_thresholds)
     check_evidence(settings.evidence, support)
     check_encoders(encoder, settings.evidence, support)
     if saved is not None:
@@ -219,6 +208,25 @@ def rescore_file(
     if outputs["record"] is not None:
         write_json(Path(outputs["record"]), record)
     return RescoredFile(str(out), result, record)
+
+
+def _read_saved(
+    fusion: Path | None, settings: RescoreSettings, *, apply_thresholds: bool
+) -> tuple[SavedFusion | None, RescoreSettings]:
+    """The fusion of a file, and the settings without evidence where it is a calibration."""
+    if fusion is not None:
+        settings.check_for_fit()
+    saved = None if fusion is None else read_fusion(fusion)
+    if apply_thresholds and (saved is None or saved.thresholds is None):
+        raise ConfigError(
+            "`apply_thresholds` needs `fusion`, a file with thresholds: `risf tune` writes them for `precision_at` or "
+            "`best`"
+        )
+    if saved is not None and isinstance(saved.fusion, Calibration):
+        return saved, replace(settings, evidence="none")
+    if settings.evidence == "none":
+        raise ConfigError("`evidence=none` needs `fusion`, a file that `risf tune` wrote with `evidence=none`")
+    return saved, settings
 
 
 def _lines(inputs: RescoreInputs, encoders: Encoders, settings: RescoreSettings) -> Iterator[str]:

@@ -310,10 +310,10 @@ def test_without_annotations_the_line_names_option_and_key(risf: Run, folder: Pa
 
 
 def test_every_term_of_a_fusion_has_words() -> None:
-    from risf_cli.commands import tune
+    from risf_cli import tune_tables
     from risf_core.rescore.fitted import TERMS
 
-    assert set(tune._TERM_NAMES) == set(TERMS)
+    assert set(tune_tables._TERM_NAMES) == set(TERMS)
 
 
 def test_a_calibration_needs_neither_photos_nor_encoder_and_leaves_ap_as_it_is(risf: Run, folder: Path) -> None:
