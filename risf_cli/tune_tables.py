@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from risf_cli.render import Column, print_line, print_table
+from risf_cli.render import Column, print_line, print_table, say
 from risf_core.errors import counted
 from risf_core.evaluation.thresholds import Threshold, Wish
 from risf_core.tuning import Tuned
@@ -31,14 +32,19 @@ _TERM_NAMES = {
 }
 
 
-def print_tuned(tuned: Tuned | Calibrated, wish: Wish | None) -> None:
-    """The figures, the fit and the verdict; then the thresholds that were wished for."""
+def print_tuned(tuned: Tuned | Calibrated, wish: Wish | None, out: Path, *, quiet: bool) -> None:
+    """The figures, the fit and the verdict; then the thresholds that were wished for, and what to do with `out`."""
     if isinstance(tuned, Calibrated):
         _print_calibrated(tuned)
     else:
         _print_fusion(tuned)
     if tuned.thresholds is not None and wish is not None:
         print_table(*_threshold_table(tuned.thresholds, wish), title="thresholds, figures in percent")
+    if not quiet and (isinstance(tuned, Calibrated) or tuned.fusion.terms):
+        say(
+            f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
+            "fitted to, only the table above is fair"
+        )
 
 
 def _print_fusion(tuned: Tuned) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -129,15 +130,13 @@ def evaluate(
       risf predict --out - | risf evaluate - --annotations instances_val.json --json
     """
     from risf_cli.metrics_tables import data_set_table
-    from risf_cli.render import print_json, print_table, print_warnings, progress_of, say
+    from risf_cli.render import print_json, print_table, print_warnings, progress_of
     from risf_core.evaluation import EvaluationSettings, evaluate_files
     from risf_core.evaluation.data_sets import evaluate_data_sets
-    from risf_core.files import STANDARD_STREAM, display_name
-    from risf_core.rescore.record import FITTED_TO_THESE, is_fitted_to
+    from risf_core.files import STANDARD_STREAM
 
     print_warnings(quiet=quiet)
-    caps = None if max_dets is None else _max_detections(max_dets)
-    settings = EvaluationSettings(protocol, caps, bootstrap, seed, aggregate, evaluator, errors)
+    settings = EvaluationSettings(protocol, _max_detections(max_dets), bootstrap, seed, aggregate, evaluator, errors)
     conventions = conventions_of(format, boxes, category_ids, image_ids, rename)
     if datasets is not None:
         if detections or csv is not None or errors or per_class or bootstrap:
@@ -153,16 +152,10 @@ def evaluate(
         else:
             print_table(*data_set_table(several, all_metrics=all_metrics))
         return
-    if not detections:
-        raise ConfigError("risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)")
-    if str(csv) == STANDARD_STREAM:
-        raise ConfigError(
-            "--csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)"
-        )
-    truth_file = required(annotations, "annotations", "evaluate")
+    files, truth_file = _checked_files(detections, csv), required(annotations, "annotations", "evaluate")
     with progress_of("bootstrap", "resamples", quiet=quiet) as progress:
         evaluation = evaluate_files(
-            detections,
+            files,
             annotations=truth_file,
             novel=novel,
             settings=settings,
@@ -172,17 +165,41 @@ def evaluate(
             csv=csv,
             progress=progress,
         )
-    for file in detections:
-        if is_fitted_to(file, truth_file):
-            say(f"warning: {display_name(file)}: {FITTED_TO_THESE}")
+    _warn_of_own_fits(files, truth_file)
     if json_ or str(out) == STANDARD_STREAM:
         print_json(evaluation.to_json())
     else:
         _print_tables(evaluation, per_class=per_class, all_metrics=all_metrics)
 
 
-def _max_detections(text: str) -> list[int]:
+def _checked_files(detections: Sequence[str] | None, csv: Path | None) -> Sequence[str]:
+    """The files of detections. Refuses none at all, and a CSV on stdout."""
+    from risf_core.files import STANDARD_STREAM
+
+    if not detections:
+        raise ConfigError("risf evaluate needs a detections file: risf evaluate detections.json (- is stdin)")
+    if str(csv) == STANDARD_STREAM:
+        raise ConfigError(
+            "--csv - is not written to stdout, where the tables go; name a file (--out - writes JSON there)"
+        )
+    return detections
+
+
+def _warn_of_own_fits(detections: Sequence[str], annotations: Path) -> None:
+    """Warn of files whose fusion was fitted to the annotations that they are measured against."""
+    from risf_cli.render import say
+    from risf_core.files import display_name
+    from risf_core.rescore.record import FITTED_TO_THESE, is_fitted_to
+
+    for file in detections:
+        if is_fitted_to(file, annotations):
+            say(f"warning: {display_name(file)}: {FITTED_TO_THESE}")
+
+
+def _max_detections(text: str | None) -> list[int] | None:
     """The caps of --max-dets."""
+    if text is None:
+        return None
     numbers = [part.strip() for part in text.split(",")]
     if not all(number.isdecimal() and int(number) > 0 for number in numbers):
         raise ConfigError(f"--max-dets takes whole numbers from 1 with commas, got {text!r}; COCO's are 1,10,100")

@@ -188,17 +188,14 @@ def rescore(
     print_warnings(quiet=quiet)
     check_stdout_free(out, json_=json_, what="record")
     rule, file = fusion_choice(fusion, alpha_is_typed="alpha" in typed_options(context))
-    encoder = EncoderChoice(
-        clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers, backend
-    )
     settings = RescoreSettings(
         alpha, rule, temperature_choice(temperature), tuple(template or RescoreSettings.templates),
         None if background == "none" else background, aliases(alias), class_choice(rescore_classes), softmax_over,
-        min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support), support_score,
-        relabel, class_agnostic, budget,
+        min_score, max_score, not plain, on_unreadable, evidence_choice(evidence, support), support_score, relabel,
+        class_agnostic, budget,
     )  # fmt: skip
-    shots_of = SupportChoice(support, shots, split_seed, support_encoder, support_weights)
-    settings, shots_of = with_preset(preset, settings, shots_of, stated=typed_options(context), novel=novel is not None)
+    examples = SupportChoice(support, shots, split_seed, support_encoder, support_weights)
+    settings, examples = with_preset(preset, settings, examples, stated=typed_options(context), novel=novel is not None)
     with phases_of(quiet=quiet) as progress:
         written = rescore_file(
             detections,
@@ -211,8 +208,10 @@ def rescore(
             novel=novel,
             conventions=conventions_of(format, boxes, category_ids, image_ids, rename),
             on_unmatched=on_unmatched,
-            support=shots_of,
-            encoder=encoder,
+            support=examples,
+            encoder=EncoderChoice(
+                clip, clip_weights, clip_config, crop, compat, device, precision, batch_size, workers, backend
+            ),
             settings=settings,
             fusion=file,
             apply_thresholds=apply_thresholds,
@@ -221,13 +220,14 @@ def rescore(
             talk=None if quiet else say,
             progress=progress,
         )
-    if written is not None:  # else another process speaks
-        _print_rescored(written, json_=json_, quiet=quiet)
+    _print_rescored(written, json_=json_, quiet=quiet)
 
 
-def _print_rescored(written: RescoredFile, *, json_: bool, quiet: bool) -> None:
+def _print_rescored(written: RescoredFile | None, *, json_: bool, quiet: bool) -> None:
     from risf_cli.render import say
 
+    if written is None:
+        return  # another process speaks
     print_written(written.out, written.record, json_=json_)
     for line in () if quiet else _after(written):
         say(line)

@@ -174,15 +174,13 @@ def tune(
     from risf_core.encoder import EncoderChoice
     from risf_core.rescore import RescoreSettings, SupportChoice
     from risf_core.tuning import TextChoices, TuneSettings, tune_file
-    from risf_core.tuning.calibrating import Calibrated
     from risf_core.tuning.texts import TEMPLATES
 
     print_warnings(quiet=quiet)
-    auto = templates == "auto"
-    texts = TextChoices((*(template or ()), *TEMPLATES), alternatives(alias)) if auto else None
+    texts = TextChoices((*(template or ()), *TEMPLATES), alternatives(alias)) if templates == "auto" else None
     settings = RescoreSettings(
         DEFAULT_ALPHA, "linear", temperature_choice(temperature), tuple(template or RescoreSettings.templates),
-        None if background == "none" else background, {} if auto else aliases(alias), class_choice(rescore_classes),
+        None if background == "none" else background, {} if texts else aliases(alias), class_choice(rescore_classes),
         softmax_over, min_score, max_score, False, on_unreadable, evidence_choice(evidence, support),
         relabel=relabel,
     )  # fmt: skip
@@ -212,10 +210,5 @@ def tune(
         return
     from risf_cli.tune_tables import print_tuned  # with NumPy and what fits: not before the input is sound
 
-    print_tuned(written.tuned, tuning.wish)
-    if not quiet and (isinstance(written.tuned, Calibrated) or written.tuned.fusion.terms):
-        say(
-            f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
-            "fitted to, only the table above is fair"
-        )
+    print_tuned(written.tuned, tuning.wish, out, quiet=quiet)
     print_line(str(out))
