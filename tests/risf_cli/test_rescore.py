@@ -421,7 +421,7 @@ def test_a_bar_with_rate_and_time_left_is_drawn_on_a_terminal(monkeypatch):
         time.sleep(0.3)
         progress(40, 50)
     drawn = screen.getvalue()
-    assert re.search(r"re-scoring .* 40/50 crops +\d+ crops/s +0:00:0\d left", drawn), drawn
+    assert re.search(r"re-scoring .* 40/50 crops +\d+\.?\d* crops/s +0:00:0\d left", drawn), drawn
 
 
 def test_an_interrupt_ends_with_130_and_leaves_the_old_output(folder, tiny):
