@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,12 @@ Run = Callable[..., Result]
 SHORT_DEMO = ("--photos", 40, "--iterations", 6, "--shots", 1, "--device", "cpu")
 
 os.environ["OMP_NUM_THREADS"] = "1"  # one sum has one order, and tests run side by side; torch reads it when it loads
+
+with contextlib.suppress(ImportError):  # the environments of other packages are without it
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # busy machines
+    settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
