@@ -14,7 +14,7 @@ from risf_core.choices import CategoryConvention
 from risf_core.detections import ImageId, factorize, image_id_array
 from risf_core.errors import DataError
 from risf_core.formats.coco import Columns, rows_of, write_detections
-from risf_core.formats.form import LIKELY, MAYBE, NO, SURE, Form, Output, is_json_list, json_keys
+from risf_core.formats.form import LIKELY, MAYBE, NO, SURE, Form, Output, first_entry_keys, is_json_list, json_keys
 from risf_core.formats.pickled import is_pickle, load_pickled
 from risf_core.formats.rows import ClassKey, Codes, PhotoKey, Rows, check_photos_once
 from risf_core.formats.source import Source
@@ -133,7 +133,7 @@ def _sniff_list(source: Source) -> int:
     keys = json_keys(source.head)
     if not is_json_list(source.head):
         return NO
-    if keys >= _ROW_KEYS and "instances" not in keys:
+    if keys >= _ROW_KEYS and not _is_nested(source.head):
         return LIKELY
     if keys & {"image_id", "category_id"}:
         return MAYBE  # its reader says which key is missing
@@ -149,7 +149,15 @@ def _sniff_dataset(source: Source) -> int:
 def _sniff_nested(source: Source) -> int:
     if is_pickle(source.head):
         return LIKELY if b"instances" in source.head and b"bbox" in source.head and b"pred_" not in source.head else NO
-    return SURE if is_json_list(source.head) and json_keys(source.head) >= {"image_id", "instances"} else NO
+    return SURE if _is_nested(source.head) else NO
+
+
+def _is_nested(head: bytes) -> bool:
+    """Whether entries hold rows; a row may hold a key of that name beside its own box."""
+    first = first_entry_keys(head)
+    if not is_json_list(head) or (first is not None and "bbox" in first):
+        return False
+    return (json_keys(head) if first is None else first) >= {"image_id", "instances"}
 
 
 def _write_list(target: Path | str, output: Output) -> None:

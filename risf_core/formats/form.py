@@ -102,6 +102,16 @@ def json_keys(head: bytes) -> frozenset[str]:
     return frozenset(key.decode("utf-8", "replace") for key in _JSON_KEY.findall(head))
 
 
+def first_entry_keys(head: bytes) -> frozenset[str] | None:
+    """The keys of the first entry of a JSON list; None where it does not end in the first kilobytes."""
+    text = head.decode("utf-8-sig", "ignore").lstrip()
+    try:
+        first, _ = json.JSONDecoder().raw_decode(text[1:].lstrip())
+    except (ValueError, RecursionError):
+        return None
+    return frozenset(first) if isinstance(first, dict) else frozenset()
+
+
 def is_json_list(head: bytes) -> bool:
     """Whether JSON begins with a list."""
     return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"["

@@ -94,6 +94,16 @@ def test_order_ids_unknown_keys_and_every_digit_survive_a_round_trip(tmp_path_fa
     assert [type(row["image_id"]) for row in written] == [type(row["image_id"]) for row in rows]
 
 
+def test_a_row_may_hold_any_key_of_another_form(folder):
+    rows = [
+        {"image_id": 40, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 0.5, "instances": []},
+        {"image_id": 10, "category_id": 17, "bbox": [1, 2, 3, 4], "score": 0.25, "instances": None},
+    ]
+    for content in (rows, rows[::-1]):
+        (folder / "d.json").write_text(json.dumps(content))
+        assert reread(folder / "d.json", PETS).form.name == "coco"
+
+
 @given(ROWS, st.dictionaries(st.text(), EXTRA_VALUES, max_size=3))
 def test_the_dict_around_the_rows_survives_too(tmp_path_factory, rows, around):
     document = {
