@@ -147,6 +147,8 @@ def evaluate(
         several = evaluate_data_sets(
             datasets, novel=novel, settings=settings, conventions=conventions, on_unmatched=on_unmatched, out=out
         )
+        for own in several.sets:
+            _warn_of_own_fits(own.detections, own.annotations)
         if json_ or str(out) == STANDARD_STREAM:
             print_json(several.to_json())
         else:
@@ -185,7 +187,7 @@ def _checked_files(detections: Sequence[str] | None, csv: Path | None) -> Sequen
     return detections
 
 
-def _warn_of_own_fits(detections: Sequence[str], annotations: Path) -> None:
+def _warn_of_own_fits(detections: Sequence[Path | str], annotations: Path) -> None:
     """Warn of files whose fusion was fitted to the annotations that they are measured against."""
     from risf_cli.render import say
     from risf_core.files import display_name

@@ -28,12 +28,18 @@ class DataSet:
     name: str = ""
     novel: str | None = None
 
+    def files(self) -> list[str]:
+        """The ground truth's file, then those of the detections."""
+        return [self.annotations, *([self.detections] if isinstance(self.detections, str) else self.detections)]
+
 
 @dataclass(frozen=True)
 class EvaluatedSet:
     """The figures of one data set: its file's, or the mean and 95 % interval over its runs."""
 
     name: str
+    annotations: Path
+    detections: Sequence[Path]
     evaluation: Evaluation
     figures: dict[str, Spread]  # AP ... bAP ... nAP ...
 
@@ -70,29 +76,30 @@ def evaluate_data_sets(
     stated = typed(read_yaml(path, what="list of data sets"), list[DataSet], source=path, way_out=_WAY_OUT)
     if not stated:
         raise DataError(f"{path}: names no data set; {_WAY_OUT}")
-    check_outputs({"out": out}, inputs=[path])
+    folder = path.parent
+    check_outputs({"out": out}, inputs=[path, *(folder / file for own in stated for file in own.files())])
     sets: list[EvaluatedSet] = []
     for own in stated:
         name = own.name or own.annotations
         if name in [other.name for other in sets]:
             raise DataError(f"{path}: names the data set {name!r} twice; give each its own name")
-        files = [own.detections] if isinstance(own.detections, str) else own.detections
+        annotations, *files = (folder / file for file in own.files())
         if not files or (len(files) > 1 and not settings.aggregate):
             raise ConfigError(
                 f"{path}: the data set {name!r} has {counted(len(files), 'detections file')}, one is needed; "
                 "`aggregate` takes several as runs of one setting (seeds)"
             )
-        folder = path.parent
         evaluation = evaluate_files(
-            [folder / file for file in files],
-            annotations=folder / own.annotations,
+            files,
+            annotations=annotations,
             novel=own.novel or novel,
             settings=settings,
             conventions=conventions,
             on_unmatched=on_unmatched,
         )
         runs = [file.metrics.flat() for file in evaluation.files]
-        sets.append(EvaluatedSet(name, evaluation, {key: Spread.of([run[key] for run in runs]) for key in runs[0]}))
+        figures = {key: Spread.of([run[key] for run in runs]) for key in runs[0]}
+        sets.append(EvaluatedSet(name, annotations, files, evaluation, figures))
     done = SeveralSets(sets, _means(sets))
     if out is not None and str(out) != STANDARD_STREAM:
         write_json(out, done.to_json())

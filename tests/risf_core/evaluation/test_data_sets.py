@@ -10,6 +10,7 @@ import pytest
 from risf_core.errors import ConfigError, DataError
 from risf_core.evaluation import EvaluationSettings, evaluate_files
 from risf_core.evaluation.data_sets import evaluate_data_sets
+from risf_core.files import sha256_of
 from tests.conftest import Run
 
 NAMES = ("cat", "dog")
@@ -89,6 +90,30 @@ def test_the_command_prints_a_row_for_each_and_the_mean(folder: Path, risf: Run)
     content = json.loads(risf("evaluate", "--datasets", "sets.yaml", "--json").stdout)
     assert content["mean"]["AP"] == mean
     assert content["datasets"]["first"]["results"][0]["rows"] == 2
+
+
+@pytest.mark.parametrize("out", ["a/gt.json", "b/seed0.json", "sets.yaml"])
+def test_no_file_of_the_list_is_overwritten(folder: Path, risf: Run, out: str) -> None:
+    listed(folder, TWO)
+    before = Path(out).read_bytes()
+    done = risf("evaluate", "--datasets", "sets.yaml", "--out", out)
+    assert done.exit_code == 1
+    assert "would overwrite an input" in done.stderr
+    assert Path(out).read_bytes() == before
+
+
+def test_a_fusion_fitted_to_the_annotations_of_a_data_set_is_named(folder: Path, risf: Run) -> None:
+    listed(folder, TWO)
+    labels = {"path": "a/gt.json", "sha256": sha256_of(folder / "a" / "gt.json")}
+    (folder / "fusion.json").write_text(json.dumps({"inputs": {"annotations": labels}}))
+    fusion = {"path": "fusion.json", "sha256": sha256_of(folder / "fusion.json")}
+    (folder / "a" / "seed0.json.record.json").write_text(
+        json.dumps({"fitted": {"terms": []}, "inputs": {"fusion": fusion}})
+    )
+    done = risf("evaluate", "--datasets", "sets.yaml")
+    assert done.exit_code == 0, done.output
+    assert "a/seed0.json: the fusion was fitted to these very annotations" in done.stderr.replace("\\", "/")
+    assert done.stderr.count("very annotations") == 1
 
 
 def test_what_cannot_be_is_one_line(folder: Path, risf: Run) -> None:
