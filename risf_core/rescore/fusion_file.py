@@ -42,7 +42,7 @@ _WAYS_OUT: Mapping[str, str] = {
     "temperature": "pass `temperature` as it was",
     "names in the softmax": "pass `softmax_over` as it was",
     "novel classes": "pass `novel` as it was",
-    "other classes": "pass `relabel` as it was",
+    "relabelling": "pass `relabel` as it was",
     "score range": "pass `min_score` and `max_score` as they were",
     "support encoder": "pass `support_encoder` and `support_weights` as they were",
     "support": "pass `support` (and `shots`, `split_seed`) as it was",
@@ -96,7 +96,7 @@ def conditions_of(
         "temperature": settings.temperature,
         "names in the softmax": settings.softmax_over,
         "novel classes": [name for name in vocabulary.names if name in vocabulary.novel],
-        "other classes": settings.relabel,
+        "relabelling": settings.relabel,
         "score range": [settings.min_score, settings.max_score],
         "support": prototypes.sha256 if prototypes is not None and settings.asks_shots else None,
         "support encoder": None if support_encoder_key is None else _without_precision(support_encoder_key),
@@ -167,7 +167,7 @@ def check_fusion(saved: SavedFusion, conditions: Content) -> None:
         fitted, here = saved.conditions.get(name), conditions.get(name)
         if name == "novel classes" and all(term.name != "novel" for term in terms):
             continue
-        if name == "other classes" and all(term.name != "added" for term in terms):
+        if name == "relabelling" and here in (0, fitted) and all(term.name != "added" for term in terms):
             continue
         if fitted != here:
             difference = _difference(name, fitted, here)

@@ -119,7 +119,9 @@ class RescoreSettings:
         """The settings without the crops, or without the photos, that a fitted fusion of these terms has no use for."""
         voices = set(terms) - {"size", "novel", "added"}
         if "added" not in terms:
-            return replace(self, relabel=0, class_agnostic=False).for_terms([*terms, "added"])
+            if self.class_agnostic:
+                raise ConfigError("`class_agnostic` needs rows that `relabel` adds, and this `fusion` adds none")
+            return replace(self, relabel=0).for_terms([*terms, "added"])
         if self.evidence != "text+photo" or not voices:
             return self
         if voices <= set(PHOTO_TERMS):

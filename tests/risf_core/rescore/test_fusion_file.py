@@ -90,6 +90,10 @@ OTHERS = {
         conditions(settings=replace(SETTINGS, min_score=0.1)),
         "another score range: [0.05, 1.0] there, [0.1, 1.0] here; pass `min_score` and `max_score` as they were",
     ),
+    "relabelling": (
+        conditions(settings=replace(SETTINGS, relabel=2)),
+        "another relabelling: 0 there, 2 here; pass `relabel` as it was",
+    ),
     "classes re-scored": (
         conditions(settings=replace(SETTINGS, rescore_classes="novel")), "2 re-scored classes, this run has 1",
     ),
@@ -126,6 +130,12 @@ def test_novel_classes_matter_only_to_a_fusion_that_asks_for_them(written) -> No
     with pytest.raises(ConfigError) as refused:
         check_fusion(written(replace(FUSION, terms=(*FUSION.terms, Term("novel", 1.0, 0.0)))), here)
     assert "1 novel classes, this run has 0; pass `novel` as it was" in str(refused.value)
+
+
+def test_a_fusion_that_was_better_without_other_classes_needs_no_option(written) -> None:
+    relabelled = replace(SETTINGS, relabel=2)
+    check_fusion(written(settings=relabelled), conditions())
+    check_fusion(written(settings=relabelled), conditions(settings=relabelled))
 
 
 BROKEN = {
