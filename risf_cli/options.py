@@ -180,7 +180,7 @@ ClassAgnostic = Annotated[
     bool,
     _option(
         "--class-agnostic",
-        help="All rows are of category 1, which means nothing: those that --relabel adds take their place.",
+        help="The detections have no classes (all are of category 1): give each box those that --relabel finds.",
         metavar=None,
         panel=_FORMULA,
     ),

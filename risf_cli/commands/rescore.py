@@ -80,6 +80,8 @@ from risf_core.choices import (
 from risf_core.errors import counted
 
 if TYPE_CHECKING:
+    from risf_core.rescore.pipeline import RescoreCounts
+    from risf_core.rescore.record import Record
     from risf_core.rescore.run import RescoredFile
 
 
@@ -238,15 +240,29 @@ def _after(written: RescoredFile) -> Iterator[str]:
     counts, record = written.result.counts, written.record
     moved = [f"{before} -> {counts.above_after[t]} over {t}" for t, before in counts.above_before.items()]
     over_thresholds = f"rows over common thresholds: {', '.join(moved)}"
+    yield from _what_was_asked(counts, record)
     if record["counts"]["below_threshold"] is not None:
         yield f"dropped {record['counts']['below_threshold']} rows below the threshold of their class"
+    yield over_thresholds
+
+
+def _what_was_asked(counts: RescoreCounts, record: Record) -> Iterator[str]:
+    from risf_core.rescore.budget import TILES
+
+    settings = record["settings"]
     if record["encoder"] is None:
         yield f"calibrated {counts.by_score_alone} of {counted(counts.read, 'row')}"
-        yield over_thresholds
         return
-    tiles = f"{counts.tiles} photos and quarters" if counts.tiles else ""
+    quarters = "" if (settings["budget"] or TILES) < TILES else " and quarters"
+    tiles = f"{counts.tiles} photos{quarters}" if counts.tiles else ""
     crops = f"{counts.unique_crops} distinct crops" if counts.unique_crops or not tiles else ""
     asked = f"{' and '.join(filter(None, (crops, tiles)))} ({record['counts']['from_cache']} from the cache)"
+    if settings["class_agnostic"]:
+        yield (
+            f"found {counted(counts.added, 'row')} of the classes in {counts.read} boxes by {asked} in "
+            f"{record['seconds']:.1f} s; boxes without one are dropped"
+        )
+        return
     yield f"re-scored {counts.rescored} of {counted(counts.read, 'row')} by {asked} in {record['seconds']:.1f} s"
     if counts.added:
         yield f"added {counts.added} rows of other classes by the encoder (--relabel)"
@@ -259,8 +275,8 @@ def _after(written: RescoredFile) -> Iterator[str]:
         "without area in the photo": counts.degenerate,
         "of photos that cannot be read": counts.unreadable,
         "of classes without shots": counts.without_support,
+        "beyond --budget": counts.over_budget,
     }
     untouched = [f"{count} {why}" for why, count in left.items() if count]
     if untouched:
         yield f"{'not re-scored' if counts.by_score_alone else 'left as they are'}: {', '.join(untouched)}"
-    yield over_thresholds

@@ -43,11 +43,13 @@ class RescoreCounts:
     by_score_alone: int = 0  # mapped by a fitted fusion without the encoder
     tiles: int = 0  # whole photos and quarters of them that were encoded
     added: int = 0  # rows of other classes, by relabelling
+    over_budget: int = 0  # whose crop a budget left out, where nothing else is known of them
 
     @property
     def eligible(self) -> int:
         """Rows in the score range and of the classes."""
-        return self.rescored + self.without_photo + self.degenerate + self.unreadable + self.without_support
+        left = self.without_photo + self.degenerate + self.unreadable + self.without_support + self.over_budget
+        return self.rescored + left
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,9 @@ def rescore(
             result = result.with_extras(known, {name: voice[known]})
     unreadable = sum(gathered.unreadable.values())
     eligible = 0 if needless else int((gathered.in_range & gathered.rescored_class).sum())
+    # boxes without classes are replaced by what was added to them, or dropped
+    silent = eligible - gathered.without_photo - gathered.degenerate - unreadable - len(chosen)
+    silent = 0 if settings.class_agnostic else silent
     counts = RescoreCounts(
         read=len(detections),
         rescored=len(chosen) - int(added.sum()),
@@ -136,12 +141,13 @@ def rescore(
         degenerate=gathered.degenerate,
         unreadable=unreadable,
         unique_crops=gathered.unique_crops,
-        above_before=_above(detections.scores),
-        above_after=_above(scores),
-        without_support=eligible - gathered.without_photo - gathered.degenerate - unreadable - len(chosen),
+        above_before=rows_above(detections.scores),
+        above_after=rows_above(scores),
+        without_support=silent if settings.budget is None else 0,
         by_score_alone=len(changed) - len(chosen),
         tiles=gathered.tiles,
         added=int(added.sum()),
+        over_budget=0 if settings.budget is None else silent,
     )
     return RescoreResult(result, counts, gathered.prompts, gathered.source, added)
 
@@ -168,5 +174,6 @@ def _fused(
     return fused
 
 
-def _above(scores: NDArray[np.float64]) -> dict[str, int]:
+def rows_above(scores: NDArray[np.float64]) -> dict[str, int]:
+    """How many scores (N,) are over each of the common thresholds."""
     return {f"{threshold:g}": int((scores > threshold).sum()) for threshold in THRESHOLDS}

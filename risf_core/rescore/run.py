@@ -24,7 +24,7 @@ from risf_core.rescore.crop_jobs import some_crops
 from risf_core.rescore.encoders import Encoders, encoder_lines, open_encoders
 from risf_core.rescore.fusion_file import SavedFusion, below_thresholds, check_fusion, conditions_of, read_fusion
 from risf_core.rescore.inputs import RescoreInputs, read_inputs
-from risf_core.rescore.pipeline import RescoreResult, rescore
+from risf_core.rescore.pipeline import RescoreResult, rescore, rows_above
 from risf_core.rescore.prompts import readable_name
 from risf_core.rescore.record import RECORD_SUFFIX, make_record
 from risf_core.rescore.settings import RescoreSettings, prompts_of
@@ -187,7 +187,8 @@ def rescore_file(
     below = None
     if apply_thresholds and saved is not None and saved.thresholds is not None:
         below = below_thresholds(result.detections, vocabulary.names, saved.thresholds)
-        result = replace(result, detections=result.detections[~below])
+        kept = result.detections[~below]
+        result = replace(result, detections=kept, counts=replace(result.counts, above_after=rows_above(kept.scores)))
     record = make_record(
         result,
         settings=settings,
@@ -223,6 +224,9 @@ def _read_saved(
             "`best`"
         )
     if saved is not None and isinstance(saved.fusion, Calibration):
+        if settings.relabel or settings.budget is not None:
+            stated = f"relabel={settings.relabel}" if settings.relabel else f"budget={settings.budget}"
+            raise ConfigError(f"`fusion` {saved.path}: is a calibration, which asks no encoder; leave out `{stated}`")
         return saved, replace(settings, evidence="none")
     if settings.evidence == "none":
         raise ConfigError("`evidence=none` needs `fusion`, a file that `risf tune` wrote with `evidence=none`")

@@ -382,6 +382,7 @@ def test_thresholds_are_written_shown_and_applied(risf: Run, run, folder: Path, 
     assert f"dropped {len(every) - len(kept)} rows below the threshold of their class" in done.stderr
     record = json.loads((folder / "kept.json.record.json").read_text())
     assert record["counts"]["below_threshold"] == len(every) - len(kept)
+    assert record["counts"]["above_after"]["0.05"] == sum(row["score"] > 0.05 for row in kept)
 
 
 def test_thresholds_that_cannot_be_had_are_refused(risf: Run, folder: Path) -> None:
@@ -394,6 +395,8 @@ def test_thresholds_that_cannot_be_had_are_refused(risf: Run, folder: Path) -> N
     rescore = ["rescore", "dets.json", "--annotations", "gt.json", "--out", "a.json", "--apply-thresholds"]
     for more in (["--fusion", "fusion.json"], ["--images", "photos"]):
         assert error_of(risf(*rescore, *more)).startswith("--apply-thresholds needs --fusion, a file with thresholds")
+    line = error_of(risf(*rescore[:-1], "--fusion", "fusion.json", "--budget", 3))
+    assert "is a calibration, which asks no encoder; leave out --budget 3" in line
     content = json.loads((folder / "fusion.json").read_text())
     (folder / "fusion.json").write_text(json.dumps({**content, "thresholds": {"cat": {"score": 0.5}}}))
     assert "no threshold of the class 'dog'" in error_of(risf(*rescore, "--fusion", "fusion.json"))

@@ -39,6 +39,7 @@ def test_the_crops_in_most_doubt_are_asked_and_the_other_rows_stay(scene, colour
     assert {box for _, box in colours.boxes_seen} == {(1, 0, 10, 10), (2, 0, 10, 10)}  # p (1 - p) is 0.25 and 0.16
     assert result.detections.scores == pytest.approx([0.9, 0.35 + 0.3 * HIT, 0.14 + 0.3 * HIT], abs=1e-6)
     assert (result.counts.unique_crops, result.counts.rescored) == (2, 2)
+    assert (result.counts.over_budget, result.counts.without_support, result.counts.eligible) == (1, 0, 3)
 
 
 @pytest.mark.parametrize(("budget", "tiles", "crops"), [(1, 1, 0), (3, 1, 2), (5, 5, 0), (6, 5, 1), (99, 5, 3)])

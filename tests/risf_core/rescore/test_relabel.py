@@ -83,6 +83,20 @@ def test_boxes_without_classes_are_replaced_and_keep_their_score_as_that_of_an_o
     assert after.scores == pytest.approx([0.7 * 0.5 + 0.3 * HIT, 0.7 * 0.9 + 0.3 * HIT], abs=1e-6)
 
 
+def test_a_box_without_class_and_area_counts_once(scene, colours) -> None:
+    detections = table((LEFT, 0.5, -1), ([50, 50, 10, 10], 0.5, -1))
+    settings = RescoreSettings(temperature=2.0, background=None, relabel=1, class_agnostic=True)
+    counts = rescore(detections, vocabulary=CLASSES, encoder=colours, photos=scene, settings=settings).counts
+    assert (counts.added, counts.degenerate, counts.without_support) == (1, 1, 0)
+
+
+def test_boxes_without_classes_need_a_fusion_that_adds_rows(scene, colours) -> None:
+    settings = RescoreSettings(temperature=2.0, background=None, relabel=1, class_agnostic=True)
+    fitted = FittedFusion(Line(), Line(), Line(), (Term("text", 1.0, 0.0),))
+    with pytest.raises(ConfigError, match="`class_agnostic` needs rows that `relabel` adds"):
+        asked(table((LEFT, 0.5, -1)), scene, colours, settings, fitted)
+
+
 def test_a_fusion_counts_an_added_row_by_its_term_and_without_one_adds_nothing(scene, colours) -> None:
     detections = table((LEFT, 0.5, 2))
     terms = (Term("text", 1.0, 0.0), Term("added", -2.0, 0.0))
