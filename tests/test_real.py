@@ -75,6 +75,8 @@ def test_boxes_whose_classes_are_erased_get_them_back(risf: Run, real_data: Path
     options = ["--class-agnostic", "--relabel", 1, "--out", tmp_path / "after.json"]
     done = risf(*words, *encoder_words(real_data), *options)
     assert done.exit_code == 0, done.output
+    assert "; boxes without one are dropped" in done.stderr
+    assert "of classes without shots" not in done.stderr
     done = risf("evaluate", tmp_path / "after.json", "--annotations", annotations, "--json")
     assert json.loads(done.stdout)["results"][0]["metrics"]["AP"] > 0.18
 
