@@ -310,7 +310,7 @@ Device = Annotated[
 Backend = Annotated[
     choices.BackendChoice,
     _option(
-        help="On a CPU: torch; openvino (int8, or --precision fp32; needs risf[openvino]); auto: what is clearly "
+        help="On a CPU: torch; openvino (int8, or --precision fp32; needs the extra openvino); auto: what is clearly "
         "faster, measured in long runs.",
         metavar="NAME",
         panel=_RUN,

@@ -42,8 +42,8 @@ def print_tuned(tuned: Tuned | Calibrated, wish: Wish | None, out: Path, *, quie
         print_table(*_threshold_table(tuned.thresholds, wish), title="thresholds, figures in percent")
     if not quiet and (isinstance(tuned, Calibrated) or tuned.fusion.terms):
         say(
-            f"apply it: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other images: on those it was "
-            "fitted to, only the table above is fair"
+            f"apply it, with the same options: risf rescore DETECTIONS ... --fusion {out}; evaluate it on other "
+            "images: on those it was fitted to, only the table above is fair"
         )
 
 
@@ -90,7 +90,7 @@ def _print_table(tuned: Tuned) -> None:
     over = f"{counted(tuned.labels['images'], 'image')}, {counted(validation.folds, 'fold')}"
     title = f"cross-validation over {over}, differences ± 95 %"
     print_table(columns, [rows], title=title)
-    if any(method.intervals for method in validation.methods):
+    if any(cell.startswith("*") for row in rows for cell in row):
         print_line("* the interval of the difference does not contain 0")
 
 

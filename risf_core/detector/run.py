@@ -155,4 +155,4 @@ def _lines(
     yield f"{checkpoint.source}: {checkpoint.architecture.name}, form {checkpoint.form}"
     yield from loaded.lines()
     yield f"{counted(len(vocabulary), 'class')}: {listing(vocabulary.names)}; {counted(len(given.photos), 'photo')}"
-    yield f"{settings.precision} on {settings.device}, {processes.count} process(es)"
+    yield f"{settings.precision} on {settings.device}, {counted(processes.count, 'process')}"

@@ -103,7 +103,8 @@ def _train(
                 "(`solver.scale_schedule=false` takes them as they are)"
             )
         on_note(
-            f"batch {solver.batch} = {processes.count} process(es) x {group_size} images x {accumulation} portions; "
+            f"batch {solver.batch} = {counted(processes.count, 'process')} x {counted(group_size, 'image')} x "
+            f"{counted(accumulation, 'portion')}; "
             f"{schedule.iterations} iterations at learning rate {schedule.learning_rate:g}, a tenth at "
             f"{listing(schedule.steps) or 'no step'}; {precision} on {device}"
             f"{'' if solver.engine == 'torchvision' else f', engine {solver.engine}'}"

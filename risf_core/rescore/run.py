@@ -219,9 +219,9 @@ def _read_saved(
         settings.check_for_fit()
     saved = None if fusion is None else read_fusion(fusion)
     if apply_thresholds and (saved is None or saved.thresholds is None):
+        lacking = "needs `fusion`, a file with thresholds" if fusion is None else f"finds no thresholds in {fusion}"
         raise ConfigError(
-            "`apply_thresholds` needs `fusion`, a file with thresholds: `risf tune` writes them for `precision_at` or "
-            "`best`"
+            f"`apply_thresholds` {lacking}; risf tune writes them when asked for a precision, or for the best F1 or LRP"
         )
     if saved is not None and isinstance(saved.fusion, Calibration):
         if settings.relabel or settings.budget is not None:

@@ -77,7 +77,7 @@ def test_the_bare_line_goes_from_labelled_boxes_to_figures(risf: Run, folder: Pa
     assert "nAP" in stdout
     assert "4 classes" in stderr  # of base training
     assert "runs/base/model_final.pth: head of 2 classes: fresh" in stderr
-    assert "batch 2 = 1 process(es) x 2 images x 1 portions; 8 iterations" in stderr
+    assert "batch 2 = 1 process x 2 images x 1 portion; 8 iterations" in stderr
     assert [line["iteration"] for line in read_metrics(folder / "runs/fsod")] == [4, 8]
     before, after = (json.loads((folder / name).read_text()) for name in ("detections.json", "rescored.json"))
     assert [row["bbox"] for row in before] == [row["bbox"] for row in after]
@@ -351,7 +351,7 @@ def test_two_processes_train_one_detector(risf: Run, folder: Path) -> None:
     done = in_a_process(folder, "base-train", "--weights", "none", *data, "--out", "run", before=torchrun)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "run\n"
-    assert done.stderr.count("batch 2 = 2 process(es) x 1 images x 1 portions; 8 iterations") == 1
+    assert done.stderr.count("batch 2 = 2 processes x 1 image x 1 portion; 8 iterations") == 1
     assert [line["iteration"] for line in read_metrics(folder / "run")] == [4, 8]
     assert risf("predict", "--weights", "run", "--out", "found.json").exit_code == 0
     assert json.loads((folder / "found.json").read_text())
